@@ -1,0 +1,166 @@
+"""The whole way from notebooks to site, in order, with the old site kept until the new one is good.
+
+Interrupt it anywhere: the stage is made afresh each time, results enter the cache under a temporary
+name, and ``_build/html`` changes only by renaming a site that has passed every check.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ldlstudy import checks
+from ldlstudy.book import BookError, cache, gates, site
+from ldlstudy.book import notebook as nb
+from ldlstudy.book.execute import CELL_SECONDS, execute, parameters_for
+from ldlstudy.book.stage import Project, prepare, write
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader may choose on the command line."""
+
+    profile: str = "quick"
+    jobs: int | None = None  # notebooks at once; a notebook uses two cores by itself
+    force: bool = False  # run notebooks that have not changed, too
+    only: str | None = None  # run this notebook alone and leave the site as it is
+    cell_seconds: float | None = None
+
+
+def build(project: Project, options: Options, say: Callable[[str], None] = print) -> None:
+    """Execute, check, build, check again, publish below ``_build/html``.
+
+    Raises ValueError for an unknown profile or notebook and BookError for all that is wrong with
+    the book; in either case the site that stood before is as it was.
+    """
+    start = time.monotonic()
+    parameters = parameters_for(options.profile)
+    names = _chosen(project, options.only)
+    gates.check_sources(project, parameters)
+    prepare(project)
+    run_notebooks(project, names, options, say)
+    if options.only:
+        return
+    fresh = sphinx(project)
+    report = site.check(fresh, project.pages)
+    publish(fresh, project.html)
+    say(f"{report}; {time.monotonic() - start:.0f} s in all")
+    say(str(project.html / "index.html"))
+
+
+def _chosen(project: Project, only: str | None) -> list[str]:
+    if not project.notebooks and only:
+        raise ValueError(f"unknown notebook {only!r}; there are none")
+    if only is None:
+        return list(project.notebooks)
+    return [checks.one_of("notebook", only.removesuffix(".ipynb"), project.notebooks)]
+
+
+def run_notebooks(
+    project: Project, names: list[str], options: Options, say: Callable[[str], None]
+) -> None:
+    """Put every notebook's outputs and numbers into the stage, from the cache where possible."""
+    parameters = parameters_for(options.profile)
+    pending = []
+    for name in names:
+        wanted = cache.key(project, project.notebooks[name], parameters)
+        found, reason = cache.load(project, name, options.profile, wanted)
+        if found and not options.force:
+            say(f"{name}: unchanged, skipped")
+            _place(project, name, found)
+        else:
+            say(f"{name}: {'forced' if found else reason}, running ({options.profile})")
+            pending.append(name)
+    if pending:
+        asyncio.run(_run_pending(project, pending, options, say))
+
+
+async def _run_pending(
+    project: Project, names: list[str], options: Options, say: Callable[[str], None]
+) -> None:
+    """Run the notebooks side by side; all finish, then all failures are reported together."""
+    jobs = options.jobs or max(1, (os.cpu_count() or 2) // 2)
+    free = asyncio.Semaphore(jobs)
+    cells = sum(len(nb.read(project.notebooks[name]).cells) + 1 for name in names)
+    with tqdm(total=cells, unit="cell", desc="notebooks", disable=None) as bar:
+
+        async def run(name: str) -> None:
+            async with free:
+                seconds = await _run(project, name, options, jobs == 1, bar.update)
+            with tqdm.external_write_mode():
+                say(f"{name}: {seconds:.1f} s")
+
+        outcomes = await asyncio.gather(*map(run, names), return_exceptions=True)
+    faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for fault in faults:
+        if not isinstance(fault, BookError):
+            raise fault
+    gates.require(str(fault) for fault in faults)
+
+
+async def _run(
+    project: Project, name: str, options: Options, alone: bool, on_cell: Callable[[], object]
+) -> float:
+    """Execute one notebook, check it, keep it; return its seconds."""
+    source, output = project.notebooks[name], project.stage / "notebooks" / f"{name}.ipynb"
+    parameters = parameters_for(options.profile)
+    limit = options.cell_seconds or CELL_SECONDS[options.profile]
+    before = cache.key(project, source, parameters)
+    seconds = await execute(source, output, parameters, limit, on_cell)
+    executed = nb.read(output)
+    gates.check_executed(source.name, executed, project.root)
+    numbers = project.stage / "book" / "numbers" / f"{name}.json"
+    result = cache.Executed(
+        nb.text(nb.clean(executed)), numbers.read_text("utf-8") if numbers.exists() else None
+    )
+    _place(project, name, result)
+    # The paper profile trains what has no record yet, so its own run changes what it depends on.
+    # With others beside it the records may be theirs: then the earlier key stands, and it reruns.
+    own = options.profile == "paper" and alone
+    cache.store(
+        project,
+        name,
+        options.profile,
+        cache.key(project, source, parameters) if own else before,
+        result,
+    )
+    return seconds
+
+
+def _place(project: Project, name: str, result: cache.Executed) -> None:
+    write(project.stage / "notebooks" / f"{name}.ipynb", result.notebook)
+    if result.numbers is not None:
+        write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
+
+
+def sphinx(project: Project) -> Path:
+    """Build the staged book with warnings as errors; return the folder of pages."""
+    work = project.build / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    # Jupyter Book has no ``python -m``, and its script may not be on the PATH.
+    jupyter_book = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", jupyter_book, "build", str(project.stage)]
+    command += ["--path-output", str(work), "--all", "-q", "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        said = (done.stdout + done.stderr).splitlines()
+        told = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-20:]
+        raise BookError("Sphinx:\n" + "\n".join(told).replace(f"{project.stage}/", ""))
+    return work / "_build" / "html"
+
+
+def publish(fresh: Path, html: Path) -> None:
+    """Put the checked site where the old one stood."""
+    old = html.with_name("html.old")
+    if html.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        html.rename(old)
+    fresh.rename(html)
+    shutil.rmtree(old, ignore_errors=True)

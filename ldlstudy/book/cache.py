@@ -1,0 +1,88 @@
+"""What an executed notebook depends on, and the results kept for when none of it changed.
+
+Jupyter's own caches look at the notebook's code alone and miss an edit in the package. The key here
+covers the notebook, the package, the pinned versions, the parameters and the records.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldlstudy.book.stage import Project, write
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An executed and cleaned notebook, as JSON, and the numbers it wrote for prose to quote."""
+
+    notebook: str
+    numbers: str | None
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint by which a damaged file is recognised."""
+        return _sha256(json.dumps([self.notebook, self.numbers]).encode())
+
+
+def key(project: Project, source: Path, parameters: dict[str, str]) -> str:
+    """Return the fingerprint of all that the outputs of ``source`` follow from."""
+    package = project.root / "ldlstudy"
+    pipeline = package / "book"
+    files = [source, project.root / "requirements.txt"]
+    files += [
+        path
+        for path in package.rglob("*.py")
+        if pipeline not in path.parents and path != package / "cli.py"
+    ]
+    for folder in ("results", "published"):
+        files += (project.root / "book" / folder).rglob("*.*")
+    machine = [platform.python_version(), platform.system(), platform.machine()]
+    content = [[str(path.relative_to(project.root)), _hash(path)] for path in _existing(files)]
+    return _sha256(json.dumps([content, parameters, machine], sort_keys=True).encode())
+
+
+def load(project: Project, name: str, profile: str, wanted: str) -> tuple[Executed | None, str]:
+    """Return the stored result for the key ``wanted``, or None, and the reason in words."""
+    path = _path(project, name, profile)
+    if not path.exists():
+        return None, "not run before"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        executed = Executed(stored["notebook"], stored["numbers"])
+        sound = stored["digest"] == executed.digest
+        unchanged = stored["key"] == wanted
+    except (OSError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        return None, "its cached result is damaged and is not used"
+    return (executed, "unchanged") if unchanged else (None, "changed since the last run")
+
+
+def store(project: Project, name: str, profile: str, stored_key: str, result: Executed) -> None:
+    """Keep ``result`` for later builds."""
+    content = {
+        "key": stored_key,
+        "digest": result.digest,
+        "notebook": result.notebook,
+        "numbers": result.numbers,
+    }
+    write(_path(project, name, profile), json.dumps(content))
+
+
+def _path(project: Project, name: str, profile: str) -> Path:
+    return project.build / "cache" / profile / f"{name}.json"
+
+
+def _existing(files: Iterable[Path]) -> list[Path]:
+    return sorted({path for path in files if path.is_file() and path.suffix != ".partial"})
+
+
+def _hash(path: Path) -> str:
+    return _sha256(path.read_bytes())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

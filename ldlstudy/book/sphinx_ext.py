@@ -1,0 +1,96 @@
+"""What the book adds to Sphinx: numbers quoted from results, and pages that load nothing idle.
+
+``{num}`01_ils_synthetic:bayes.accuracy|.3f``` prints the value that the chapter wrote under that
+key, in that format (without one, as stored). An unknown file, key or format is a warning, and the
+book is built with warnings as errors.
+"""
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+
+logger = logging.getLogger(__name__)
+
+NUMBERS = Path("book") / "numbers"
+
+
+def quote(folder: Path, reference: str) -> tuple[str, Path]:
+    """Return the text for ``reference`` ("stem:key" or "stem:key|format") and the file read.
+
+    Raises ValueError with near matches if there is no such file, key or format.
+    """
+    name, _, rest = reference.partition(":")
+    key, _, form = rest.partition("|")
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        known = [file.stem for file in folder.glob("*.json")]
+        raise ValueError(f"no numbers from {name!r}{_near(name, known)}")
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    if key not in numbers:
+        raise ValueError(f"no number {key!r} from {name!r}{_near(key, list(numbers))}")
+    value = numbers[key]
+    try:
+        return format(value, form), path
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{reference!r}: {error} (the value is {value!r})") from error
+
+
+def _near(wanted: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(wanted, known, n=5, cutoff=0.4) or sorted(known)[:5]
+    return f"; did you mean {', '.join(near)}?" if near else "; there are none"
+
+
+class Number(SphinxRole):
+    """The role ``num``."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the number as text; warn where there is none."""
+        try:
+            shown, path = quote(Path(self.env.srcdir) / NUMBERS, self.text.strip())
+        except ValueError as error:
+            logger.warning("num: %s", error, location=self.get_location())
+            return [nodes.problematic(self.rawtext, self.rawtext)], []
+        self.env.note_dependency(str(path))
+        return [nodes.Text(shown)], []
+
+
+# Thebe starts kernels on another host; require.js and the widget manager wait for one.
+IDLE = re.compile(r"thebe|kernelName|require(\.min)?\.js|html-manager", re.IGNORECASE)
+
+
+def drop_idle_scripts(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Remove scripts and styles that a page without a kernel cannot use, and repeated scripts."""
+    scripts: dict[tuple[str, str], Any] = {}
+    for script in context["script_files"]:
+        body = script.attributes.get("body") or ""
+        name = str(script.filename or "")
+        if not IDLE.search(name + body):
+            scripts.setdefault((name, body), script)
+    context["script_files"] = list(scripts.values())
+    context["css_files"] = [css for css in context["css_files"] if not IDLE.search(css.filename)]
+
+
+def drop_idle_nodes(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Remove the configuration that sphinx-thebe appends to each page's text."""
+    for raw in list(doctree.findall(nodes.raw)):
+        text = raw.astext().strip()
+        if text.startswith("<script") and IDLE.search(text):
+            raw.parent.remove(raw)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the role and the clean-up."""
+    app.add_role("num", Number())
+    # Last of all: other extensions add theirs in the same events.
+    app.connect("html-page-context", drop_idle_scripts, priority=900)
+    app.connect("doctree-resolved", drop_idle_nodes, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,75 @@
+"""The staged copy: what the notebooks run in and Sphinx reads.
+
+Sources stay without outputs because nothing runs in them. The copy keeps the repository's relative
+paths, so a link or a data path that works in a source works on the page. Records are shared with
+the repository through a symbolic link: what a notebook trains is kept.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+
+from ldlstudy.book import BookError
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where everything lies, below the repository's root (``folder`` may also lie elsewhere)."""
+
+    root: Path
+    folder: Path = Path("_build")
+
+    @property
+    def build(self) -> Path:
+        """Everything made by the pipeline; safe to delete."""
+        return self.root / self.folder
+
+    @property
+    def stage(self) -> Path:
+        """The copy that is executed and built."""
+        return self.build / "stage"
+
+    @property
+    def html(self) -> Path:
+        """The last good site."""
+        return self.build / "html"
+
+    @property
+    def notebooks(self) -> dict[str, Path]:
+        """Chapter notebooks by name (the file's stem), in reading order."""
+        return {path.stem: path for path in sorted((self.root / "notebooks").glob("*.ipynb"))}
+
+    @property
+    def pages(self) -> list[str]:
+        """Pages of the table of contents, as paths without suffix, the first page first."""
+        try:
+            site_map = parse_toc_yaml(self.root / "_toc.yml")
+        except (OSError, MalformedError, yaml.YAMLError) as error:
+            raise BookError(f"_toc.yml cannot be read: {error}") from error
+        first = site_map.root.docname
+        return [first, *(page for page in site_map if page != first)]
+
+
+def write(path: Path, text: str) -> None:
+    """Write ``text`` so that ``path`` holds either all of it or what it held before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def prepare(project: Project) -> None:
+    """Make the staged copy afresh: pages, configuration, notebooks; records as a link."""
+    shutil.rmtree(project.stage, ignore_errors=True)
+    made = shutil.ignore_patterns("results", "numbers", ".ipynb_checkpoints")
+    shutil.copytree(project.root / "book", project.stage / "book", ignore=made)
+    shutil.copytree(project.root / "notebooks", project.stage / "notebooks", ignore=made)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(project.root / name, project.stage / name)
+    results = project.root / "book" / "results"
+    results.mkdir(exist_ok=True)
+    (project.stage / "book" / "results").symlink_to(results, target_is_directory=True)
+    (project.stage / "book" / "numbers").mkdir()
