@@ -1,10 +1,9 @@
 """Scores: from predicted probabilities (or features) and true labels to one Python float.
 
 Every function takes torch tensors or numpy arrays and adds up in float64. Accuracy asks whether the
-best guess is right, NLL and Brier score the whole distribution, the calibration errors (from
-`ldlstudy.calibration`) ask whether the probabilities mean what they say, and, where the true
-probabilities are known, KL divergence and total variation compare with them directly. An argument
-of another shape, out of range or not finite raises ValueError.
+best guess is right, NLL and Brier score the whole distribution, the errors of
+`ldlstudy.calibration` ask whether probabilities mean what they say, and KL divergence and total
+variation compare with the truth where it is known. Bad arguments raise ValueError.
 """
 
 import torch
@@ -180,8 +179,7 @@ def _with_truth(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Ten
 def kl_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the Kullback-Leibler divergence KL(truth || probabilities) in nats, mean over samples.
 
-    What a model loses in NLL against the true posterior. A predicted 0 where the truth is above 0
-    counts as the smallest normal number of the dtype, so the result stays finite.
+    A predicted 0 where the truth is above 0 counts as in `nll`, so the result stays finite.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ class GaussianMixture:
         per_class : int
             Points of each class, at least 1.
         seed : int
-            Seed of a NumPy generator, at least 0; one seed always gives the same points.
+            Seed of a NumPy generator, at least 0.
 
         Returns
         -------
@@ -187,8 +187,7 @@ class GaussianMixture:
 def six_gaussians(separation: float = 1.0) -> GaussianMixture:
     """Return the synthetic set of ILS section III: three classes in the plane.
 
-    Each class is a dense (left, weight .8) and a sparse (right, weight .2) Gaussian with identity
-    covariance; the components come as class 1 dense, class 1 sparse, class 2 dense and so on.
+    Each class is a dense (left, weight .8) and a sparse (right, weight .2) Gaussian, in this order.
 
     Parameters
     ----------

@@ -137,10 +137,10 @@ def _checked(
     logits: Tensor, labels: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     z, y = torch.as_tensor(logits).detach(), torch.as_tensor(labels)
-    if z.ndim < 2 or z.shape[-1] < 2 or z.shape[-2] < 1 or z.shape[:-1] != y.shape:
+    if z.ndim != 3 or z.shape[2] < 2 or z.shape[1] < 1 or z.shape[:2] != y.shape:
         raise ValueError(
             "need logits of shape (N, K), or (M, N, K), with K >= 2 and one label for each row, "
-            f"got logits of shape {tuple(z.shape[-3:])} and labels of shape {tuple(y.shape)}"
+            f"got logits of shape {tuple(z.shape)} and labels of shape {tuple(y.shape)}"
         )
     if not z.is_floating_point() or not torch.isfinite(z).all():
         raise ValueError(f"logits must be floating point and finite, got {z.dtype}")

@@ -1,0 +1,325 @@
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss, log_loss, top_k_accuracy_score
+from sklearn.neighbors import NearestNeighbors
+from torchmetrics.classification import MulticlassCalibrationError
+
+from ldlstudy import metrics
+from ldlstudy.mixture import six_gaussians
+
+SCORES = [
+    metrics.accuracy,
+    metrics.nll,
+    metrics.brier,
+    metrics.top_label_brier,
+    metrics.ece,
+    metrics.classwise_ece,
+    metrics.class_conditional_ece,
+    metrics.uce,
+    metrics.smoothness,
+]
+HIGHEST = {"brier": 2.0, "nll": 710.0, "smoothness": 2.0}
+BINNED = [metrics.ece, metrics.classwise_ece, metrics.class_conditional_ece, metrics.uce]
+
+
+@st.composite
+def samples(draw):
+    """Draw probabilities (N, K) and labels (N,), some rows certain, some uniform."""
+    rows, classes = draw(st.integers(1, 20)), draw(st.integers(2, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    logits = rng.normal(scale=draw(st.sampled_from([0, 1, 5, 100])), size=(rows, classes))
+    p = (
+        torch.from_numpy(logits)
+        .softmax(1)
+        .to(draw(st.sampled_from([torch.float32, torch.float64])))
+    )
+    return p, torch.from_numpy(rng.integers(classes, size=rows))
+
+
+def random_sample(rows=2000, classes=7, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(scale=2, size=(rows, classes)))
+    return logits.softmax(1), torch.from_numpy(rng.integers(classes, size=rows))
+
+
+@settings(deadline=None)
+@given(samples(), st.randoms(use_true_random=False))
+def test_scores_ignore_the_order_of_samples_and_stay_in_range(sample, random):
+    p, y = sample
+    order = random.sample(range(len(y)), len(y))
+    for score in SCORES:
+        value = score(p, y)
+        assert type(value) is float
+        assert -1e-12 <= value <= HIGHEST.get(score.__name__, 1.0) + 1e-6
+        assert score(p[order], y[order]) == pytest.approx(value, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(samples())
+def test_numpy_and_torch_give_the_same_float(sample):
+    p, y = sample
+    for score in SCORES:
+        assert score(p.numpy(), y.numpy()) == score(p, y)
+    assert metrics.kl_to_truth(p.numpy(), p) == metrics.kl_to_truth(p, p)
+    assert metrics.recall_at_1(p.numpy().repeat(2, 0), y.numpy().repeat(2)) == metrics.recall_at_1(
+        p.repeat_interleave(2, 0), y.repeat_interleave(2)
+    )
+
+
+@settings(deadline=None)
+@given(samples(), st.permutations(range(5)))
+def test_scores_ignore_the_names_of_classes(sample, names):
+    p, y = sample
+    p = p.double() + 1e-6 * torch.arange(1, p.shape[1] + 1)  # no two classes equally probable
+    p = p / p.sum(1, keepdim=True)
+    names = torch.tensor([name for name in names if name < p.shape[1]])
+    renamed = torch.empty_like(p)
+    renamed[:, names] = p
+    for score in SCORES:
+        assert score(renamed, names[y]) == pytest.approx(score(p, y), abs=1e-9)
+
+
+def test_scores_against_scikit_learn():
+    p, y = random_sample()
+    assert metrics.nll(p, y) == pytest.approx(log_loss(y, p), rel=1e-12)
+    assert metrics.brier(p, y) == pytest.approx(
+        brier_score_loss(y, p, scale_by_half=False), rel=1e-12
+    )
+    for k in (1, 2, 5):
+        assert metrics.topk_accuracy(p, y, k) == top_k_accuracy_score(y, p, k=k)
+    assert metrics.topk_accuracy(p, y, 1) == metrics.accuracy(p, y)
+    assert metrics.topk_accuracy(p, y, 7) == 1
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15, 20])
+def test_ece_against_torchmetrics(bins):
+    p, y = random_sample()
+    oracle = MulticlassCalibrationError(num_classes=7, n_bins=bins, norm="l1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchmetrics' own
+        expected = float(oracle(p, y))
+    assert metrics.ece(p, y, bins=bins, edges="left") == pytest.approx(expected, abs=1e-6)
+
+
+# Two bins meet at .5. Confidences .5, .5, .8 and 1; the predictions are right, wrong, right, right.
+ON_EDGE = torch.tensor([[0.5, 0.3, 0.2], [0.5, 0.2, 0.3], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
+ON_EDGE_LABELS = torch.tensor([0, 1, 1, 2])
+
+
+def test_ece_and_reliability_by_hand_on_edges():
+    right = metrics.reliability(ON_EDGE, ON_EDGE_LABELS, bins=2)
+    assert right.lower.tolist() == [0, 0.5]
+    assert right.count.tolist() == [2, 2]
+    np.testing.assert_allclose(right.accuracy, [0.5, 1])
+    np.testing.assert_allclose(right.confidence, [0.5, 0.9])
+    assert metrics.ece(ON_EDGE, ON_EDGE_LABELS, bins=2) == pytest.approx(0.05)
+
+    left = metrics.reliability(ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left")
+    assert left.count.tolist() == [0, 4]
+    np.testing.assert_allclose(left.accuracy, [np.nan, 0.75])
+    np.testing.assert_allclose(left.confidence, [np.nan, 0.7])
+    assert metrics.ece(ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left") == pytest.approx(0.05)
+
+
+def test_the_edge_convention_can_change_ece():
+    p = torch.tensor([[0.5, 0.5], [0.6, 0.4]])
+    y = torch.tensor([0, 1])  # right, wrong: gaps +.5 and -.6, in two bins or in one
+    assert metrics.ece(p, y, bins=2, edges="right") == pytest.approx(0.55)
+    assert metrics.ece(p, y, bins=2, edges="left") == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bins", [10, 15])
+def test_every_edge_is_an_edge_in_every_dtype(dtype, bins):
+    edge = torch.arange(bins // 2 + 1, bins, dtype=torch.float64) / bins
+    p = torch.stack([edge, 1 - edge], 1).to(dtype)
+    y = torch.zeros(len(p), dtype=torch.long)
+    inside = np.arange(bins // 2 + 1, bins)
+    assert np.flatnonzero(metrics.reliability(p, y, bins=bins).count).tolist() == list(inside - 1)
+    left = metrics.reliability(p, y, bins=bins, edges="left")
+    assert np.flatnonzero(left.count).tolist() == list(inside)
+
+
+def test_classwise_ece_by_hand():
+    # class 0: {.5, .5, .1, 0} in the lower bin, one of four is 0: |1 - 1.1| / 4
+    # class 1: {.3, .2, 0}: |1 - .5| and {.8}: |1 - .8|; class 2: {.2, .3, .1}: .6 and {1}: 0
+    expected = (0.1 + 0.5 + 0.2 + 0.6) / 4 / 3
+    assert metrics.classwise_ece(ON_EDGE, ON_EDGE_LABELS, bins=2) == pytest.approx(expected)
+    # with [lo, hi) the two .5 of class 0 move up: |1 - 1| and |0 - .1|
+    assert metrics.classwise_ece(ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left") == pytest.approx(
+        expected
+    )
+    p, y = torch.tensor([[0.5, 0.5], [0.4, 0.6]]), torch.tensor([0, 1])
+    # class 0 in one bin: |1 - .9|, or in two: .5 + .4; class 1 in two: .5 + .4, or in one: .1
+    assert metrics.classwise_ece(p, y, bins=2) == pytest.approx((0.1 + 0.9) / 4)
+    p[1] = torch.tensor([0.5, 0.5])
+    # both classes at .5 in one bin each: |1 - 1|
+    assert metrics.classwise_ece(p, y, bins=2) == 0
+
+
+def test_class_conditional_ece_by_hand():
+    # class 0: right at .5; class 1: wrong at .5, right at .8; class 2: right at 1
+    right = (0.5 + (0.5 + 0.2) / 2 + 0) / 3
+    left = (0.5 + abs(1 - 1.3) / 2 + 0) / 3
+    assert metrics.class_conditional_ece(ON_EDGE, ON_EDGE_LABELS, bins=2) == pytest.approx(right)
+    assert metrics.class_conditional_ece(
+        ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left"
+    ) == pytest.approx(left)
+
+
+def test_class_conditional_ece_is_the_mean_over_the_classes_that_occur():
+    p, y = random_sample(classes=4)
+    keep = y != 2
+    each = [metrics.ece(p[y == label], y[y == label]) for label in (0, 1, 3)]
+    assert metrics.class_conditional_ece(p[keep], y[keep]) == pytest.approx(np.mean(each))
+
+
+def test_uce_by_hand_on_edges():
+    p = torch.tensor(
+        [[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64
+    )
+    y = torch.tensor([0, 1, 1])  # normalised entropies 0, 1/2, 1; errors 0, 1, 1
+    assert metrics.uce(p, y, bins=2, edges="right") == pytest.approx((abs(1 - 0.5) + 0) / 3)
+    assert metrics.uce(p, y, bins=2, edges="left") == pytest.approx((0 + abs(2 - 1.5)) / 3)
+    y = torch.tensor([0, 0, 1])  # errors 0, 0, 1: with [lo, hi) the gaps are 0 and |1 - 1.5|
+    assert metrics.uce(p, y, bins=2, edges="right") == pytest.approx(0.5 / 3)
+    assert metrics.uce(p[[0, 2]], y[[0, 2]]) == 0
+
+
+def test_a_calibrated_sample_has_no_error():
+    p = torch.tensor([[0.75, 0.25]]).repeat(4, 1)
+    y = torch.tensor([0, 0, 0, 1])
+    assert metrics.ece(p, y) == 0
+    assert metrics.classwise_ece(p, y) == 0
+    assert metrics.ece(p, torch.tensor([1, 1, 1, 1])) == pytest.approx(0.75)
+    assert metrics.class_conditional_ece(p, y) == pytest.approx((0.25 + 0.75) / 2)
+
+
+def test_the_bayes_posterior_reproduces_both_readings_of_cwece():
+    mixture = six_gaussians()
+    values = []
+    for seed in range(20):
+        x, y, _ = mixture.sample(5000, seed)
+        p = mixture.posterior(x)
+        values.append(
+            [f(p, y) for f in (metrics.ece, metrics.classwise_ece, metrics.class_conditional_ece)]
+        )
+    ece, classwise, conditional = np.mean(values, 0)
+    assert ece == pytest.approx(0.0067, abs=0.0012)  # ILS Table V
+    assert classwise == pytest.approx(0.0072, abs=0.0006)
+    assert conditional == pytest.approx(0.0232, abs=0.0015)  # what ILS prints as cwECE: .0234
+
+
+def test_small_examples_by_hand():
+    p, y = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]), torch.tensor([0, 1])
+    assert metrics.accuracy(p, y) == 0.5
+    assert metrics.nll(p, y) == pytest.approx(-(np.log(0.7) + np.log(0.3)) / 2)
+    assert metrics.brier(p, y) == pytest.approx((0.14 + 0.86) / 2)
+    assert metrics.top_label_brier(p, y) == pytest.approx((0.09 + 0.36) / 2)
+    assert metrics.smoothness(p, y) == pytest.approx((0.3 + 0.7) / 2 * 3 / 2)
+    assert metrics.topk_accuracy(p, y, 2) == 1
+
+
+def test_equally_probable_classes_rank_by_index():
+    p = torch.full((3, 3), 1 / 3)
+    y = torch.tensor([0, 1, 2])
+    assert metrics.accuracy(p, y) == pytest.approx(1 / 3)
+    assert metrics.topk_accuracy(p, y, 2) == pytest.approx(2 / 3)
+
+
+def test_impossible_events_cost_a_finite_amount():
+    p, y = torch.tensor([[1.0, 0.0]]), torch.tensor([1])
+    assert metrics.nll(p, y) == pytest.approx(87.3365, abs=1e-3)
+    assert metrics.nll(p.double(), y) == pytest.approx(708.396, abs=1e-2)
+    assert metrics.kl_to_truth(torch.tensor([[0.0, 1.0]]), p) == pytest.approx(87.3365, abs=1e-3)
+    assert metrics.kl_to_truth(p, p) == 0
+
+
+def test_smoothness_of_smoothed_targets_is_epsilon():
+    hard = torch.eye(4)
+    assert metrics.smoothness(hard * 0.9 + 0.1 / 4, torch.arange(4)) == pytest.approx(0.1)
+    assert metrics.smoothness(hard, torch.arange(4)) == 0
+    assert metrics.smoothness(torch.full((4, 4), 0.25), torch.arange(4)) == 1
+
+
+@settings(deadline=None)
+@given(samples(), st.integers(0, 2**32))
+def test_distances_to_the_truth(sample, seed):
+    p = sample[0].double()
+    generator = torch.Generator().manual_seed(seed)
+    t = torch.randn(p.shape, generator=generator, dtype=torch.float64).softmax(1)
+    kl, variation = metrics.kl_to_truth(t, p), metrics.total_variation(t, p)
+    log_p = p.clamp_min(np.finfo(np.float64).tiny).log()
+    divergence = torch.nn.functional.kl_div(log_p, t, reduction="batchmean")
+    assert kl == pytest.approx(float(divergence))
+    assert 0 <= variation <= 1
+    assert variation == pytest.approx(float((t - p).clamp_min(0).sum(1).mean()))
+    assert variation <= np.sqrt(kl / 2) + 1e-12  # Pinsker's inequality
+    assert metrics.kl_to_truth(t, t) == metrics.total_variation(t, t) == 0
+
+
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_recall_against_scikit_learn(block):
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(200, 5)) + 1000, rng.integers(3, size=200)
+    nearest = NearestNeighbors(n_neighbors=1).fit(features).kneighbors(return_distance=False)
+    expected = float((labels[nearest[:, 0]] == labels).mean())
+    assert metrics.recall_at_1(features, labels, block=block) == expected
+
+
+P, Y = ON_EDGE, ON_EDGE_LABELS
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_bad_samples_are_refused(score):
+    for p, y, message in [
+        (P[0], Y, "probabilities must have shape"),
+        (P * 2, Y, "sum to 1"),
+        (P * float("nan"), Y, "finite"),
+        (P, Y + 1, r"labels must lie in \[0, 3\)"),
+        (P, Y.double(), "whole numbers"),
+        (P, Y[:2], "got 2 and 4"),
+        (P[:0], Y[:0], "at least one"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            score(p, y)
+
+
+@pytest.mark.parametrize("score", [*BINNED, metrics.reliability])
+def test_bad_bins_are_refused(score):
+    with pytest.raises(ValueError, match="bins must be a whole number of at least 1, got 0"):
+        score(P, Y, bins=0)
+    with pytest.raises(ValueError, match="unknown edges 'up'; known: left, right"):
+        score(P, Y, edges="up")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.topk_accuracy(P, Y), r"k must lie in \[1, 3\], got 5"),
+        (lambda: metrics.topk_accuracy(P, Y, 0), "k must be a whole number"),
+        (lambda: metrics.kl_to_truth(P, P[:2]), "must have the same shape"),
+        (lambda: metrics.total_variation(P * 2, P), "row of truth must sum to 1"),
+        (lambda: metrics.recall_at_1(P, Y[:2]), "N >= 2 labels"),
+        (lambda: metrics.recall_at_1(P[:1], Y[:1]), "N >= 2 labels"),
+        (lambda: metrics.recall_at_1(P / 0, Y), "finite"),
+        (lambda: metrics.recall_at_1(P, Y - 1), r"got values in \[-1, 1\]"),
+        (lambda: metrics.recall_at_1(P, Y, block=0), "block must be"),
+    ],
+)
+def test_other_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_all_public_scores_default_to_the_papers_bins():
+    for score in [*BINNED, metrics.reliability]:
+        defaults = inspect.signature(score).parameters
+        assert defaults["bins"].default == 15
+        assert defaults["edges"].default == "right"

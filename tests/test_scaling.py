@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+from ldlstudy import scaling
+from ldlstudy.scaling import fit_temperature, fit_temperatures
+
+
+def models(count=5, samples=200, classes=4, sharpness=2.5, seed=0):
+    """Return logits (M, N, K) that are ``sharpness`` times too large for their labels (M, N)."""
+    generator = torch.Generator().manual_seed(seed)
+    true = torch.randn(count, samples, classes, generator=generator, dtype=torch.float64)
+    flat = true.softmax(2).view(-1, classes)
+    labels = torch.multinomial(flat, 1, generator=generator).view(count, samples)
+    return true * sharpness, labels
+
+
+def nll(temperature, logits, labels, weights=None):
+    each = F.cross_entropy(logits / temperature, labels, reduction="none")
+    return float(each.mean() if weights is None else (each * weights).sum())
+
+
+def by_scipy(*arguments):
+    result = minimize_scalar(
+        lambda log_t: nll(np.exp(log_t), *arguments),
+        bounds=np.log([0.05, 20]),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(np.exp(result.x))
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_against_scipys_minimiser_of_the_nll(sharpness):
+    logits, labels = models(sharpness=sharpness)
+    fitted = fit_temperatures(logits, labels)
+    assert fitted.dtype == torch.float64
+    expected = [by_scipy(z, y) for z, y in zip(logits, labels, strict=True)]
+    np.testing.assert_allclose(fitted, expected, rtol=1e-5)
+    assert fit_temperature(logits[1], labels[1]) == pytest.approx(float(fitted[1]), rel=1e-9)
+
+
+def test_no_temperature_of_a_grid_is_better():
+    logits, labels = models(count=1)
+    best = fit_temperature(logits[0], labels[0])
+    grid = [nll(t, logits[0], labels[0]) for t in np.geomspace(0.05, 20, 2000)]
+    assert nll(best, logits[0], labels[0]) <= min(grid)
+
+
+def test_overconfident_logits_get_their_factor_back():
+    logits, labels = models(count=1, samples=100_000, sharpness=3.0)
+    assert fit_temperature(logits[0].float(), labels[0]) == pytest.approx(3.0, rel=0.03)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0.3, 5), st.integers(0, 1000))
+def test_scaling_the_logits_scales_the_temperature(factor, seed):
+    logits, labels = models(count=2, seed=seed, sharpness=1.0)
+    fitted = fit_temperatures(logits, labels)
+    scaled = fit_temperatures(logits * factor, labels)
+    shifted = fit_temperatures(logits + torch.randn(2, 200, 1), labels)
+    torch.testing.assert_close(scaled, (fitted * factor).clamp(0.05, 20), rtol=1e-6, atol=0)
+    torch.testing.assert_close(shifted, fitted, rtol=1e-6, atol=0)
+
+
+def test_a_model_is_fitted_alike_alone_and_in_any_block(monkeypatch):
+    logits, labels = models()
+    together = fit_temperatures(logits, labels)
+    monkeypatch.setattr(scaling, "BLOCK_ELEMENTS", 2 * 200 * 4)
+    torch.testing.assert_close(fit_temperatures(logits, labels), together, rtol=1e-9, atol=0)
+    assert fit_temperatures(logits[:0], labels[:0]).shape == (0,)
+
+
+def test_weights_select_a_part_of_the_samples():
+    logits, labels = models()
+    part = torch.zeros(5, 200)
+    part[:, 50:150] = 0.01
+    expected = fit_temperatures(logits[:, 50:150], labels[:, 50:150])
+    torch.testing.assert_close(fit_temperatures(logits, labels, part), expected, rtol=1e-6, atol=0)
+    uneven = torch.rand(5, 200, dtype=torch.float64)
+    uneven = uneven / uneven.sum(1, keepdim=True)
+    expected = [by_scipy(*model) for model in zip(logits, labels, uneven, strict=True)]
+    np.testing.assert_allclose(fit_temperatures(logits, labels, uneven), expected, rtol=1e-5)
+
+
+def test_without_a_minimum_inside_the_nearest_bound_is_returned():
+    separable = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    labels = torch.tensor([0, 1])
+    assert fit_temperature(separable, labels) == 0.05
+    assert fit_temperature(1e4 * separable, labels) == 0.05
+    assert fit_temperature(separable, 1 - labels) == 20
+    assert fit_temperature(torch.full((2, 3), 0.1), labels) == 1
+
+
+def test_scale_divides_logits():
+    logits, _ = models(count=2, samples=3)
+    torch.testing.assert_close(scaling.scale(logits, 2.0), (logits / 2).softmax(2))
+    both = scaling.scale(logits, torch.tensor([2.0, 0.5]))
+    torch.testing.assert_close(both[1], (logits[1] * 2).softmax(1))
+
+
+LOGITS, LABELS = models(count=2, samples=3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fit_temperatures(LOGITS, LABELS[:1]), "one label for each row"),
+        (lambda: fit_temperatures(LOGITS[..., :1], LABELS * 0), "K >= 2"),
+        (lambda: fit_temperatures(LOGITS[:, :0], LABELS[:, :0]), "one label for each row"),
+        (lambda: fit_temperature(LOGITS[0, 0], LABELS[0]), "one label for each row"),
+        (lambda: fit_temperature(LOGITS, LABELS), "logits of shape"),
+        (lambda: fit_temperatures(LOGITS / 0, LABELS), "logits must be floating point and finite"),
+        (lambda: fit_temperatures(LOGITS.long(), LABELS), "logits must be floating point"),
+        (lambda: fit_temperatures(LOGITS, LABELS + 4), r"labels must lie in \[0, 4\)"),
+        (
+            lambda: fit_temperatures(LOGITS, LABELS, torch.ones(2, 3)),
+            "row of weights must sum to 1",
+        ),
+        (lambda: fit_temperatures(LOGITS, LABELS, torch.ones(2, 1)), "shape of labels"),
+        (lambda: scaling.scale(LOGITS, 0.0), "temperature must be above 0"),
+        (lambda: scaling.scale(LOGITS, float("nan")), "temperature must be above 0"),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
