@@ -95,7 +95,7 @@ async def _follow(process: asyncio.subprocess.Process, on_cell: Callable[[], obj
         decoded = line.decode(errors="replace").rstrip()
         if decoded.startswith("Ending Cell"):
             on_cell()
-        tail = [*tail[-19:], decoded]
+        tail = [*tail[-99:], decoded]
     return "\n".join(tail)
 
 
@@ -118,13 +118,11 @@ def _failure(partial: Path, log: str, cell_seconds: float) -> str:
         cells = nb.code_cells(nb.read(partial))
     except (OSError, BookError):  # it never got as far as the first cell
         return last
-    for name, cell in cells:
-        for output in cell.outputs:
-            if output.output_type == "error":
-                return f"{name}: {output.ename}: {output.evalue}"
-    for name, cell in cells:
-        if cell.metadata.get("papermill", {}).get("status") == "running":
-            if "Timeout" in last:
-                return f"{name}: took longer than the limit of {cell_seconds:g} s"
-            return f"{name}: {last}"
-    return last
+    begun = [(name, c) for name, c in cells if c.metadata.get("papermill", {}).get("start_time")]
+    if not begun:
+        return last
+    name, cell = begun[-1]
+    if "CellTimeoutError" in log:
+        return f"{name}: took longer than the limit of {cell_seconds:g} s"
+    errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
+    return f"{name}: {errors[0] if errors else last}"

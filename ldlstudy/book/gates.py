@@ -71,8 +71,12 @@ def undeclared(source: NotebookNode, parameters: Iterable[str]) -> list[str]:
     declaring = [cell for _, cell in nb.code_cells(source) if "parameters" in nb.tags(cell)]
     if len(declaring) != 1:
         return [f"needs one cell tagged 'parameters', has {len(declaring)}"]
+    try:
+        body = ast.parse(declaring[0].source).body
+    except SyntaxError as error:
+        return [f"cannot read its parameters cell: {error}"]
     declared = set()
-    for statement in ast.parse(declaring[0].source).body:
+    for statement in body:
         if isinstance(statement, ast.Assign):
             targets = statement.targets
         else:

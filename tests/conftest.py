@@ -1,0 +1,61 @@
+"""What tests share: workers that do not fight for the cores, and a small book to build."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode, v4
+
+from ldlstudy.book.stage import Project
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is first imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = """
+import json, pathlib
+from IPython.display import display
+path = pathlib.Path("../book/numbers/01_toy.json")
+path.write_text(json.dumps({"bayes.accuracy": 0.8203, "profile": profile}))
+print("profile", profile)
+svg = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><path d='M0 0h9v9z'/></svg>"
+display({"image/svg+xml": svg}, raw=True)
+"""
+SHOWN = {"image": {"alt": "a triangle"}, "figure": {"caption": "A triangle.", "name": "fig-toy"}}
+
+
+def notebook(*code: str, text: str = "# Toy\n\nA chapter.") -> NotebookNode:
+    """Return a chapter of one text cell, a parameters cell and ``code``; each with fixed ids."""
+    parameters = v4.new_code_cell('profile = "quick"', id="p", metadata={"tags": ["parameters"]})
+    cells = [v4.new_code_cell(c.strip(), id=f"c{i}") for i, c in enumerate(code)]
+    return v4.new_notebook(cells=[v4.new_markdown_cell(text, id="t"), parameters, *cells])
+
+
+@pytest.fixture
+def toy_book(tmp_path: Path) -> Callable[..., Project]:
+    """Return a function that writes a book with the given chapters (one good one by default)."""
+
+    def make(**chapters: NotebookNode) -> Project:
+        if not chapters:
+            good = notebook(CODE)
+            good.cells[-1].metadata.mystnb = SHOWN
+            chapters = {"01_toy": good}
+        shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
+        for name in ("_config.yml", "requirements.txt"):
+            shutil.copy(ROOT / name, tmp_path / name)
+        for folder in ("notebooks", "ldlstudy", "book/published"):
+            (tmp_path / folder).mkdir(parents=True)
+        listed = "".join(f"  - file: notebooks/{name}\n" for name in chapters)
+        toc = f"format: jb-book\nroot: book/index\nchapters:\n{listed}"
+        (tmp_path / "_toc.yml").write_text(toc)
+        index = "# Toys\n\nAccuracy {num}`01_toy:bayes.accuracy|.3f`, see {numref}`fig-toy`.\n"
+        (tmp_path / "book" / "index.md").write_text(index)
+        (tmp_path / "book" / "references.bib").write_text("")
+        for name, chapter in chapters.items():
+            nbformat.write(chapter, tmp_path / "notebooks" / f"{name}.ipynb")
+        return Project(tmp_path)
+
+    return make

@@ -1,0 +1,178 @@
+"""Pieces of the pipeline that need no kernel: cells, cache keys, the stage, quoted numbers."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat import v4
+
+from ldlstudy.book import build, cache, sphinx_ext, stage
+from ldlstudy.book import notebook as nb
+from tests.conftest import notebook
+
+PARAMETERS = {"profile": "smoke"}
+RESULT = cache.Executed('{"cells": []}', '{"a": 1}')
+
+
+def test_clean_removes_what_differs_between_runs():
+    def run(identity):
+        chapter = notebook("x = 1")
+        chapter.metadata.papermill = {"duration": identity}
+        chapter.metadata.widgets = {"state": identity}
+        injected = v4.new_code_cell("profile = 'smoke'", id=f"id{identity}")
+        injected.metadata.tags = ["injected-parameters"]
+        chapter.cells.insert(2, injected)
+        for cell in chapter.cells:
+            cell.metadata.papermill = {"start_time": identity}
+            cell.metadata.execution = {"iopub.execute_input": identity}
+        pieces = ["ab", "c"] if identity else ["a", "bc"]
+        streams = [v4.new_output("stream", name="stdout", text=piece) for piece in pieces]
+        widget = {nb.WIDGET: {"model_id": identity}, "text/html": "<b>1</b>"}
+        chapter.cells[-1].outputs = [*streams, v4.new_output("display_data", data=widget)]
+        return nb.clean(chapter)
+
+    first, second = run(0), run(1)
+    assert nb.text(first) == nb.text(second)
+    assert first.cells[2].metadata.tags == ["injected-parameters", "remove-cell"]
+    assert [output.get("text") for output in first.cells[-1].outputs] == ["abc", None]
+
+
+def test_cells_are_numbered_as_in_the_source():
+    chapter = notebook("x = 1", "\n\ny = 2")
+    before = [name for name, _ in nb.code_cells(chapter)]
+    assert before == ['cell 2 (profile = "quick")', "cell 3 (x = 1)", "cell 4 (y = 2)"]
+    injected = v4.new_code_cell("profile = 1", metadata={"tags": ["injected-parameters"]})
+    chapter.cells.insert(2, injected)
+    after = [name for name, _ in nb.code_cells(chapter)]
+    assert [name for name in after if not name.startswith("papermill")] == before
+
+
+def test_the_key_follows_all_that_outputs_follow_from(toy_book):
+    project = toy_book()
+    root, source = project.root, project.notebooks["01_toy"]
+    keys = [
+        cache.key(project, source, PARAMETERS),
+        cache.key(project, source, {"profile": "paper"}),
+    ]
+    for changed in (
+        "notebooks/01_toy.ipynb",
+        "requirements.txt",
+        "ldlstudy/metrics.py",
+        "ldlstudy/models/lenet.py",
+        "book/results/a.json",
+        "book/results/b/c.npz",
+        "book/published/table.csv",
+    ):
+        path = root / changed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.read_text() + " " if path.exists() else "new")
+        keys.append(cache.key(project, source, PARAMETERS))
+    assert len(set(keys)) == len(keys)
+    (root / "ldlstudy" / "book").mkdir()
+    for other in (
+        "ldlstudy/book/site.py",
+        "ldlstudy/cli.py",
+        "book/index.md",
+        "book/results/x.partial",
+    ):
+        (root / other).write_text("changed")
+    assert cache.key(project, source, PARAMETERS) == keys[-1]
+
+
+def test_a_kept_result_is_used_for_its_key_alone(toy_book):
+    project = toy_book()
+    assert cache.load(project, "01_toy", "smoke", "k") == (None, "not run before")
+    cache.store(project, "01_toy", "smoke", "k", RESULT)
+    assert cache.load(project, "01_toy", "smoke", "k") == (RESULT, "unchanged")
+    assert cache.load(project, "01_toy", "smoke", "l") == (None, "changed since the last run")
+    assert cache.load(project, "01_toy", "paper", "k") == (None, "not run before")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text.replace('\\"a\\": 1', '\\"a\\": 2'),
+    ],
+)
+def test_a_damaged_result_is_not_used(toy_book, damage):
+    project = toy_book()
+    cache.store(project, "01_toy", "smoke", "k", RESULT)
+    path = project.build / "cache" / "smoke" / "01_toy.json"
+    assert damage(path.read_text()) != path.read_text()
+    path.write_text(damage(path.read_text()))
+    found, reason = cache.load(project, "01_toy", "smoke", "k")
+    assert found is None
+    assert "damaged" in reason
+
+
+def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    stage.write(path, "earlier")
+
+    def fill(self, text, **options):
+        with self.open("w") as file:
+            file.write(text[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(path), "write_text", fill)
+    with pytest.raises(OSError, match="No space left"):
+        stage.write(path, "later and longer")
+    assert path.read_text() == "earlier"
+
+
+def test_the_stage_is_a_copy_that_shares_the_records(toy_book):
+    project = toy_book()
+    (project.stage / "notebooks").mkdir(parents=True)
+    (project.stage / "notebooks" / "removed.ipynb").write_text("old")
+    stage.prepare(project)
+    assert [path.name for path in (project.stage / "notebooks").iterdir()] == ["01_toy.ipynb"]
+    (project.stage / "book" / "results" / "new.json").write_text("{}")
+    assert (project.root / "book" / "results" / "new.json").read_text() == "{}"
+    assert list((project.stage / "book" / "numbers").iterdir()) == []
+
+
+def test_publishing_replaces_the_site_whole(tmp_path):
+    html = tmp_path / "html"
+    for number in (1, 2):
+        fresh = tmp_path / "fresh"
+        fresh.mkdir()
+        (fresh / f"{number}.html").touch()
+        build.publish(fresh, html)
+        assert [path.name for path in html.iterdir()] == [f"{number}.html"]
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 6))
+def test_a_number_is_quoted_in_its_format(tmp_path_factory, value, digits):
+    folder = tmp_path_factory.mktemp("numbers")
+    (folder / "01_toy.json").write_text(json.dumps({"a.b": value}))
+    quoted, path = sphinx_ext.quote(folder, f"01_toy:a.b|.{digits}f")
+    assert quoted == f"{value:.{digits}f}"
+    assert path == folder / "01_toy.json"
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("02_toy:bayes.ece", "no numbers from '02_toy'; did you mean 01_toy?"),
+        ("01_toy:bayes.acc", "no number 'bayes.acc' from '01_toy'; did you mean bayes.ece"),
+        ("01_toy", "no number '' from '01_toy'; did you mean"),
+        ("01_toy:bayes.ece|.3q", "Unknown format code 'q'"),
+        ("01_toy:device|.3f", "Unknown format code 'f'"),
+    ],
+)
+def test_a_wrong_reference_says_what_is_near(tmp_path, reference, message):
+    (tmp_path / "01_toy.json").write_text(json.dumps({"bayes.ece": 0.0071, "device": "cpu"}))
+    assert sphinx_ext.quote(tmp_path, "01_toy:device")[0] == "cpu"
+    assert sphinx_ext.quote(tmp_path, "01_toy:bayes.ece")[0] == "0.0071"
+    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+        sphinx_ext.quote(tmp_path, reference)
+
+
+def test_quoting_from_an_empty_folder_says_so(tmp_path):
+    with pytest.raises(ValueError, match="there are none"):
+        sphinx_ext.quote(tmp_path, "01_toy:a")
