@@ -268,7 +268,7 @@ def test_distances_to_the_truth(sample, seed):
 @pytest.mark.parametrize("block", [1, 7, 1024])
 def test_recall_against_scikit_learn(block):
     rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(200, 5)) + 1000, rng.integers(3, size=200)
+    features, labels = rng.normal(size=(200, 5)) + 1e8, rng.integers(3, size=200)
     nearest = NearestNeighbors(n_neighbors=1).fit(features).kneighbors(return_distance=False)
     expected = float((labels[nearest[:, 0]] == labels).mean())
     assert metrics.recall_at_1(features, labels, block=block) == expected
