@@ -1,0 +1,73 @@
+"""Means over replicates, with the interval and the test that go with them.
+
+Replicates are independent; two methods on the same replicates share their data, so they are
+compared by the differences within replicates.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+class Estimate(NamedTuple):
+    """A mean over replicates with the ends of its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean of ``values`` (n,) and its percentile bootstrap interval (scipy, seeded).
+
+    One value, or values all alike, have an interval of no width.
+    """
+    x = np.asarray(values, dtype=float)
+    if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
+        raise ValueError(f"need a list of finite values, at least one: got shape {x.shape}")
+    mean = float(x.mean())
+    if np.ptp(x) == 0:
+        return Estimate(mean, mean, mean)
+    interval = stats.bootstrap(
+        (x,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(mean, float(interval.low), float(interval.high))
+
+
+def difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
+    """Mean of ``a - b`` within replicates, with its interval.
+
+    Raises
+    ------
+    ValueError
+        If the two have not the same number of replicates.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"paired samples need equal lengths: got {len(a)} and {len(b)}")
+    return estimate(np.subtract(a, b))
+
+
+def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p value of the paired t test (scipy); 1 when no replicate differs."""
+    d = np.subtract(a, b)
+    return 1.0 if np.ptp(d) == 0 and d[0] == 0 else float(stats.ttest_rel(a, b).pvalue)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; 0 for one value."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
