@@ -67,17 +67,17 @@ def test_the_key_follows_all_that_outputs_follow_from(toy_book):
         path = root / changed
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.read_text() + " " if path.exists() else "new")
-        keys.append(cache.key(project, source, PARAMETERS))
+        keys.append(key())
     assert len(set(keys)) == len(keys)
     (root / "ldlstudy" / "book").mkdir()
     for other in (
         "ldlstudy/book/site.py",
         "ldlstudy/cli.py",
         "book/index.md",
-        "book/results/x.partial",
+        "book/results/.x.part",
     ):
         (root / other).write_text("changed")
-    assert cache.key(project, source, PARAMETERS) == keys[-1]
+    assert key() == keys[-1]
 
 
 def test_a_kept_result_is_used_for_its_key_alone(toy_book):
@@ -109,19 +109,19 @@ def test_a_damaged_result_is_not_used(toy_book, damage):
     assert "damaged" in reason
 
 
-def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    stage.write(path, "earlier")
+def test_a_full_disk_leaves_the_earlier_result(toy_book, monkeypatch):
+    project = toy_book()
+    cache.store(project, "01_toy", "smoke", "k", RESULT)
 
-    def fill(self, text, **options):
-        with self.open("w") as file:
-            file.write(text[:3])
+    def fill(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(path), "write_text", fill)
+    monkeypatch.setattr("os.replace", fill)
     with pytest.raises(OSError, match="No space left"):
-        stage.write(path, "later and longer")
-    assert path.read_text() == "earlier"
+        cache.store(project, "01_toy", "smoke", "l", RESULT)
+    monkeypatch.undo()
+    assert cache.load(project, "01_toy", "smoke", "k") == (RESULT, "unchanged")
+    assert [p.name for p in (project.build / "cache" / "smoke").iterdir()] == ["01_toy.json"]
 
 
 def test_the_stage_is_a_copy_that_shares_the_records(toy_book):

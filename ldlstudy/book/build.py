@@ -5,7 +5,6 @@ name, and ``_build/html`` changes only by renaming a site that has passed every 
 """
 
 import asyncio
-import os
 import shutil
 import subprocess
 import sys
@@ -16,11 +15,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ldlstudy import checks
+from ldlstudy import checks, machine, records
 from ldlstudy.book import BookError, cache, gates, site
 from ldlstudy.book import notebook as nb
 from ldlstudy.book.execute import CELL_SECONDS, execute, parameters_for
-from ldlstudy.book.stage import Project, prepare, write
+from ldlstudy.book.stage import Project, prepare
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ def run_notebooks(
     parameters = parameters_for(options.profile)
     pending = []
     for name in names:
-        wanted = cache.key(project, project.notebooks[name], parameters)
+        code = cache.code_key(project, project.notebooks[name], parameters)
+        wanted = code + cache.records_key(project)
         found, reason = cache.load(project, name, options.profile, wanted)
         if found and not options.force:
             say(f"{name}: unchanged, skipped")
@@ -86,7 +86,7 @@ async def _run_pending(
     project: Project, names: list[str], options: Options, say: Callable[[str], None]
 ) -> None:
     """Run the notebooks side by side; all finish, then all failures are reported together."""
-    jobs = options.jobs or max(1, (os.cpu_count() or 2) // 2)
+    jobs = options.jobs or max(1, machine.cores() // 2)
     free = asyncio.Semaphore(jobs)
     cells = sum(len(nb.read(project.notebooks[name]).cells) + 1 for name in names)
     with tqdm(total=cells, unit="cell", desc="notebooks", disable=None) as bar:
@@ -112,7 +112,7 @@ async def _run(
     source, output = project.notebooks[name], project.stage / "notebooks" / f"{name}.ipynb"
     parameters = parameters_for(options.profile)
     limit = options.cell_seconds or CELL_SECONDS[options.profile]
-    before = cache.key(project, source, parameters)
+    code, known = cache.code_key(project, source, parameters), cache.records_key(project)
     seconds = await execute(source, output, parameters, limit, on_cell)
     executed = nb.read(output)
     gates.check_executed(source.name, executed, project.root)
@@ -121,23 +121,18 @@ async def _run(
         nb.text(nb.clean(executed)), numbers.read_text("utf-8") if numbers.exists() else None
     )
     _place(project, name, result)
-    # The paper profile trains what has no record yet, so its own run changes what it depends on.
-    # With others beside it the records may be theirs: then the earlier key stands, and it reruns.
-    own = options.profile == "paper" and alone
-    cache.store(
-        project,
-        name,
-        options.profile,
-        cache.key(project, source, parameters) if own else before,
-        result,
-    )
+    # A notebook trains what has no record yet, so its own run changes what it depends on. With
+    # others beside it the new records may be theirs: then the earlier key stands, and it reruns.
+    if alone:
+        known = cache.records_key(project)
+    cache.store(project, name, options.profile, code + known, result)
     return seconds
 
 
 def _place(project: Project, name: str, result: cache.Executed) -> None:
-    write(project.stage / "notebooks" / f"{name}.ipynb", result.notebook)
+    records.write(project.stage / "notebooks" / f"{name}.ipynb", result.notebook)
     if result.numbers is not None:
-        write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
+        records.write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
 
 
 def sphinx(project: Project) -> Path:

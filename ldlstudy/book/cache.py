@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldlstudy.book.stage import Project, write
+from ldlstudy import records
+from ldlstudy.book.stage import Project
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Executed:
         return _sha256(json.dumps([self.notebook, self.numbers]).encode())
 
 
-def key(project: Project, source: Path, parameters: dict[str, str]) -> str:
-    """Return the fingerprint of all that the outputs of ``source`` follow from."""
+def code_key(project: Project, source: Path, parameters: dict[str, str]) -> str:
+    """Return the fingerprint of what makes the outputs of ``source``, but for the records."""
     package = project.root / "ldlstudy"
     pipeline = package / "book"
     files = [source, project.root / "requirements.txt"]
@@ -37,11 +38,15 @@ def key(project: Project, source: Path, parameters: dict[str, str]) -> str:
         for path in package.rglob("*.py")
         if pipeline not in path.parents and path != package / "cli.py"
     ]
-    for folder in ("results", "published"):
-        files += (project.root / "book" / folder).rglob("*.*")
-    machine = [platform.python_version(), platform.system(), platform.machine()]
-    content = [[str(path.relative_to(project.root)), _hash(path)] for path in _existing(files)]
-    return _sha256(json.dumps([content, parameters, machine], sort_keys=True).encode())
+    files += (project.root / "book" / "published").rglob("*")
+    machine = [platform.python_version(), platform.system(), platform.machine(), parameters]
+    return _sha256(json.dumps([_hashes(project, files), machine], sort_keys=True).encode())
+
+
+def records_key(project: Project) -> str:
+    """Return the fingerprint of the records, which a notebook reads and may add to."""
+    files = (project.root / "book" / "results").rglob("*")
+    return _sha256(json.dumps(_hashes(project, files)).encode())
 
 
 def load(project: Project, name: str, profile: str, wanted: str) -> tuple[Executed | None, str]:
@@ -69,19 +74,19 @@ def store(project: Project, name: str, profile: str, stored_key: str, result: Ex
         "notebook": result.notebook,
         "numbers": result.numbers,
     }
-    write(_path(project, name, profile), json.dumps(content))
+    records.write(_path(project, name, profile), json.dumps(content))
 
 
 def _path(project: Project, name: str, profile: str) -> Path:
     return project.build / "cache" / profile / f"{name}.json"
 
 
-def _existing(files: Iterable[Path]) -> list[Path]:
-    return sorted({path for path in files if path.is_file() and path.suffix != ".partial"})
-
-
-def _hash(path: Path) -> str:
-    return _sha256(path.read_bytes())
+def _hashes(project: Project, files: Iterable[Path]) -> list[list[str]]:
+    """Return path and fingerprint of each file that is there; one being written is not yet."""
+    there = sorted({path for path in files if path.is_file() and path.suffix != ".part"})
+    return [
+        [path.relative_to(project.root).as_posix(), _sha256(path.read_bytes())] for path in there
+    ]
 
 
 def _sha256(data: bytes) -> str:

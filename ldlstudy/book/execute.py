@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ldlstudy import checks
+from ldlstudy import checks, records
 from ldlstudy.book import BookError
 from ldlstudy.book import notebook as nb
 
-PROFILES = ("smoke", "quick", "paper")
 CELL_SECONDS = {"smoke": 300, "quick": 900, "paper": 4 * 3600}  # the longest a cell may take
 START_SECONDS = 120  # for the kernel to answer
 STOP_SECONDS = 10  # for an interrupted papermill to end its kernel
@@ -26,7 +25,7 @@ LINE_BYTES = 2**24  # papermill logs the outputs, a table may be one long line
 
 def parameters_for(profile: str) -> dict[str, str]:
     """Return what a chapter is run with under ``profile``; raise ValueError if it is unknown."""
-    return {"profile": checks.one_of("profile", profile, PROFILES)}
+    return {"profile": checks.one_of("profile", profile, records.PROFILES)}
 
 
 async def execute(

@@ -53,14 +53,6 @@ class Project:
         return [first, *(page for page in site_map if page != first)]
 
 
-def write(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either all of it or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def prepare(project: Project) -> None:
     """Make the staged copy afresh: pages, configuration, notebooks; records as a link."""
     shutil.rmtree(project.stage, ignore_errors=True)
