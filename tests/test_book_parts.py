@@ -51,10 +51,11 @@ def test_cells_are_numbered_as_in_the_source():
 def test_the_key_follows_all_that_outputs_follow_from(toy_book):
     project = toy_book()
     root, source = project.root, project.notebooks["01_toy"]
-    keys = [
-        cache.key(project, source, PARAMETERS),
-        cache.key(project, source, {"profile": "paper"}),
-    ]
+
+    def key(parameters=PARAMETERS):
+        return cache.code_key(project, source, parameters) + cache.records_key(project)
+
+    keys = [key(), key({"profile": "paper"})]
     for changed in (
         "notebooks/01_toy.ipynb",
         "requirements.txt",
