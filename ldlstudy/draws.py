@@ -1,4 +1,4 @@
-"""Replicates of a data set with a known truth: each has its own training, held-out and test part."""
+"""Replicates of a data set with a known truth: each has training, held-out and test samples."""
 
 import functools
 import zlib

@@ -3,7 +3,7 @@
 Everything is small enough to lie in a record: counts, grids of about 60 x 40 and curves of 50 bins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ldlstudy import ensemble, machine
-from ldlstudy.draws import Draws
+from ldlstudy.draws import Draws, Sample
 from ldlstudy.mixture import GaussianMixture
 
 BINS = 50
@@ -21,8 +21,10 @@ RESAMPLES = 200
 
 
 def histograms(probabilities: Tensor, labels: Tensor) -> np.ndarray:
-    """Shares (3, 50) of samples by the predicted class's, the other classes' and the true class's
-    probability, in 50 bins of [0, 1] (ILS Figures 2 and 8)."""
+    """Shares (3, 50) of predictions in 50 bins of [0, 1] (ILS Figures 2 and 8).
+
+    Of the predicted class's probability, of the other classes', and of the true class's.
+    """
     p = probabilities.double().numpy()
     ordered = np.sort(p, 1)
     true = p[np.arange(len(p)), labels.numpy()]
@@ -56,7 +58,52 @@ def candidate_losses(trained: ensemble.Trained, draws: Draws) -> np.ndarray:
     return np.array(losses).reshape(draws.replicates, count)
 
 
-def factor_curve(reference: np.ndarray, students: np.ndarray, factors: list[float]) -> dict[str, Any]:
+def curves(
+    trained: ensemble.Trained,
+    factors: list[float],
+    testing: Sample,
+    references: Mapping[str, Callable[[int, Tensor], Tensor]],
+) -> dict[str, dict[str, Any]]:
+    """A :func:`factor_curve` for each reference.
+
+    Parameters
+    ----------
+    trained : Trained
+        Label-smoothing students, one for each factor in each replicate.
+    factors : list of float
+        Their smoothing factors.
+    testing : Sample
+        Test samples of all replicates.
+    references : Mapping
+        Name to a function of replicate and inputs (N, F) that gives probabilities (N, K).
+    """
+    rows = trained.parameters.split(len(factors))
+
+    def one(r: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        x, y = testing.inputs[r], testing.labels[r]
+        at = torch.arange(len(y))
+        students = trained.logits(rows[r], x.expand(len(factors), -1, -1)).softmax(2)
+        taught = students[:, at, y].double().numpy()
+        sums = []
+        for reference in references.values():
+            p = reference(r, x)[at, y].double().numpy()
+            sums.append((_binned(np.stack([np.ones_like(p), p]), p), _binned(taught, p)))
+        return sums
+
+    replicates = machine.parallel(one, range(len(testing.labels)))
+    return {
+        name: factor_curve(
+            np.stack([sums[i][0] for sums in replicates]),
+            np.stack([sums[i][1] for sums in replicates]),
+            factors,
+        )
+        for i, name in enumerate(references)
+    }
+
+
+def factor_curve(
+    reference: np.ndarray, students: np.ndarray, factors: list[float]
+) -> dict[str, Any]:
     """The best smoothing factor for each group of equally confident samples (ILS section IV-A).
 
     A group holds the samples to whose true class the reference gives a probability in one of 50
@@ -85,7 +132,9 @@ def factor_curve(reference: np.ndarray, students: np.ndarray, factors: list[floa
     filled = reference[:, 0].sum(0) > 0
 
     def listed(values: np.ndarray) -> list[float | None]:
-        return [float(v) if f and np.isfinite(v) else None for v, f in zip(values, filled, strict=True)]
+        return [
+            float(v) if f and np.isfinite(v) else None for v, f in zip(values, filled, strict=True)
+        ]
 
     with np.errstate(invalid="ignore"):
         p = reference[:, 1].sum(0) / reference[:, 0].sum(0)
@@ -107,7 +156,7 @@ def _nearest(reference: np.ndarray, students: np.ndarray, factors: list[float]) 
     return np.where(reference[0] > 0, best, np.nan)
 
 
-def binned(true_class: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def _binned(true_class: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Sums (..., 50) of true-class probabilities (..., N) in the reference's (N,) bins."""
     inside = reference >= CURVE_EDGES[0]
     cell = np.clip(np.digitize(reference[inside], CURVE_EDGES) - 1, 0, BINS - 1)

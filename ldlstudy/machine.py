@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from tqdm.auto import tqdm
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,6 +37,12 @@ def one_thread_an_operation() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def progress(total: int, title: str | None, unit: str) -> tqdm:
+    """A progress bar; none without a title, or where ``LDLSTUDY_PROGRESS`` is 0."""
+    hidden = title is None or os.environ.get("LDLSTUDY_PROGRESS") == "0"
+    return tqdm(total=total, desc=title, unit=unit, disable=hidden, mininterval=0.5)
 
 
 def circumstances(device: str, seconds: float) -> dict[str, Any]:

@@ -59,9 +59,14 @@ def _ils2(s: Lesson, epsilon: float, teacher_temperature: float) -> Tensor:
     return targets.ils2(s.labels, s.teacher(teacher_temperature), epsilon)
 
 
-def _ils(s: Lesson, p1: float, p2: float, teacher_temperature: float) -> Tensor:
+def _ils(
+    s: Lesson, p1: float, p2: float, teacher_temperature: float, magnitude: str = "fitted"
+) -> Tensor:
+    """``magnitude``: at which temperature the teacher sets the factor, fitted or the grid's."""
+    checks.one_of("magnitude", magnitude, ["fitted", "grid"])
     by_grid = s.teacher(teacher_temperature)
-    return targets.ils(s.labels, by_grid, p1, p2, magnitude=s.teacher())
+    strength = s.teacher() if magnitude == "fitted" else by_grid
+    return targets.ils(s.labels, by_grid, p1, p2, magnitude=strength)
 
 
 def _sinusoidal(s: Lesson, p1: float, p2: float) -> Tensor:
@@ -74,9 +79,7 @@ def _similarity(s: Lesson, epsilon: float) -> Tensor:
 
 def _beta(s: Lesson) -> Tensor:
     generator = torch.Generator().manual_seed(s.seed)
-    return targets.beta(
-        s.labels, s.classes, s.epsilon, teacher=s.teacher(), generator=generator
-    )
+    return targets.beta(s.labels, s.classes, s.epsilon, teacher=s.teacher(), generator=generator)
 
 
 def _distil(s: Lesson) -> Tensor:

@@ -6,6 +6,7 @@ Samples are columns here, (M, features, samples): thin layers such as the last a
 with one long side, several times faster. :mod:`ldlstudy.ensemble` decides who trains when.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class Architecture:
     def shapes(self) -> list[tuple[int, int]]:
         """(in, out) of each layer."""
         widths = (self.inputs, *self.hidden, self.classes)
-        return list(zip(widths[:-1], widths[1:], strict=True))
+        return list(itertools.pairwise(widths))
 
     @property
     def size(self) -> int:
@@ -94,12 +95,12 @@ def backward(
     weights: Tensor,
     bootstrap: Tensor | None = None,
 ) -> None:
-    """Write the gradient of each network's weighted cross entropy into ``slots``, laid out as layers.
+    """Write the gradient of each network's weighted cross entropy into ``slots``.
 
     Parameters
     ----------
     layers, slots : Layers
-        Parameters, and where their gradients go.
+        Parameters, and where their gradients go; both are laid out alike.
     inputs, targets : Tensor, shapes (M, F, B) and (M, K, B)
         A batch for each network; each sample's targets sum to 1.
     weights : Tensor, shape (B,)

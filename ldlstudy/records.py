@@ -116,7 +116,9 @@ def root() -> Path:
     for candidate in (here, *here.parents):
         if (candidate / "_config.yml").is_file():
             return candidate
-    raise ValueError(f"no _config.yml in {here} or above it: run this inside a checkout of the study")
+    raise ValueError(
+        f"no _config.yml in {here} or above it: run this inside a checkout of the study"
+    )
 
 
 def path(run: Run, results: Path | None = None) -> Path:
@@ -137,7 +139,9 @@ def load(run: Run, results: Path | None = None) -> Record | None:
         return None
     record = read(file)
     if record.specification != run.specification:
-        raise ValueError(f"{file} is not the record of {run.method} {run.id}: delete it and run again")
+        raise ValueError(
+            f"{file} is not the record of {run.method} {run.id}: delete it and run again"
+        )
     return record
 
 
@@ -174,6 +178,12 @@ def write(file: Path, text: str) -> Path:
             os.unlink(temporary)
         raise
     return file
+
+
+def publish(chapter: str, values: Mapping[str, float | str]) -> Path:
+    """Write the numbers that a chapter's prose quotes, ``book/numbers/<chapter>.json``."""
+    text = json.dumps(rounded(dict(values)), indent=1, sort_keys=True, allow_nan=False)
+    return write(root() / "book" / "numbers" / f"{chapter}.json", text + "\n")
 
 
 def every(results: Path | None = None) -> Iterator[tuple[Path, Record]]:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, ensemble, figure_data, machine, metrics, scaling
+from ldlstudy import checks, ensemble, figure_data, metrics, scaling
 from ldlstudy.draws import Draws, Sample, seed_of
 from ldlstudy.methods import Lesson, candidates, label
 from ldlstudy.mixture import six_gaussians
@@ -66,10 +65,16 @@ class Chosen:
         logits = self.logits(pick.rows[replicate], inputs)
         return (logits / pick.temperature[replicate].to(logits)).softmax(1)
 
+    def calibrated(self, replicate: int, inputs: Tensor) -> Tensor:
+        """Probabilities (N, K) after temperature scaling, where the run has that row."""
+        return self.probabilities(self.picks.get("scaled", self.picks["plain"]), replicate, inputs)
+
 
 class Criterion(NamedTuple):
-    """How to choose: among the first ``pool`` candidates, with or without temperature scaling, by
-    held-out samples of ``weights`` (R, V)."""
+    """How to choose among the first ``pool`` candidates.
+
+    With or without temperature scaling, by held-out samples of ``weights`` (R, V).
+    """
 
     pool: int
     scaled: bool
@@ -84,12 +89,12 @@ def draws(run: Run) -> Draws:
         checks.one_of("data parameter", name, DATA)
     d = {**DATA, **run.data}
     mixture = six_gaussians(d["separation"])
-    sizes = (checks.whole(name, d[name], 1) for name in ("train", "held", "test"))
-    return Draws(mixture, *sizes, replicates=run.replicates, seed=run.seed)
+    sizes = {name: checks.whole(name, d[name], 1) for name in ("train", "held", "test")}
+    return Draws(mixture, **sizes, replicates=run.replicates, seed=run.seed)
 
 
 @functools.lru_cache(maxsize=16)
-def choose(run: Run, device: str = "cpu", progress: str | None = None) -> Chosen:
+def choose(run: Run, device: str = "cpu") -> Chosen:
     """Train the candidates of every replicate and pick the best on held-out data.
 
     Raises
@@ -100,7 +105,7 @@ def choose(run: Run, device: str = "cpu", progress: str | None = None) -> Chosen
     if run.model == "bayes":
         return _bayes(run)
     values = candidates({k: v for k, v in run.parameters.items() if k not in ("beta", "held")})
-    trained = _train(run, values, device, progress)
+    trained = _train(run, values, device)
     holding, count = draws(run).holding, len(values)
     held = torch.stack(  # (R, C, V, K)
         [
@@ -112,9 +117,14 @@ def choose(run: Run, device: str = "cpu", progress: str | None = None) -> Chosen
         name: _pick(trained, held, holding.labels, values, criterion)
         for name, criterion in _criteria(run, holding, count).items()
     }
-    figures = {
-        kind: FIGURES[kind](run, trained, values, device) for kind in FIGURES if kind in run.keep
-    }
+    figures: dict[str, Any] = {}
+    if "candidates" in run.keep:
+        losses = figure_data.candidate_losses(trained, draws(run))
+        figures["candidates"] = {"values": values, "test_cross_entropy": losses.tolist()}
+    if "curves" in run.keep:
+        references = {t.method: choose(t, device).calibrated for t in run.teachers}
+        factors = [v["epsilon"] for v in values]
+        figures["curves"] = figure_data.curves(trained, factors, draws(run).testing, references)
 
     def logits(row: Tensor, inputs: Tensor) -> Tensor:
         return trained.logits(row[None], inputs[None])[0]
@@ -131,9 +141,7 @@ def _bayes(run: Run) -> Chosen:
     return Chosen(lambda _, x: d.mixture.posterior(x.double()).log(), {"plain": pick}, {})
 
 
-def _train(
-    run: Run, values: list[dict[str, Any]], device: str, progress: str | None
-) -> ensemble.Trained:
+def _train(run: Run, values: list[dict[str, Any]], device: str) -> ensemble.Trained:
     """All candidates of all replicates, replicate after replicate."""
     checks.one_of("model", run.model, [*MODELS, "bayes"])
     for name in run.training:
@@ -157,7 +165,7 @@ def _train(
     )
     data = ensemble.Data(d.training.inputs, d.holding.inputs, d.holding.labels)
     settings = ensemble.Settings(hidden=MODELS[run.model], **training)
-    return ensemble.train(settings, data, members, device=device, progress=progress)
+    return ensemble.train(settings, data, members, device=device, progress=run.method)
 
 
 def _lesson(run: Run, replicate: int, device: str) -> Lesson:
@@ -181,7 +189,11 @@ def _lesson(run: Run, replicate: int, device: str) -> Lesson:
 def _weights(holding: Sample, part: str) -> Tensor:
     """(R, V): the same for every held-out sample of a part of the plane, 0 elsewhere."""
     checks.one_of("held-out part", part, ["all", "dense", "sparse"])
-    of = {"all": torch.ones_like(holding.sparse), "sparse": holding.sparse, "dense": ~holding.sparse}
+    of = {
+        "all": torch.ones_like(holding.sparse),
+        "sparse": holding.sparse,
+        "dense": ~holding.sparse,
+    }
     return of[part] / of[part].sum(1, keepdim=True)
 
 
@@ -223,46 +235,3 @@ def _pick(
     rows = trained.parameters[at * count + best]
     chosen = [values[c] for c in best.tolist()]
     return Pick(rows, applied[at, best], fitted[at, best], loss[at, best], chosen)
-
-
-def _candidates(
-    run: Run, trained: ensemble.Trained, values: list[dict[str, Any]], device: str
-) -> dict[str, Any]:
-    """Test cross entropy of every candidate of every replicate."""
-    losses = figure_data.candidate_losses(trained, draws(run))
-    return {"values": values, "test_cross_entropy": losses.tolist()}
-
-
-def _curves(
-    run: Run, trained: ensemble.Trained, values: list[dict[str, Any]], device: str
-) -> dict[str, Any]:
-    """Best smoothing factor by the true-class probability that each teacher of the run gives."""
-    factors, testing = [v["epsilon"] for v in values], draws(run).testing
-    references = {t.method: choose(t, device) for t in run.teachers}
-    by_replicate = trained.parameters.split(len(values))
-
-    def one(r: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        x, y, _, _ = (field[r] for field in testing)
-        at = torch.arange(len(y))
-        students = trained.logits(by_replicate[r], x.expand(len(values), -1, -1))
-        taught = students.softmax(2)[:, at, y].double().numpy()
-        sums = {}
-        for name, chosen in references.items():
-            pick = chosen.picks.get("scaled", chosen.picks["plain"])
-            p = chosen.probabilities(pick, r, x)[at, y].double().numpy()
-            own = figure_data.binned(np.stack([np.ones_like(p), p]), p)
-            sums[name] = (own, figure_data.binned(taught, p))
-        return sums
-
-    replicates = machine.parallel(one, range(run.replicates))
-    return {
-        name: figure_data.factor_curve(
-            np.stack([sums[name][0] for sums in replicates]),
-            np.stack([sums[name][1] for sums in replicates]),
-            factors,
-        )
-        for name in references
-    }
-
-
-FIGURES = {"candidates": _candidates, "curves": _curves}

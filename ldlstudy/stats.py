@@ -59,7 +59,7 @@ def difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
     """
     if len(a) != len(b):
         raise ValueError(f"paired samples need equal lengths: got {len(a)} and {len(b)}")
-    return estimate(np.subtract(a, b))
+    return estimate(np.subtract(a, b).tolist())
 
 
 def paired_p(a: Sequence[float], b: Sequence[float]) -> float:

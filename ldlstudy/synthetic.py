@@ -32,7 +32,7 @@ METRICS: dict[str, Callable[[Tensor, Sample], float]] = {
 }
 
 
-def execute(run: Run, device: str = "cpu", progress: str | None = None) -> Record:
+def execute(run: Run, device: str = "cpu") -> Record:
     """Train, pick and measure; the record of ``run``.
 
     Parameters
@@ -42,8 +42,6 @@ def execute(run: Run, device: str = "cpu", progress: str | None = None) -> Recor
         "bayes", ``method`` a name of :data:`ldlstudy.methods.METHODS`.
     device : str
         Where the networks train; they are measured on the CPU.
-    progress : str, optional
-        Title of a progress bar in networks.
 
     Raises
     ------
@@ -51,19 +49,18 @@ def execute(run: Run, device: str = "cpu", progress: str | None = None) -> Recor
         An unknown name or a value out of range.
     """
     start = time.perf_counter()
-    chosen = choose(run, device, progress)
-    rows, figures = {}, dict(chosen.figures)
-    for name, pick in chosen.picks.items():
-        rows[name], drawn = _measure(run, chosen, pick)
-        figures |= {f"{name} {kind}": data for kind, data in drawn.items()}
+    with machine.one_thread_an_operation():  # many small operations, side by side where it pays
+        chosen = choose(run, device)
+        rows, figures = {}, dict(chosen.figures)
+        for name, pick in chosen.picks.items():
+            rows[name], drawn = _measure(run, chosen, pick)
+            figures |= {f"{name} {kind}": data for kind, data in drawn.items()}
     made = machine.circumstances(device, time.perf_counter() - start)
     made |= {"networks": chosen.networks, "epochs": chosen.epochs, "data": _data_hash(run)}
     return Record(run.specification, rounded(rows), rounded(figures), rounded(made))
 
 
-def _measure(
-    run: Run, chosen: Chosen, pick: Pick
-) -> tuple[dict[str, list[float]], dict[str, Any]]:
+def _measure(run: Run, chosen: Chosen, pick: Pick) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Every metric for every replicate, and the data for figures that the run asks to keep."""
     mixture, testing = draws(run).mixture, draws(run).testing
 
@@ -74,17 +71,16 @@ def _measure(
         if "histograms" in run.keep:
             kept["histograms"] = figure_data.histograms(p, sample.labels)
         if "map" in run.keep:
-            kept["map"] = figure_data.error_map(
-                mixture, lambda x: chosen.probabilities(pick, r, x)
-            )
+            kept["map"] = figure_data.error_map(mixture, lambda x: chosen.probabilities(pick, r, x))
         return {name: metric(p, sample) for name, metric in METRICS.items()}, kept
 
     replicates = machine.parallel(one, range(run.replicates))
     row = {name: [values[name] for values, _ in replicates] for name in METRICS}
     row["held_out_loss"] = pick.loss.tolist()
     row["temperature"] = pick.temperature.tolist()
-    for name in pick.values[0]:
-        row[name] = [float(values[name]) for values in pick.values]
+    for name, value in pick.values[0].items():
+        if not isinstance(value, str):
+            row[name] = [float(values[name]) for values in pick.values]
     kinds = replicates[0][1]
     return row, {kind: np.mean([k[kind] for _, k in replicates], 0).tolist() for kind in kinds}
 
