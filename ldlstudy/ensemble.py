@@ -8,7 +8,7 @@ that stops leaves its slot to the next. What a network learns depends on its dat
 settings alone, not on its neighbours, the block size or the number of cores.
 """
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 
 import torch
 from tqdm import tqdm
@@ -62,7 +62,7 @@ def train(
     block = _block_size(job) if block is None else checks.whole("block", block, 1)
     block = min(block, -(-m // checks.whole("workers", workers, 1)))
     bar = machine.progress(m, progress, "network")
-    with bar, machine.one_thread_an_operation(), ThreadPoolExecutor(workers) as pool:
+    with bar, machine.one_thread_an_operation(), machine.threads(workers) as pool:
         futures = [pool.submit(_work, job, block, bar) for _ in range(workers)]
         try:
             for future in as_completed(futures):

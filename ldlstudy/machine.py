@@ -24,8 +24,17 @@ def cores() -> int:
 
 def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Apply ``function`` to each item, a thread for each core and one core for each operation."""
-    with one_thread_an_operation(), ThreadPoolExecutor(cores()) as pool:
+    with one_thread_an_operation(), threads(cores()) as pool:
         return list(pool.map(function, items))
+
+
+def threads(count: int) -> ThreadPoolExecutor:
+    """A pool whose threads keep each operation to themselves from their first one on.
+
+    Torch tells OpenMP of its limit in each thread, but only at the first operation large enough to
+    split; matrix products before it would use every core and add up in another order.
+    """
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
 
 @contextlib.contextmanager
