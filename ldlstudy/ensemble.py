@@ -63,8 +63,8 @@ def train(
     block = min(block, -(-m // checks.whole("workers", workers, 1)))
     bar = machine.progress(m, progress, "network")
     with bar, machine.one_thread_an_operation(), machine.threads(workers) as pool:
-        futures = [pool.submit(_work, job, block, bar) for _ in range(workers)]
         try:
+            futures = [pool.submit(_work, job, block, bar) for _ in range(workers)]
             for future in as_completed(futures):
                 future.result()
         except BaseException:  # Ctrl-C, or a thread that failed: the others stop after their epoch
