@@ -116,11 +116,18 @@ class Trained:
 
 def check(data: Data, members: Members) -> None:
     """Raise ValueError where shapes do not belong together or values are out of range."""
-    d, n, _ = data.inputs.shape
+    samples = {"inputs": data.inputs, "held_inputs": data.held_inputs, "targets": members.targets}
+    for name, tensor in samples.items():
+        if tensor.ndim != 3 or not tensor.numel() or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"{name} must be float32, of three dimensions and not empty, "
+                f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
+            )
+    d, n, features = data.inputs.shape
     v = data.held_inputs.shape[1]
     m, _, classes = members.targets.shape
     expected = {
-        "inputs": (data.inputs, (d, n, data.held_inputs.shape[2])),
+        "held_inputs": (data.held_inputs, (d, v, features)),
         "held_labels": (data.held_labels, (d, v)),
         "data": (members.data, (m,)),
         "targets": (members.targets, (m, n, classes)),
@@ -138,3 +145,6 @@ def check(data: Data, members: Members) -> None:
     checks.in_range("the smallest rate", float(members.rates.min()), 0, open_low=True)
     checks.in_range("the smallest bootstrap", float(members.bootstrap.min()), 0, 1)
     checks.in_range("the largest bootstrap", float(members.bootstrap.max()), 0, 1)
+    sums = members.held_weights.sum(1)
+    if float(members.held_weights.min()) < 0 or not torch.allclose(sums, torch.ones_like(sums)):
+        raise ValueError("held_weights must not be negative, and each row must sum to 1")
