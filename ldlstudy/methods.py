@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, targets
+from ldlstudy import checks, scaling, targets
 
 EPSILONS = (0.001, 0.005, *(round(0.01 + 0.02 * i, 2) for i in range(10)))  # ILS appendix A-C
 P1 = (0.75, 0.775, 0.8, 0.825, 0.85)
@@ -40,7 +40,7 @@ class Lesson(NamedTuple):
         """The teacher's probabilities, at its fitted temperature unless another is given."""
         if self.logits is None:
             raise ValueError("this method needs a teacher, the run names none")
-        return (self.logits / (temperature or self.temperature)).softmax(1)
+        return scaling.scale(self.logits, self.temperature if temperature is None else temperature)
 
 
 def _none(s: Lesson) -> Tensor:
