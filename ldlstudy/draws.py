@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldlstudy import checks
 from ldlstudy.mixture import GaussianMixture
 
 
@@ -44,7 +45,8 @@ class Draws:
 
     def sample(self, part: str, replicate: int) -> Sample:
         """Draw the ``part`` (train, held or test) of one replicate."""
-        per_class = {"train": self.train, "held": self.held, "test": self.test}[part]
+        sizes = {"train": self.train, "held": self.held, "test": self.test}
+        per_class = sizes[checks.one_of("part", part, sizes)]
         x, y, component = self.mixture.sample(per_class, seed_of(self.seed, part, replicate))
         return Sample(x, y, self.mixture.sparse[component], self.mixture.posterior(x))
 

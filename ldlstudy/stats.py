@@ -57,15 +57,27 @@ def difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
     ValueError
         If the two have not the same number of replicates.
     """
-    if len(a) != len(b):
-        raise ValueError(f"paired samples need equal lengths: got {len(a)} and {len(b)}")
-    return estimate(np.subtract(a, b).tolist())
+    return estimate(_differences(a, b).tolist())
 
 
 def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p value of the paired t test (scipy); 1 when no replicate differs."""
-    d = np.subtract(a, b)
-    return 1.0 if np.ptp(d) == 0 and d[0] == 0 else float(stats.ttest_rel(a, b).pvalue)
+    """Two-sided p value of the paired t test (scipy); 1 when no replicate differs.
+
+    Raises
+    ------
+    ValueError
+        If the two have not the same number of replicates, or fewer than two.
+    """
+    d = _differences(a, b)
+    if len(d) < 2:
+        raise ValueError(f"a paired test needs at least two replicates: got {len(d)}")
+    return float(stats.ttest_rel(a, b).pvalue) if d.any() else 1.0
+
+
+def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+    if len(a) != len(b):
+        raise ValueError(f"paired samples need equal lengths: got {len(a)} and {len(b)}")
+    return np.subtract(a, b)
 
 
 def standard_error(values: Sequence[float]) -> float:
