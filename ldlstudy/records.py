@@ -150,12 +150,11 @@ def read(file: Path) -> Record:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         version = content.pop("format")
-        record = Record(**content)
+        if version != FORMAT:
+            raise ValueError(f"{file} has format {version}, this version reads format {FORMAT}")
+        return Record(**content)
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} is damaged ({error}): delete it and run again") from error
-    if version != FORMAT:
-        raise ValueError(f"{file} has format {version}, this version reads format {FORMAT}")
-    return record
 
 
 def save(run: Run, record: Record, results: Path | None = None) -> Path:
