@@ -90,7 +90,8 @@ def draws(run: Run) -> Draws:
     d = {**DATA, **run.data}
     mixture = six_gaussians(d["separation"])
     sizes = {name: checks.whole(name, d[name], 1) for name in ("train", "held", "test")}
-    return Draws(mixture, **sizes, replicates=run.replicates, seed=run.seed)
+    replicates = checks.whole("replicates", run.replicates, 1)
+    return Draws(mixture, **sizes, replicates=replicates, seed=checks.whole("seed", run.seed, 0))
 
 
 @functools.lru_cache(maxsize=16)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ldlstudy import figure_data, machine, metrics
+from ldlstudy import checks, figure_data, machine, metrics
 from ldlstudy.draws import Sample
 from ldlstudy.records import Record, Run, rounded
 from ldlstudy.selection import Chosen, Pick, choose, draws
 
+KEPT = ("candidates", "curves", "histograms", "map")  # what a run may ask to keep for figures
 METRICS: dict[str, Callable[[Tensor, Sample], float]] = {
     "accuracy": lambda p, s: metrics.accuracy(p, s.labels),
     "accuracy_dense": lambda p, s: metrics.accuracy(p[~s.sparse], s.labels[~s.sparse]),
@@ -48,6 +49,8 @@ def execute(run: Run, device: str = "cpu") -> Record:
     ValueError
         An unknown name or a value out of range.
     """
+    for name in run.keep:
+        checks.one_of("data to keep", name, KEPT)
     start = time.perf_counter()
     with machine.one_thread_an_operation():  # many small operations, side by side where it pays
         chosen = choose(run, device)
