@@ -98,8 +98,8 @@ def reliability(
 def ece(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:
     """Return the expected calibration error of the confidence (ILS eq. 1).
 
-    The mean over samples of |accuracy - mean confidence| of their bin, the bins being bins of the
-    largest probability. Empty bins count nothing.
+    The mean over samples of ``|accuracy - mean confidence|`` of their bin, the bins being bins of
+    the largest probability. Empty bins count nothing.
 
     Parameters
     ----------
@@ -190,8 +190,8 @@ def class_conditional_ece(
 def uce(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:
     """Return the uncertainty calibration error (LDL Table 7, after Laves et al.).
 
-    Samples are binned by their entropy divided by log K, and the mean over samples of
-    |error rate - mean normalised entropy| of their bin is taken. The entropy comes in float64.
+    Samples are binned by their entropy divided by log K, and the mean over samples of ``|error
+    rate - mean normalised entropy|`` of their bin is taken. The entropy comes in float64.
 
     Parameters
     ----------

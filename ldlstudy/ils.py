@@ -1,9 +1,10 @@
 """The ILS study on the six Gaussians: the runs it is made of, and their records.
 
-``Study(profile)`` names every run of the chapter. :meth:`Study.recorded` gives the committed
-records of the paper profile, :meth:`Study.measure` trains now.
+:func:`runs` names every run of the chapter at a profile, :func:`recorded` reads the records there
+are of them, :func:`measure` trains now, and :func:`rows` makes one table of it all.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,16 +119,20 @@ def _main(size: Size, profile: str) -> dict[str, Run]:
 
 
 def _sensitivity(size: Size, profile: str) -> dict[str, Run]:
-    """What the paper leaves out: batch size, with the learning rate and the initial weights."""
+    """What the paper leaves out: batch size, with the learning rate and the initial weights.
+
+    Label smoothing is trained too, with torch's initial weights, to see what its gain hangs on.
+    """
     fewer = replace(size, replicates=size.sensitivity)
-    return {
-        f"batch {batch or 'full'}, rate {rate:g}, {init}": _run(
-            fewer, profile, "none", training={"batch": batch, "rate": rate, "init": init}
-        )
-        for batch in BATCHES
-        for rate in RATES
-        for init in INITS
-    }
+    factors = {"epsilon": _values(size, methods.EPSILONS)}
+    named = {}
+    for batch, rate, init in itertools.product(BATCHES, RATES, INITS):
+        name = f"batch {batch or 'full'}, rate {rate:g}, {init}"
+        training = {"batch": batch, "rate": rate, "init": init}
+        named[name] = _run(fewer, profile, "none", training=training)
+        if init == "torch":
+            named[f"{name}, LS"] = _run(fewer, profile, "ls", factors, training=training)
+    return named
 
 
 def _run(

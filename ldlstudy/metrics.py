@@ -196,7 +196,7 @@ def kl_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the total variation distance, half the sum over classes of |t - p|, mean over samples.
+    """Return the total variation distance: half the sum of ``|t - p|``, mean over samples.
 
     Parameters
     ----------

@@ -90,6 +90,8 @@ class Record:
         Of the run, as :attr:`Run.specification`.
     rows : dict
         Name of a result (``plain``, ``scaled``, ...) to metric to one value for each replicate.
+    estimates : dict
+        As ``rows``, with the mean and the ends of its 95 % bootstrap interval in place of values.
     figures : dict
         Data for figures, by name; nested lists.
     made : dict
@@ -98,6 +100,7 @@ class Record:
 
     specification: dict[str, Any]
     rows: dict[str, dict[str, list[float]]]
+    estimates: dict[str, dict[str, list[float]]]
     figures: dict[str, Any]
     made: dict[str, Any]
 

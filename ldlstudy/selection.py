@@ -205,7 +205,7 @@ def _criteria(run: Run, holding: Sample, count: int) -> dict[str, Criterion]:
         "plain": Criterion(count, False, weights),
         "scaled": Criterion(count, True, weights),
     }
-    if run.method == "ls" and "held" not in run.parameters:
+    if run.method == "ls" and count > 1 and "held" not in run.parameters:
         for part in ("dense", "sparse"):
             criteria[part] = Criterion(count, False, _weights(holding, part))
     if "restart" in run.parameters:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ldlstudy import checks, figure_data, machine, metrics
+from ldlstudy import checks, figure_data, machine, metrics, stats
 from ldlstudy.draws import Sample
 from ldlstudy.records import Record, Run, rounded
 from ldlstudy.selection import Chosen, Pick, choose, draws
@@ -60,7 +60,12 @@ def execute(run: Run, device: str = "cpu") -> Record:
             figures |= {f"{name} {kind}": data for kind, data in drawn.items()}
     made = machine.circumstances(device, time.perf_counter() - start)
     made |= {"networks": chosen.networks, "epochs": chosen.epochs, "data": _data_hash(run)}
-    return Record(run.specification, rounded(rows), rounded(figures), rounded(made))
+    estimates = {
+        name: {metric: list(stats.estimate(values)) for metric, values in row.items()}
+        for name, row in rows.items()
+    }
+    results = (rounded(each) for each in (rows, estimates, figures, made))
+    return Record(run.specification, *results)
 
 
 def _measure(run: Run, chosen: Chosen, pick: Pick) -> tuple[dict[str, list[float]], dict[str, Any]]:

@@ -31,7 +31,8 @@ class Column(NamedTuple):
 
     def write(self, value: float) -> str:
         """``value`` with this column's digits."""
-        return f"{100 * value:.{self.digits - 2}f}" if self.percent else f"{value:.{self.digits}f}"
+        shown, digits = (100 * value, self.digits - 2) if self.percent else (value, self.digits)
+        return f"{round(shown, digits) + 0:.{digits}f}"  # + 0: no minus before a zero
 
 
 ACCURACY = Column("accuracy", "accuracy, %", percent=True)

@@ -1,0 +1,58 @@
+"""The numbers that the prose of the ILS chapter quotes, computed from its records.
+
+Keys read ``row.metric`` for a mean over replicates, with ``.low`` and ``.high`` for its interval;
+spaces in a row's name become underscores.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ldlstudy import stats
+from ldlstudy.ils import RESTARTS, Rows
+from ldlstudy.records import Record
+
+
+def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, float | str]:
+    """Every mean of every row, every verdict, and how the records were made.
+
+    Parameters
+    ----------
+    recorded : Mapping
+        Records by the name of their run.
+    judged : DataFrame
+        As :func:`ldlstudy.tables.claims` gives it.
+    """
+    values: dict[str, float | str] = {}
+    for name, record in recorded.items():
+        for row, estimates in record.estimates.items():
+            key = (name if row == "plain" else f"{name} {row}").replace(" ", "_")
+            for metric, (mean, low, high) in estimates.items():
+                values[f"{key}.{metric}"] = mean
+                values[f"{key}.{metric}.low"], values[f"{key}.{metric}.high"] = low, high
+    values |= {f"verdict.{key}": text for key, text in judged["verdict"].items()}
+    values |= {f"claims.{text}": n for text, n in judged["verdict"].value_counts().items()}
+    made = [record.made for record in recorded.values()]
+    return values | {
+        "claims": len(judged),
+        "networks": sum(m["networks"] for m in made),
+        "minutes": sum(m["seconds"] for m in made) / 60,
+        "device": ", ".join(sorted({m["device"] for m in made})),
+        "torch": ", ".join(sorted({m["versions"]["torch"] for m in made})),
+        "restarts": RESTARTS,
+    }
+
+
+def differences(rows: Rows, pairs: Mapping[str, tuple[str, str, str]]) -> dict[str, float]:
+    """Paired differences by name: ``pairs`` holds two rows and a metric, ``left - right``."""
+    values: dict[str, float] = {}
+    for name, (left, right, metric) in pairs.items():
+        d = stats.difference(rows[left][metric], rows[right][metric])
+        values |= {name: d.mean, f"{name}.low": d.low, f"{name}.high": d.high}
+    return values
+
+
+def share(rows: Rows, metric: str, start: str, middle: str, end: str) -> float:
+    """How much of the way from row ``start`` to row ``end`` row ``middle`` has come."""
+    a, b, c = (stats.estimate(rows[name][metric]).mean for name in (start, middle, end))
+    return (a - b) / (a - c)
