@@ -117,7 +117,16 @@ def label(method: str, lesson: Lesson, parameters: Mapping[str, Any]) -> Tensor:
 
 
 def candidates(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of the values of list-valued parameters; single values stay as they are."""
+    """Every combination of the values of list-valued parameters; single values stay as they are.
+
+    Raises
+    ------
+    ValueError
+        A list without values.
+    """
     names = list(parameters)
+    for name, values in parameters.items():
+        if isinstance(values, list | tuple) and not values:
+            raise ValueError(f"parameter {name!r} is a list without values to choose from")
     grid = [v if isinstance(v, list | tuple) else [v] for v in parameters.values()]
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*grid)]
