@@ -147,6 +147,9 @@ def _train(run: Run, values: list[dict[str, Any]], device: str) -> ensemble.Trai
     checks.one_of("model", run.model, [*MODELS, "bayes"])
     for name in run.training:
         checks.one_of("training parameter", name, TRAINING)
+    for teacher in run.teachers:
+        name = f"replicates of teacher {teacher.method!r}"
+        checks.whole(name, teacher.replicates, run.replicates)
     d, training = draws(run), {**TRAINING, **run.training}
     rate = training.pop("rate")
     taught = [{k: v for k, v in each.items() if k != "restart"} for each in values]

@@ -28,6 +28,7 @@ def main() -> None:
     networks = args.networks or (600 if device.type == "cpu" else 20_000)
     data, members = problem(networks)
     print(f"device: {device.type}, {machine.cores()} cores, torch {torch.__version__}")
+    loop_rate(data, members, device, 1)  # warm up
     threads = [1] if device.type == "cuda" else sorted({1, machine.cores()})
     rates = {t: loop_rate(data, members, device, t) for t in threads}
     loop = max(rates.values())
