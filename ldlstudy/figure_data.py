@@ -139,7 +139,8 @@ def factor_curve(
     with np.errstate(invalid="ignore"):
         p = reference[:, 1].sum(0) / reference[:, 0].sum(0)
     low, high = np.full((2, BINS), np.nan)
-    low[filled], high[filled] = np.nanpercentile(np.stack(spread)[:, filled], [2.5, 97.5], 0)
+    if filled.any():
+        low[filled], high[filled] = np.nanpercentile(np.stack(spread)[:, filled], [2.5, 97.5], 0)
     return {
         "p": listed(p),
         "samples": reference[:, 0].sum(0).astype(int).tolist(),
