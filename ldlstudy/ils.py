@@ -165,17 +165,24 @@ def _values(size: Size, grid: Any) -> list[float]:
     return list(grid)[: size.values]
 
 
-def recorded(profile: str = "paper", results: Path | None = None) -> dict[str, Record]:
+class Recorded(dict[str, Record]):
+    """Records by the name of their run; a missing one says how to get it."""
+
+    def __missing__(self, name: str) -> Record:
+        raise ValueError(f"no record of the run {name!r}: `make book PROFILE=paper` makes it")
+
+
+def recorded(profile: str = "paper", results: Path | None = None) -> Recorded:
     """The records there are of a profile's runs, by name."""
     found = {name: records.load(run, results) for name, run in runs(profile).items()}
-    return {name: record for name, record in found.items() if record is not None}
+    return Recorded({name: record for name, record in found.items() if record is not None})
 
 
 def measure(
     profile: str, device: str = "cpu", save: bool = False, results: Path | None = None
-) -> dict[str, Record]:
+) -> Recorded:
     """Run every run of a profile; with ``save`` only those without a record, each saved at once."""
-    made = recorded(profile, results) if save else {}
+    made = recorded(profile, results) if save else Recorded()
     todo = {name: run for name, run in runs(profile).items() if name not in made}
     with machine.progress(len(todo), f"ILS study, {profile}", "run") as bar:
         for name, run in todo.items():
@@ -184,7 +191,7 @@ def measure(
             if save:
                 records.save(run, made[name], results)
             bar.update()
-    return {name: made[name] for name in runs(profile)}
+    return Recorded({name: made[name] for name in runs(profile)})
 
 
 def rows(made: Mapping[str, Record]) -> Rows:

@@ -247,3 +247,6 @@ def noisy_digits(sigma: float = 0.4) -> GaussianMixture:
         sigma=sigma,
         classes=10,
     )
+
+
+MIXTURES = {"six_gaussians": six_gaussians, "noisy_digits": noisy_digits}

@@ -166,13 +166,13 @@ def save(run: Run, record: Record, results: Path | None = None) -> Path:
     return write(path(run, results), _dump(content))
 
 
-def write(file: Path, text: str) -> Path:
-    """Write ``text`` under a temporary name and rename it, so that no half file is ever read."""
+def write(file: Path, content: str | bytes) -> Path:
+    """Write ``content`` under a temporary name and rename it: no half file is ever read."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, file)
     except BaseException:

@@ -7,6 +7,7 @@ backward of 150 training samples and forward of 150 held-out ones, 2 operations 
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
 
@@ -82,7 +83,7 @@ def loop(seed: int, x: torch.Tensor, t: torch.Tensor, hx: torch.Tensor, hy: torc
     torch.manual_seed(seed)
     widths = (x.shape[1], *HIDDEN)
     layers: list[nn.Module] = []
-    for i, o in zip(widths[:-1], widths[1:], strict=True):
+    for i, o in itertools.pairwise(widths):
         layers += [nn.Linear(i, o), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Linear(HIDDEN[-1], t.shape[1])).to(x.device)
     adam = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -105,7 +106,7 @@ def loop(seed: int, x: torch.Tensor, t: torch.Tensor, hx: torch.Tensor, hy: torc
 def operations() -> float:
     """Floating-point operations of one network's epoch, in its matrix products."""
     widths = (2, *HIDDEN, 3)
-    sizes = [i * o for i, o in zip(widths[:-1], widths[1:], strict=True)]
+    sizes = [i * o for i, o in itertools.pairwise(widths)]
     forward = 2 * SAMPLES * sum(sizes)
     backward = 2 * forward - 2 * SAMPLES * sizes[0]  # nothing flows into the inputs
     return 2 * forward + backward
