@@ -94,7 +94,8 @@ def test_against_a_pytorch_loop(batch, init):
         first = torch.empty_like(row)
         trained.architecture.initialise(first, init, int(members.seeds[m]))
         initial = trained.architecture.layers(first[None])
-        loss, epoch, tensors, last = torch_loop(settings, data, members, m, initial)
+        with machine.one_thread_an_operation():
+            loss, epoch, tensors, last = torch_loop(settings, data, members, m, initial)
         assert float(trained.loss[m]) == pytest.approx(loss, rel=1e-5)
         assert (int(trained.epoch[m]), int(trained.epochs[m])) == (epoch, last)
         ours = itertools.chain.from_iterable(trained.architecture.layers(row[None]))

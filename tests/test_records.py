@@ -164,8 +164,8 @@ class FullDisk:
     def __exit__(self, *_):
         os.close(self.handle)
 
-    def write(self, text):
-        os.write(self.handle, text[: len(text) // 2].encode())
+    def write(self, content):
+        os.write(self.handle, content[: len(content) // 2])
         no_space()
 
 
