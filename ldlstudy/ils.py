@@ -99,8 +99,12 @@ def _main(size: Size, profile: str) -> dict[str, Run]:
         "none": none,
         "ls": ls,
         "ls_0.2": replace(plain, method="ls", parameters={"epsilon": 0.2}),
-        "ls_dense": replace(plain, method="ls", parameters={"epsilon": epsilon, "held": "dense"}),
-        "ls_sparse": replace(plain, method="ls", parameters={"epsilon": epsilon, "held": "sparse"}),
+        **{
+            f"ls_{part}_stop": replace(
+                plain, method="ls", parameters={"epsilon": epsilon, "held": part}
+            )
+            for part in ("dense", "sparse")
+        },
         "ils1": ils1,
         "ils2": ils2,
         "ils": ils,

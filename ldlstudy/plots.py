@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
@@ -213,8 +212,3 @@ def budgets(
 def _positive(shares: np.ndarray) -> np.ndarray:
     """Empty bins left out of a log axis."""
     return np.where(np.asarray(shares) > 0, shares, np.nan)
-
-
-def as_tensor(values: Any) -> Tensor:
-    """Nested lists of a record as a float tensor."""
-    return torch.tensor(values, dtype=torch.float64)
