@@ -138,6 +138,18 @@ def test_budgets_are_nested():
     assert choose(run).networks == 60
 
 
+def test_a_pool_ends_with_its_last_candidate():
+    run, values = tiny(), [{"restart": i} for i in range(8)]
+    trained = selection._train(run, values, "cpu")
+    rows, x = trained.parameters.view(2, 8, -1), draws(run).holding.inputs
+    z = torch.stack([trained.logits(rows[r], x[r].expand(8, -1, -1)) for r in range(2)])
+    labels, weights = draws(run).holding.labels, weights_of(run, "all")
+    best = losses(z, labels, weights).argmin(1).tolist()
+    for r, b in enumerate(best):
+        criterion = selection.Criterion(b + 1, False, weights)
+        assert selection._pick(trained, z, labels, values, criterion).values[r] == {"restart": b}
+
+
 def test_bayes_picks_the_posterior():
     chosen, d = choose(BAYES), draws(BAYES)
     assert list(chosen.picks) == ["plain"]
