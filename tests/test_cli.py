@@ -1,12 +1,15 @@
 """The command line says what is wrong in one line and never shows a traceback."""
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 import ldlstudy
+from ldlstudy import records
 from ldlstudy.book import BookError
 from ldlstudy.cli import app, one_line_errors
+from ldlstudy.mixture import six_gaussians
 
 runner = CliRunner()
 
@@ -56,3 +59,57 @@ def test_errors_become_a_line_and_a_code(error, code, message, capsys):
 def test_a_fault_of_the_program_itself_is_not_hidden():
     with pytest.raises(ZeroDivisionError), one_line_errors():
         raise ZeroDivisionError
+
+
+def test_data_lists_what_can_be_sampled():
+    result = runner.invoke(app, ["data", "list"])
+    assert result.exit_code == 0
+    assert "six_gaussians" in result.stdout
+    assert "noisy_digits" in result.stdout
+
+
+def test_data_sample_writes_the_mixture_s_own_sample(tmp_path):
+    file = tmp_path / "six.npz"
+    arguments = ["data", "sample", "six_gaussians", str(file), "--per-class", "7", "--seed", "3"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
+    mixture = six_gaussians()
+    x, labels, component = mixture.sample(7, seed=3)
+    with np.load(file, allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["inputs"], x)
+        np.testing.assert_array_equal(arrays["labels"], labels)
+        np.testing.assert_array_equal(arrays["component"], component)
+        np.testing.assert_array_equal(arrays["posterior"], mixture.posterior(x))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digits", "x.npz"], "unknown data set 'digits'; known: noisy_digits, six_gaussians"),
+        (["six_gaussians", "x.csv"], "the file must end in .npz, got 'x.csv'"),
+        (["six_gaussians", "x.npz", "--per-class", "0"], "per_class must be a whole number"),
+    ],
+)
+def test_data_sample_says_what_is_wrong(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, ["data", "sample", *arguments])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_are_listed_and_a_damaged_one_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "_config.yml").touch()
+    run = records.Run("six_gaussians", "mlp64x5", "ls", replicates=3)
+    made = {"networks": 36, "seconds": 4.2, "device": "CPU"}
+    file = records.save(run, records.Record(run.specification, {}, {}, {}, made))
+    result = runner.invoke(app, ["records"])
+    assert result.exit_code == 0
+    assert f"ls-{run.id}" in result.stdout
+    assert "3 replicates, paper: 36 networks in 4 s on CPU" in result.stdout
+    file.write_text(file.read_text()[:40])
+    result = runner.invoke(app, ["records"])
+    assert result.exit_code == 1
+    assert file.name in result.stderr
+    assert "damaged" in result.stderr

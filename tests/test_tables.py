@@ -1,0 +1,150 @@
+"""Published beside measured, and the verdicts."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldlstudy import tables
+from tests.conftest import ROOT
+
+PUBLISHED = ROOT / "book" / "published"
+CE = tables.CROSS_ENTROPY
+
+
+def around(mean: float, spread: float, n: int = 40) -> list[float]:
+    """Values with exactly this mean and standard deviation (ddof 1)."""
+    x = np.random.default_rng(0).normal(size=n)
+    x = (x - x.mean()) / x.std(ddof=1)
+    return list(mean + spread * x)
+
+
+@pytest.mark.parametrize(
+    ("left", "expects", "verdict"),
+    [
+        (around(-1, 0.1), "lower", "reproduced"),
+        (around(-0.01, 1), "lower", "direction only"),
+        (around(0.01, 1), "lower", "not reproduced"),
+        (around(1, 0.1), "lower", "not reproduced (reversed)"),
+        (around(1, 0.1), "higher", "reproduced"),
+        (around(0.01, 1), "higher", "direction only"),
+        (around(-0.01, 1), "higher", "not reproduced"),
+        (around(-1, 0.1), "higher", "not reproduced (reversed)"),
+    ],
+)
+def test_verdict(left: list[float], expects: str, verdict: str):
+    assert tables.verdict(left, [0.0] * len(left), expects) == verdict
+
+
+@given(st.floats(-2, 2).filter(lambda m: abs(m) > 1e-6), st.floats(0.01, 2))
+def test_claim_and_its_opposite_are_never_both_reproduced(mean: float, spread: float):
+    left, right = around(mean, spread), [0.0] * 40
+    verdicts = {tables.verdict(left, right, e) for e in ("lower", "higher")}
+    assert verdicts in (
+        {"reproduced", "not reproduced (reversed)"},
+        {"direction only", "not reproduced"},
+    )
+
+
+def test_verdict_names_what_it_takes():
+    with pytest.raises(ValueError, match=r"unknown expectation 'smaller'; known: higher, lower"):
+        tables.verdict([1.0], [2.0], "smaller")
+
+
+def test_agreement_is_1_96_standard_errors_of_a_difference():
+    values = around(0.5, 0.1, n=100)  # standard error .01, of a difference .01414
+    assert tables.agrees(0.5 + 0.99 * 1.96 * math.sqrt(2) * 0.01, values)
+    assert not tables.agrees(0.5 + 1.01 * 1.96 * math.sqrt(2) * 0.01, values)
+
+
+def test_columns_write_numbers():
+    assert tables.ACCURACY.write(0.8203) == "82.03"
+    assert CE.write(0.44341) == "0.4434"
+    assert CE.write(-1e-9) == "0.0000"
+
+
+def test_comparison_holds_both_numbers_and_their_agreement():
+    rows = {"ls": {"cross_entropy": around(0.53, 0.05, 100)}}
+    paper = pd.DataFrame({"cross_entropy": [0.5318, 0.9]}, index=["ls", "ils"])
+    labels = {"ls": "Standard LS", "ils": "ILS", "none": "No LS"}
+    page = tables.comparison(rows, paper, labels, [CE]).to_html()
+    assert re.search(r"0\.5300 <small>±0\.0\d+</small><br><span[^>]*>≈ 0\.5318</span>", page)
+    assert '<span class="paper">0.9000</span>' in page  # published, not measured: no verdict
+    assert page == tables.comparison(rows, paper, labels, [CE]).to_html()
+
+
+def test_comparison_marks_a_disagreement():
+    rows = {"ls": {"cross_entropy": around(0.53, 0.05, 100)}}
+    paper = pd.DataFrame({"cross_entropy": [0.6]}, index=["ls"])
+    assert "≠ 0.6000" in tables.comparison(rows, paper, {"ls": "LS"}, [CE]).to_html()
+
+
+def test_claims_are_judged_by_pairs_and_missing_rows_are_said():
+    listed = pd.DataFrame(
+        {
+            "claim": ["A < B", "A < C"],
+            "published": ["2 -> 1", None],
+            "left": ["a", "a"],
+            "right": ["b", "c"],
+            "metric": ["cross_entropy"] * 2,
+            "expects": ["lower"] * 2,
+        },
+        index=pd.Index(["X-1", "X-2"], name="id"),
+    )
+    noise = np.random.default_rng(1).normal(size=40)
+    rows = {
+        "a": {"cross_entropy": list(1 + noise)},
+        "b": {"cross_entropy": list(2 + noise + 0.01 * noise**2)},
+    }
+    judged = tables.claims(rows, listed)
+    assert list(judged["verdict"]) == ["reproduced", "not yet run"]
+    assert judged.loc["X-1", "difference"] == pytest.approx(-1 - 0.01 * (noise**2).mean())
+    assert math.isnan(judged.loc["X-2", "difference"])
+    page = tables.claims_table(judged).to_html()
+    assert "2 → 1" in page
+    assert "A &lt; B" in page
+    assert "nan" not in page.lower()
+
+
+def test_every_listed_claim_can_be_judged():
+    """The rows and metrics that the claims name exist in the study."""
+    from ldlstudy import ils
+    from ldlstudy.synthetic import METRICS
+
+    names = {
+        "ls dense",
+        "ls sparse",
+        *(f"{n}{s}" for n in ils.runs("paper") for s in ("", " scaled")),
+    }
+    listed = tables.published("claims", PUBLISHED)
+    assert set(listed["left"]) | set(listed["right"]) <= names
+    assert set(listed["metric"]) <= {*METRICS, "epsilon"}
+    assert set(listed["expects"]) <= {"lower", "higher"}
+    assert listed.index.is_unique
+
+
+def test_published_tables_are_found_and_unknown_ones_listed():
+    table = tables.published("ils_table1", PUBLISHED)
+    assert table.loc["bayes", "cross_entropy"] == 0.4444
+    with pytest.raises(
+        ValueError, match=r"unknown published table 'ils_table9'; known: .*ils_table1"
+    ):
+        tables.published("ils_table9", PUBLISHED)
+
+
+def test_damaged_published_table(tmp_path):
+    (tmp_path / "broken.csv").write_text('row,a\n"x,1\n')
+    with pytest.raises(ValueError, match=r"broken\.csv is damaged"):
+        tables.published("broken", tmp_path)
+
+
+def test_check_compares_the_replicates_that_both_have():
+    live = {"ls": {"cross_entropy": [1.0, 2.0]}, "new": {"cross_entropy": [1.0]}}
+    recorded = {"ls": {"cross_entropy": [1.0, 3.0, 100.0]}}
+    shown = tables.check(live, recorded, [CE]).data
+    assert list(shown.index) == ["ls"]
+    assert shown.loc["ls", CE.heading] == "1.5000 / 2.0000"
