@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ldlstudy import stats
+from ldlstudy import stats, tables
 from ldlstudy.ils import RESTARTS, Rows
 from ldlstudy.records import Record
 
@@ -31,8 +31,10 @@ def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, f
                 values[f"{key}.{metric}"] = mean
                 values[f"{key}.{metric}.low"], values[f"{key}.{metric}.high"] = low, high
     values |= {f"verdict.{key}": text for key, text in judged["verdict"].items()}
-    values |= {f"claims.{text}": n for text, n in judged["verdict"].value_counts().items()}
+    values |= {f"claims.{text}": int(n) for text, n in judged["verdict"].value_counts().items()}
     made = [record.made for record in recorded.values()]
+    for text in tables.VERDICTS:
+        values.setdefault(f"claims.{text}", 0)
     return values | {
         "claims": len(judged),
         "networks": sum(m["networks"] for m in made),

@@ -100,18 +100,9 @@ class Trained:
     epoch: Tensor
     epochs: Tensor
 
-    @torch.no_grad()
     def logits(self, rows: Tensor, inputs: Tensor) -> Tensor:
-        """Logits (m, N, K) of networks with parameters (m, P), each on inputs (m, N, F) of its own.
-
-        Computed a network and 512 samples at a time, which stays near the cache.
-        """
-        networks = []
-        for row, x in zip(rows.to(inputs.device), inputs, strict=True):
-            layers = self.architecture.layers(row[None])
-            parts = [mlp.forward(layers, part.T[None])[-1] for part in x.split(512)]
-            networks.append(torch.cat(parts, 2)[0].T)
-        return torch.stack(networks)
+        """As :meth:`ldlstudy.mlp.Architecture.logits`, for rows of ``parameters``."""
+        return self.architecture.logits(rows, inputs)
 
 
 def check(data: Data, members: Members) -> None:

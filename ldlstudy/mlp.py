@@ -72,6 +72,19 @@ class Architecture:
             if init == "torch":
                 bias.uniform_(-bound, bound, generator=generator)
 
+    @torch.no_grad()
+    def logits(self, rows: Tensor, inputs: Tensor) -> Tensor:
+        """Logits (M, N, K) of networks with parameters (M, P), each on inputs (M, N, F) of its own.
+
+        Computed a network and 512 samples at a time, which stays near the cache.
+        """
+        networks = []
+        for row, x in zip(rows.to(inputs.device), inputs, strict=True):
+            layers = self.layers(row[None])
+            parts = [forward(layers, part.T[None])[-1] for part in x.split(512)]
+            networks.append(torch.cat(parts, 2)[0].T)
+        return torch.stack(networks)
+
 
 def aligned(n: int) -> int:
     """``n`` rounded up to a multiple of :data:`ALIGN`."""

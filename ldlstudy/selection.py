@@ -127,8 +127,10 @@ def choose(run: Run, device: str = "cpu") -> Chosen:
         factors = [v["epsilon"] for v in values]
         figures["curves"] = figure_data.curves(trained, factors, draws(run).testing, references)
 
+    architecture = trained.architecture  # a run kept for its students keeps no candidate but picks
+
     def logits(row: Tensor, inputs: Tensor) -> Tensor:
-        return trained.logits(row[None], inputs[None])[0]
+        return architecture.logits(row[None], inputs[None])[0]
 
     return Chosen(logits, picks, figures, len(trained.loss), int(trained.epochs.sum()))
 
