@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -90,6 +91,31 @@ def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
     return "not reproduced (reversed)" if difference.excludes_zero else "not reproduced"
 
 
+def optimum(losses: np.ndarray, claimed: int) -> tuple[stats.Estimate, str]:
+    """Judge the claim that one candidate of a grid has the lowest mean loss.
+
+    Parameters
+    ----------
+    losses : ndarray, shape (R, C)
+        Loss of each of C candidates in each replicate.
+    claimed : int
+        The candidate that is claimed to be best.
+
+    Returns
+    -------
+    Estimate
+        How much its loss is above that of our best, within replicates.
+    str
+        "reproduced" if it is our best, "direction only" if the interval of that difference
+        includes zero, else "not reproduced".
+    """
+    best = int(losses.mean(0).argmin())
+    behind = stats.difference(losses[:, claimed].tolist(), losses[:, best].tolist())
+    if best == claimed:
+        return behind, "reproduced"
+    return behind, "not reproduced" if behind.excludes_zero else "direction only"
+
+
 def comparison(
     rows: Mapping[str, Row], paper: pd.DataFrame | None, labels: Mapping[str, str],
     columns: Sequence[Column],
@@ -154,19 +180,19 @@ def claims(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As ``listed``, with ``left_mean``, ``right_mean``, ``difference``, ``low``, ``high`` and
-        ``verdict``; "not yet run" where a row is missing.
+        As ``listed``, with ``left_mean``, ``right_mean``, ``difference``, ``low``, ``high``, the
+        ``p`` of the paired t test and ``verdict``; "not yet run" where a row is missing.
     """
     out = []
     for key, claim in listed.iterrows():
         left, right = (rows.get(claim[side], {}).get(claim["metric"]) for side in ("left", "right"))
-        names = ("left_mean", "right_mean", "difference", "low", "high")
+        names = ("left_mean", "right_mean", "difference", "low", "high", "p")
         result: dict[str, Any] = {"id": key, **claim, "verdict": "not yet run"}
         if left is None or right is None:
             result |= dict.fromkeys(names, math.nan)
         else:
             means = stats.estimate(left).mean, stats.estimate(right).mean
-            numbers = (*means, *stats.difference(left, right))
+            numbers = (*means, *stats.difference(left, right), stats.paired_p(left, right))
             result |= dict(zip(names, numbers, strict=True))
             result["verdict"] = verdict(left, right, claim["expects"])
         out.append(result)
@@ -190,6 +216,7 @@ def claims_table(judged: pd.DataFrame) -> Styler:
                 "published": html.escape(said),
                 "ours": f"{right} → {left}" if measured else "",
                 "difference": f"{d} <small>[{low}, {high}]</small>" if measured else "",
+                "p": (f"{claim.p:.3f}" if claim.p >= 0.001 else "< .001") if measured else "",
                 "verdict": claim.verdict,
             }
         )

@@ -148,3 +148,15 @@ def test_check_compares_the_replicates_that_both_have():
     shown = tables.check(live, recorded, [CE]).data
     assert list(shown.index) == ["ls"]
     assert shown.loc["ls", CE.heading] == "1.5000 / 2.0000"
+
+
+def test_optimum_of_a_grid():
+    rng = np.random.default_rng(0)
+    losses = np.array([0.5, 0.6, 0.7]) + rng.normal(0, 0.01, (40, 3))
+    assert tables.optimum(losses, 0)[1] == "reproduced"
+    behind, verdict = tables.optimum(losses, 1)
+    assert verdict == "not reproduced"
+    assert behind.mean == pytest.approx(losses[:, 1].mean() - losses[:, 0].mean())
+    close = np.array([0.5, 0.5001, 0.7]) + rng.normal(0, 0.1, (40, 3))
+    other = 1 - int(close.mean(0)[:2].argmin())
+    assert tables.optimum(close, other)[1] == "direction only"
