@@ -36,7 +36,7 @@ class Size:
     """What a profile changes."""
 
     replicates: int
-    sensitivity: int  # replicates of the table of batch x rate x initialisation
+    sensitivity: int  # replicates of runs that ask what another reading of the paper changes
     data: Mapping[str, int]
     training: Mapping[str, int]
     values: int | None  # of each parameter's grid; None is all
@@ -108,7 +108,10 @@ def _main(size: Size, profile: str) -> dict[str, Run]:
         "ils1": ils1,
         "ils2": ils2,
         "ils": ils,
-        "ils_grid": run("ils", {**curves, "teacher_temperature": t, "magnitude": "grid"}),
+        "ils_grid": replace(
+            run("ils", {**curves, "teacher_temperature": t, "magnitude": "grid"}),
+            replicates=size.sensitivity,
+        ),
         "sinusoidal": run("sinusoidal", {k: _values(size, v) for k, v in SINUSOIDS.items()}),
         "similarity": run("similarity", {"epsilon": epsilon}),
         "bootstrap": replace(plain, method="bootstrap", parameters={"beta": 0.95}),
