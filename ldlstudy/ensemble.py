@@ -41,7 +41,8 @@ def train(
     device : str or torch.device
         ``"cpu"``, or ``"cuda"`` with the same code and one large block.
     block : int, optional
-        Networks trained together; by default 12 of the ILS paper's on the CPU, on CUDA what fits in memory.
+        Networks trained together; by default what fits in memory on CUDA, and on the CPU in the
+        cache: 12 of the ILS paper's networks.
     workers : int, optional
         Threads, by default one for each CPU core (one on CUDA).
     progress : str, optional

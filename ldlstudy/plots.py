@@ -149,7 +149,7 @@ def grid(values: Sequence[Mapping[str, float]], losses: np.ndarray) -> Figure:
     best = np.unravel_index(np.argmin(mean), mean.shape)
     middle = (mean.min() + mean.max()) / 2
     for (i, j), loss in np.ndenumerate(mean):
-        colour = "white" if loss < middle else "black"
+        colour = "black" if loss < middle else "white"
         weight = "bold" if (i, j) == best else "normal"
         ax.text(j, i, f"{loss:.3f}", ha="center", va="center", color=colour, weight=weight, size=8)
     ax.set_xticks(range(len(p2)), [f"{v:g}" for v in p2])
@@ -159,8 +159,12 @@ def grid(values: Sequence[Mapping[str, float]], losses: np.ndarray) -> Figure:
     return fig
 
 
-def error_maps(maps: Mapping[str, np.ndarray]) -> Figure:
-    """Total variation to the truth over the plane, mean of all replicates, a panel a model."""
+def error_maps(maps: Mapping[str, np.ndarray], mixture: GaussianMixture) -> Figure:
+    """Total variation to the truth over the plane, mean of all replicates, a panel a model.
+
+    Contours of the inputs' density, a factor of ten apart, show where samples lie.
+    """
+    height = mixture.log_density(figure_data.plane()).exp().reshape(len(figure_data.PLANE_Y), -1)
     count = -(-len(maps) // 2)
     fig, axes = plt.subplots(
         count, 2, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 2 * count + 0.4)
@@ -172,6 +176,10 @@ def error_maps(maps: Mapping[str, np.ndarray]) -> Figure:
             figure_data.PLANE_Y[0], figure_data.PLANE_Y[-1],
         )  # fmt: skip
         shown = ax.imshow(values, extent=extent, origin="lower", cmap="magma_r", vmin=0, vmax=top)
+        ax.contour(
+            figure_data.PLANE_X, figure_data.PLANE_Y, height, (1e-4, 1e-3, 1e-2),
+            colors=BLUE, linewidths=0.8,
+        )  # fmt: skip
         ax.set(title=title, xticks=range(-6, 9, 2), yticks=range(-4, 5, 2))
     for ax in list(axes.flat)[len(maps) :]:
         ax.set_visible(False)

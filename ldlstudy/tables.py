@@ -8,6 +8,7 @@ the paired difference has the claimed sign and its 95 % interval excludes zero.
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from pandas.io.formats.style import Styler
 from ldlstudy import checks, records, stats
 
 Row = Mapping[str, Sequence[float]]
+ROUNDING = 1e-9  # so that a constant agrees with itself
 VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
 
 
@@ -31,9 +33,10 @@ class Column(NamedTuple):
     digits: int = 4
 
     def write(self, value: float) -> str:
-        """``value`` with this column's digits."""
-        shown, digits = (100 * value, self.digits - 2) if self.percent else (value, self.digits)
-        return f"{round(shown, digits) + 0:.{digits}f}"  # + 0: no minus before a zero
+        """``value`` with this column's digits, without a zero before the point."""
+        if self.percent:
+            return f"{100 * value:.{self.digits - 2}f}"
+        return short(f"{round(value, self.digits) + 0:.{self.digits}f}")  # + 0: no minus zero
 
 
 ACCURACY = Column("accuracy", "accuracy, %", percent=True)
@@ -49,6 +52,11 @@ VARIATION = Column("total_variation", "total variation")
 HELD_OUT = Column("held_out_loss", "held-out loss")
 TEMPERATURE = Column("temperature", "T", digits=3)
 EPSILON = Column("epsilon", "ε", digits=3)
+
+
+def short(number: str) -> str:
+    """``number`` without a zero before its point, as the papers print them."""
+    return re.sub(r"^([+-]?)0\.", r"\1.", number)
 
 
 def published(name: str, folder: Path | None = None) -> pd.DataFrame:
@@ -75,7 +83,7 @@ def agrees(number: float, values: Sequence[float]) -> bool:
     The published mean is taken to have as large a standard error as ours.
     """
     error = stats.standard_error(values)
-    return abs(number - stats.estimate(values).mean) <= 1.96 * math.sqrt(2) * error
+    return abs(number - stats.estimate(values).mean) <= 1.96 * math.sqrt(2) * error + ROUNDING
 
 
 def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
@@ -154,17 +162,21 @@ def _cell(row: Row, paper: pd.DataFrame | None, key: str, column: Column) -> str
     lines = []
     if values is not None:
         mean, low, high = stats.estimate(values)
-        half = f" <small>±{column.write((high - low) / 2)}</small>" if high > low else ""
-        lines.append(f"{column.write(mean)}{half}")
+        half = column.write((high - low) / 2)
+        spread = f" <small>±{half}</small>" if half.strip(".0") else ""
+        lines.append(f"{column.write(mean)}{spread}")
     if not math.isnan(number):
         sign = "" if values is None else "≈ " if agrees(number, values) else "≠ "
         lines.append(f'<span class="paper">{sign}{column.write(number)}</span>')
     return "<br>".join(lines)
 
 
-def style(table: pd.DataFrame) -> Styler:
-    """``table`` as the book shows tables: no random ids, cells that may hold HTML."""
-    return table.style.set_uuid("t").set_table_attributes('class="dataframe study"')
+def style(table: pd.DataFrame, text: Sequence[str] = ()) -> Styler:
+    """``table`` as the book shows tables: no random ids, HTML in cells; ``text`` columns wrap."""
+    marks = pd.DataFrame("", index=table.index, columns=table.columns)
+    marks[list(text)] = "text"
+    styler = table.style.set_uuid("t").set_td_classes(marks)
+    return styler.set_table_attributes('class="dataframe study"')
 
 
 def claims(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
@@ -206,7 +218,7 @@ def claims_table(judged: pd.DataFrame) -> Styler:
         measured = not math.isnan(claim.difference)
         digits = 4 if not measured or abs(claim.difference) < 1 else 3
         right, left, d, low, high = (
-            f"{v:.{digits}f}"
+            short(f"{v:.{digits}f}")
             for v in (claim.right_mean, claim.left_mean, claim.difference, claim.low, claim.high)
         )
         said = "" if pd.isna(claim.published) else claim.published.replace("->", "→")
@@ -216,11 +228,13 @@ def claims_table(judged: pd.DataFrame) -> Styler:
                 "published": html.escape(said),
                 "ours": f"{right} → {left}" if measured else "",
                 "difference": f"{d} <small>[{low}, {high}]</small>" if measured else "",
-                "p": (f"{claim.p:.3f}" if claim.p >= 0.001 else "< .001") if measured else "",
+                "p": (short(f"{claim.p:.3f}") if claim.p >= 0.001 else "< .001")
+                if measured
+                else "",
                 "verdict": claim.verdict,
             }
         )
-    return style(pd.DataFrame(shown, index=list(judged.index)))
+    return style(pd.DataFrame(shown, index=list(judged.index)), text=("claim", "verdict"))
 
 
 def check(

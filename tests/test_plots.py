@@ -53,9 +53,8 @@ def test_grid_writes_each_mean_and_marks_the_best():
 
 def test_error_maps_share_one_scale_and_hide_spare_panels():
     shape = (len(figure_data.PLANE_Y), len(figure_data.PLANE_X))
-    figure = plots.error_maps(
-        {n: np.full(shape, v) for n, v in (("a", 0.1), ("b", 0.4), ("c", 0.2))}
-    )
+    maps = {n: np.full(shape, v) for n, v in (("a", 0.1), ("b", 0.4), ("c", 0.2))}
+    figure = plots.error_maps(maps, six_gaussians())
     limits = {ax.images[0].get_clim() for ax in figure.axes if ax.images and ax.get_visible()}
     assert limits == {(0, 0.4)}
     assert [ax.get_visible() for ax in figure.axes[:4]] == [True, True, True, False]

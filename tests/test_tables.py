@@ -63,8 +63,9 @@ def test_agreement_is_1_96_standard_errors_of_a_difference():
 
 def test_columns_write_numbers():
     assert tables.ACCURACY.write(0.8203) == "82.03"
-    assert CE.write(0.44341) == "0.4434"
-    assert CE.write(-1e-9) == "0.0000"
+    assert CE.write(0.44341) == ".4434"
+    assert CE.write(1.2) == "1.2000"
+    assert CE.write(-1e-9) == ".0000"
 
 
 def test_comparison_holds_both_numbers_and_their_agreement():
@@ -72,15 +73,15 @@ def test_comparison_holds_both_numbers_and_their_agreement():
     paper = pd.DataFrame({"cross_entropy": [0.5318, 0.9]}, index=["ls", "ils"])
     labels = {"ls": "Standard LS", "ils": "ILS", "none": "No LS"}
     page = tables.comparison(rows, paper, labels, [CE]).to_html()
-    assert re.search(r"0\.5300 <small>±0\.0\d+</small><br><span[^>]*>≈ 0\.5318</span>", page)
-    assert '<span class="paper">0.9000</span>' in page  # published, not measured: no verdict
+    assert re.search(r"\.5300 <small>±\.0\d+</small><br><span[^>]*>≈ \.5318</span>", page)
+    assert '<span class="paper">.9000</span>' in page  # published, not measured: no verdict
     assert page == tables.comparison(rows, paper, labels, [CE]).to_html()
 
 
 def test_comparison_marks_a_disagreement():
     rows = {"ls": {"cross_entropy": around(0.53, 0.05, 100)}}
     paper = pd.DataFrame({"cross_entropy": [0.6]}, index=["ls"])
-    assert "≠ 0.6000" in tables.comparison(rows, paper, {"ls": "LS"}, [CE]).to_html()
+    assert "≠ .6000" in tables.comparison(rows, paper, {"ls": "LS"}, [CE]).to_html()
 
 
 def test_claims_are_judged_by_pairs_and_missing_rows_are_said():
