@@ -25,7 +25,7 @@ SETUPS: dict[
     "bigger": ("mlp64x5", {"train": 200}),
     "apart": ("mlp64x5", {"separation": 1.5}),
 }
-GRID = {"p1": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975], "p2": [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0]}
+GRID = {"p1": [0.7, 0.75, 0.8, 0.85, 0.9, 0.95], "p2": [1.0, 2.0, 3.0, 4.0, 6.0, 10.0]}
 SINUSOIDS = {"p1": [0.8, 0.85, 0.9, 0.95, 1.0], "p2": [4.0, 6.0, 8.0, 10.0, 12.0, 14.0]}
 BATCHES, RATES, INITS = (16, 64, None), (0.01, 0.003, 0.001), ("torch", "glorot")
 RESTARTS = 120  # as many networks as ILS chooses from

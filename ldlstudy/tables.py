@@ -171,12 +171,15 @@ def _cell(row: Row, paper: pd.DataFrame | None, key: str, column: Column) -> str
     return "<br>".join(lines)
 
 
-def style(table: pd.DataFrame, text: Sequence[str] = ()) -> Styler:
-    """``table`` as the book shows tables: no random ids, HTML in cells; ``text`` columns wrap."""
+def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") -> Styler:
+    """``table`` as the book shows tables: no random ids, HTML in cells; ``text`` columns wrap.
+
+    ``name`` is the class by which the book's style sheet knows it.
+    """
     marks = pd.DataFrame("", index=table.index, columns=table.columns)
     marks[list(text)] = "text"
     styler = table.style.set_uuid("t").set_td_classes(marks)
-    return styler.set_table_attributes('class="dataframe study"')
+    return styler.set_table_attributes(f'class="dataframe {name}"')
 
 
 def claims(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
@@ -222,6 +225,7 @@ def claims_table(judged: pd.DataFrame) -> Styler:
             for v in (claim.right_mean, claim.left_mean, claim.difference, claim.low, claim.high)
         )
         said = "" if pd.isna(claim.published) else claim.published.replace("->", "→")
+        said = said.replace(" % →", " →")
         shown.append(
             {
                 "claim": html.escape(claim.claim),
@@ -234,7 +238,9 @@ def claims_table(judged: pd.DataFrame) -> Styler:
                 "verdict": claim.verdict,
             }
         )
-    return style(pd.DataFrame(shown, index=list(judged.index)), text=("claim", "verdict"))
+    return style(
+        pd.DataFrame(shown, index=list(judged.index)), ("claim", "verdict"), "study claims"
+    )
 
 
 def check(
