@@ -6,9 +6,10 @@ spaces in a row's name become underscores.
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
-from ldlstudy import stats, tables
+from ldlstudy import claims, stats
 from ldlstudy.ils import RESTARTS, Rows
 from ldlstudy.records import Record
 
@@ -21,7 +22,7 @@ def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, f
     recorded : Mapping
         Records by the name of their run.
     judged : DataFrame
-        As :func:`ldlstudy.tables.claims` gives it.
+        As :func:`ldlstudy.claims.judge` gives it.
     """
     values: dict[str, float | str] = {}
     for name, record in recorded.items():
@@ -30,10 +31,12 @@ def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, f
             for metric, (mean, low, high) in estimates.items():
                 values[f"{key}.{metric}"] = mean
                 values[f"{key}.{metric}.low"], values[f"{key}.{metric}.high"] = low, high
+    eq2 = judged["claim"].str.contains("eq. 2")
+    values |= {"claims.eq2": int(eq2.sum()), "claims.published": int((~eq2).sum())}
     values |= {f"verdict.{key}": text for key, text in judged["verdict"].items()}
     values |= {f"claims.{text}": int(n) for text, n in judged["verdict"].value_counts().items()}
     made = [record.made for record in recorded.values()]
-    for text in tables.VERDICTS:
+    for text in claims.VERDICTS:
         values.setdefault(f"claims.{text}", 0)
     return values | {
         "claims": len(judged),
@@ -54,7 +57,13 @@ def differences(rows: Rows, pairs: Mapping[str, tuple[str, str, str]]) -> dict[s
     return values
 
 
-def share(rows: Rows, metric: str, start: str, middle: str, end: str) -> float:
-    """How much of the way from row ``start`` to row ``end`` row ``middle`` has come."""
-    a, b, c = (stats.estimate(rows[name][metric]).mean for name in (start, middle, end))
-    return (a - b) / (a - c)
+def share(rows: Rows, metric: str, start: str, middle: str, end: str) -> stats.Estimate:
+    """How much of the way from row ``start`` to row ``end`` row ``middle`` has come.
+
+    A ratio of differences of means, with its interval from replicates drawn anew.
+    """
+    a, b, c = (np.array(rows[name][metric]) for name in (start, middle, end))
+    drawn = np.random.default_rng(0).integers(0, len(a), (stats.RESAMPLES, len(a)))
+    ratios = [(a[d] - b[d]).mean() / (a[d] - c[d]).mean() for d in drawn]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return stats.Estimate(float((a - b).mean() / (a - c).mean()), float(low), float(high))

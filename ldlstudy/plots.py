@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
@@ -40,20 +41,22 @@ def setup() -> None:
 
 
 def density(mixture: GaussianMixture, inputs: Tensor, labels: Tensor, sparse: Tensor) -> Figure:
-    """ILS Figure 1: the density of the inputs, and one training set (N, 2) drawn from it."""
-    points = figure_data.plane()
-    height = mixture.log_density(points).exp().reshape(len(figure_data.PLANE_Y), -1)
+    """ILS Figures 1 and 5: the density of the inputs, and a training set (N, 2) drawn from it."""
+    low, high = (mixture.centres.numpy().min(0) - 3.5, mixture.centres.numpy().max(0) + 3.5)
+    x, y = (np.linspace(*ends, 81) for ends in zip(low, high, strict=True))
+    points = np.stack([each.ravel() for each in np.meshgrid(x, y)], 1)
+    height = mixture.log_density(torch.from_numpy(points)).exp().reshape(len(y), len(x))
     fig, (left, right) = plt.subplots(1, 2, sharey=True)
-    shown = left.contourf(figure_data.PLANE_X, figure_data.PLANE_Y, height, 12, cmap="Blues")
-    fig.colorbar(shown, ax=left, label="density", ticks=[0, 0.02, 0.04, 0.06])
+    shown = left.contourf(x, y, height, 12, cmap="Blues")
+    fig.colorbar(shown, ax=left, ticks=[0, 0.02, 0.04, 0.06], pad=0.02)
     left.set(title="density p(x)", xlabel="first feature", ylabel="second feature")
     for k, colour in enumerate(CLASS_COLOURS):
         for part, marker in ((~sparse, "o"), (sparse, "^")):
-            x = inputs[(labels == k) & part]
+            at = inputs[(labels == k) & part]
             name = f"class {k + 1}" if marker == "o" else None
-            right.plot(x[:, 0], x[:, 1], marker, color=colour, ms=3.5, alpha=0.8, label=name)
+            right.plot(at[:, 0], at[:, 1], marker, color=colour, ms=3.5, alpha=0.8, label=name)
     right.plot([], [], "^", color=GREY, ms=3.5, label="sparse part")
-    right.set(title="a training set", xlabel="first feature", xlim=(-7.5, 8.5), ylim=(-4.5, 4.5))
+    right.set(title="a training set", xlabel="first feature", xlim=(x[0], x[-1]))
     right.legend(ncols=2, loc="lower right", fontsize=7.5, handletextpad=0.1, columnspacing=0.8)
     return fig
 
@@ -93,7 +96,7 @@ def true_class_histogram(models: Mapping[str, np.ndarray]) -> Figure:
 
 def factor_curves(
     curves: Mapping[str, Mapping[str, Any]], quadratics: Mapping[str, tuple[float, float]],
-    sinusoid: tuple[float, float] | None = None, fewest: int = 50,
+    sinusoid: tuple[float, float] | None = None,
 ) -> Figure:  # fmt: skip
     """ILS Figures 4, 6 and 7: the best smoothing factor against the true class's probability.
 
@@ -105,8 +108,6 @@ def factor_curves(
         Title to ILS1's (P1, P2), drawn over the curve.
     sinusoid : tuple of float, optional
         (p1, p2) of the sinusoidal family, drawn in the first panel.
-    fewest : int
-        Bins with fewer samples are drawn pale.
     """
     columns = min(2, len(curves))
     count = -(-len(curves) // columns)
@@ -119,10 +120,8 @@ def factor_curves(
             np.array([np.nan if v is None else v for v in curve[k]])
             for k in ("p", "best", "low", "high")
         )
-        many = np.array(curve["samples"]) >= fewest
-        ax.vlines(at[many], low[many], high[many], color=RED, lw=1.2, alpha=0.4)
-        ax.plot(at[many], best[many], "o", color=RED, ms=3, label="best factor, 95 % interval")
-        ax.plot(at[~many], best[~many], "o", color=RED, ms=3, alpha=0.2)
+        ax.vlines(at, low, high, color=RED, lw=1.2, alpha=0.4)
+        ax.plot(at, best, "o", color=RED, ms=3, label="best factor, 95 % interval")
         if title in quadratics:
             p1, p2 = quadratics[title]
             ax.plot(p, np.minimum(0.2, p2 * (p - p1) ** 2), "k-", lw=1.4, label="ILS1's quadratic")

@@ -1,19 +1,16 @@
-"""Published numbers beside measured ones, and the verdict that follows from both.
+"""Published numbers beside measured ones.
 
 Papers' numbers lie in ``book/published/*.csv``; ours come as rows of records, a value for each
-replicate. The rules are those of the book's definitions page: a number *agrees* when it lies within
-1.96 standard errors of a difference of two such means; a claim that A beats B is *reproduced* when
-the paired difference has the claimed sign and its 95 % interval excludes zero.
+replicate. By the rule of the book's definitions page a published number *agrees* with ours when it
+lies within 1.96 standard errors of a difference of two such means.
 """
 
-import html
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -21,7 +18,6 @@ from ldlstudy import checks, records, stats
 
 Row = Mapping[str, Sequence[float]]
 ROUNDING = 1e-9  # so that a constant agrees with itself
-VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
 
 
 class Column(NamedTuple):
@@ -77,51 +73,14 @@ def published(name: str, folder: Path | None = None) -> pd.DataFrame:
         raise ValueError(f"{file} is damaged: {error}") from error
 
 
-def agrees(number: float, values: Sequence[float]) -> bool:
+def agrees(number: float, values: Sequence[float], replicates: int = 100) -> bool:
     """Whether a published mean differs from ours by no more than two such means would.
 
-    The published mean is taken to have as large a standard error as ours.
+    The published mean is taken over so many ``replicates`` (100 in ILS), which scatter as ours do.
     """
-    error = stats.standard_error(values)
-    return abs(number - stats.estimate(values).mean) <= 1.96 * math.sqrt(2) * error + ROUNDING
-
-
-def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
-    """One of :data:`VERDICTS` on the claim that ``left`` is lower, or higher, than ``right``.
-
-    Both are values by replicate, paired.
-    """
-    checks.one_of("expectation", expects, ["lower", "higher"])
-    difference = stats.difference(left, right)
-    right_way = difference.mean < 0 if expects == "lower" else difference.mean > 0
-    if right_way:
-        return "reproduced" if difference.excludes_zero else "direction only"
-    return "not reproduced (reversed)" if difference.excludes_zero else "not reproduced"
-
-
-def optimum(losses: np.ndarray, claimed: int) -> tuple[stats.Estimate, str]:
-    """Judge the claim that one candidate of a grid has the lowest mean loss.
-
-    Parameters
-    ----------
-    losses : ndarray, shape (R, C)
-        Loss of each of C candidates in each replicate.
-    claimed : int
-        The candidate that is claimed to be best.
-
-    Returns
-    -------
-    Estimate
-        How much its loss is above that of our best, within replicates.
-    str
-        "reproduced" if it is our best, "direction only" if the interval of that difference
-        includes zero, else "not reproduced".
-    """
-    best = int(losses.mean(0).argmin())
-    behind = stats.difference(losses[:, claimed].tolist(), losses[:, best].tolist())
-    if best == claimed:
-        return behind, "reproduced"
-    return behind, "not reproduced" if behind.excludes_zero else "direction only"
+    ours = stats.standard_error(values)
+    error = ours * math.sqrt(1 + len(values) / replicates)
+    return abs(number - stats.estimate(values).mean) <= 1.96 * error + ROUNDING
 
 
 def comparison(
@@ -182,77 +141,35 @@ def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") ->
     return styler.set_table_attributes(f'class="dataframe {name}"')
 
 
-def claims(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
-    """Each claim with both measured means, their paired difference and the verdict.
-
-    Parameters
-    ----------
-    rows : Mapping
-        Measured values by row and metric.
-    listed : DataFrame
-        Indexed by id, with ``claim``, ``published``, ``left``, ``right``, ``metric``, ``expects``.
-
-    Returns
-    -------
-    DataFrame
-        As ``listed``, with ``left_mean``, ``right_mean``, ``difference``, ``low``, ``high``, the
-        ``p`` of the paired t test and ``verdict``; "not yet run" where a row is missing.
-    """
-    out = []
-    for key, claim in listed.iterrows():
-        left, right = (rows.get(claim[side], {}).get(claim["metric"]) for side in ("left", "right"))
-        names = ("left_mean", "right_mean", "difference", "low", "high", "p")
-        result: dict[str, Any] = {"id": key, **claim, "verdict": "not yet run"}
-        if left is None or right is None:
-            result |= dict.fromkeys(names, math.nan)
-        else:
-            means = stats.estimate(left).mean, stats.estimate(right).mean
-            numbers = (*means, *stats.difference(left, right), stats.paired_p(left, right))
-            result |= dict(zip(names, numbers, strict=True))
-            result["verdict"] = verdict(left, right, claim["expects"])
-        out.append(result)
-    return pd.DataFrame(out).set_index("id")
-
-
-def claims_table(judged: pd.DataFrame) -> Styler:
-    """The claims as the book shows them; pairs read from the compared row to the claimed one."""
-    shown = []
-    for claim in judged.itertuples():
-        measured = not math.isnan(claim.difference)
-        digits = 4 if not measured or abs(claim.difference) < 1 else 3
-        right, left, d, low, high = (
-            short(f"{v:.{digits}f}")
-            for v in (claim.right_mean, claim.left_mean, claim.difference, claim.low, claim.high)
-        )
-        said = "" if pd.isna(claim.published) else claim.published.replace("->", "→")
-        said = said.replace(" % →", " →")
-        shown.append(
-            {
-                "claim": html.escape(claim.claim),
-                "published": html.escape(said),
-                "ours": f"{right} → {left}" if measured else "",
-                "difference": f"{d} <small>[{low}, {high}]</small>" if measured else "",
-                "p": (short(f"{claim.p:.3f}") if claim.p >= 0.001 else "< .001")
-                if measured
-                else "",
-                "verdict": claim.verdict,
-            }
-        )
-    return style(
-        pd.DataFrame(shown, index=list(judged.index)), ("claim", "verdict"), "study claims"
-    )
-
-
 def check(
-    live: Mapping[str, Row], recorded: Mapping[str, Row], columns: Sequence[Column]
+    live: Mapping[str, Row],
+    recorded: Mapping[str, Row],
+    labels: Mapping[str, str],
+    columns: Sequence[Column],
 ) -> Styler:
-    """What this machine just measured beside the record, over the replicates that both have."""
+    """What this machine just measured / the record, over the replicates that both have."""
     body: dict[str, list[str]] = {column.heading: [] for column in columns}
-    names = [name for name in live if name in recorded]
+    names = {name: label for name, label in labels.items() if name in live and name in recorded}
     for name in names:
         for column in columns:
             now, then = live[name][column.metric], recorded[name][column.metric]
             n = min(len(now), len(then))
             means = (sum(values[:n]) / n for values in (now, then))
             body[column.heading].append(" / ".join(column.write(m) for m in means))
-    return style(pd.DataFrame(body, index=names))
+    return style(pd.DataFrame(body, index=list(names.values())))
+
+
+def differences(
+    rows: Mapping[str, Row], pairs: Mapping[str, tuple[str, str]], columns: Sequence[Column]
+) -> Styler:
+    """Paired differences, first row minus second, with their 95 % interval.
+
+    ``pairs`` holds two names of rows by the label of their difference.
+    """
+    body: dict[str, list[str]] = {column.heading: [] for column in columns}
+    for left, right in pairs.values():
+        for column in columns:
+            d = stats.difference(rows[left][column.metric], rows[right][column.metric])
+            mean, low, high = (short(f"{v:+.{column.digits}f}") for v in d)
+            body[column.heading].append(f"{mean} <small>[{low}, {high}]</small>")
+    return style(pd.DataFrame(body, index=list(pairs)))

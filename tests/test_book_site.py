@@ -34,6 +34,7 @@ def test_a_missing_page_is_named(html):
     ("markup", "fault"),
     [
         ("<a href='gone.html'>x</a>", "broken link to gone.html"),
+        ("<p>{num}01_toy:accuracy</p>", "shows '{num}01_toy:accuracy' in place of a number"),
         ("<a href='../index.html'>x</a>", "broken link to ../index.html"),
         ("<a href='other.html#gone'>x</a>", "broken anchor other.html#gone"),
         ("<a href='#gone'>x</a>", "broken anchor #gone"),

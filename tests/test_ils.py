@@ -2,7 +2,7 @@
 
 import pytest
 
-from ldlstudy import findings, ils, methods, records, stats, tables
+from ldlstudy import claims, findings, ils, methods, records, stats, tables
 from tests.conftest import ROOT
 
 
@@ -90,19 +90,20 @@ def test_bayes_row_agrees_with_the_paper():
 def test_numbers_of_the_prose_come_from_the_records():
     recorded = ils.recorded("paper", ROOT / "book" / "results")
     rows = ils.rows(recorded)
-    judged = tables.claims(rows, tables.published("claims", ROOT / "book" / "published"))
+    judged = claims.judge(rows, tables.published("claims", ROOT / "book" / "published"))
     numbers = findings.numbers(recorded, judged)
     mean, low, high = stats.estimate(rows["ls scaled"]["ece"])
     assert numbers["ls_scaled.ece"] == pytest.approx(mean, rel=1e-5)
     assert numbers["ls_scaled.ece.low"] == pytest.approx(low, rel=1e-5)
     assert numbers["ls_scaled.ece.high"] == pytest.approx(high, rel=1e-5)
     assert numbers["claims"] == len(judged)
-    assert sum(int(numbers[f"claims.{v}"]) for v in tables.VERDICTS) == len(judged)
+    assert sum(int(numbers[f"claims.{v}"]) for v in claims.VERDICTS) == len(judged)
 
 
 def test_differences_and_share():
-    rows = {"a": {"m": [1.0, 3.0]}, "b": {"m": [0.0, 1.0]}, "c": {"m": [0.0, 0.0]}}
+    rows = {"a": {"m": [1.0, 3.0]}, "b": {"m": [0.0, 1.0]}, "c": {"m": [0.0, 0.0]}}  # paired
     values = findings.differences(rows, {"gain": ("a", "b", "m")})
     assert values["gain"] == 1.5
     assert (values["gain.low"], values["gain.high"]) == (1.0, 2.0)
-    assert findings.share(rows, "m", "a", "b", "c") == 0.75
+    mean, low, high = findings.share(rows, "m", "a", "b", "c")
+    assert (mean, low, high) == (0.75, pytest.approx(2 / 3), 1.0)

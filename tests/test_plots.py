@@ -31,7 +31,7 @@ def test_histograms_draw_each_model_and_the_truth():
     assert all(len(ax.patches) == 4 for ax in figure.axes)
 
 
-def test_factor_curves_draw_the_quadratic_and_pale_thin_bins():
+def test_factor_curves_draw_the_quadratic_and_skip_empty_bins():
     curve = {
         "p": [0.3, None, 0.9], "best": [0.1, None, 0.01], "low": [0.05, None, 0.01],
         "high": [0.15, None, 0.02], "samples": [10, 0, 1000],
@@ -40,7 +40,9 @@ def test_factor_curves_draw_the_quadratic_and_pale_thin_bins():
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     x, y = lines["ILS1's quadratic"].get_data()
     np.testing.assert_allclose(y, np.minimum(0.2, 2 * (x - 0.8) ** 2))
-    assert list(lines["best factor, 95 % interval"].get_xdata()) == [0.9]
+    np.testing.assert_array_equal(
+        lines["best factor, 95 % interval"].get_xdata(), [0.3, np.nan, 0.9]
+    )
     assert "sinusoidal family" in lines
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldlstudy import tables
+from ldlstudy import claims, tables
 from tests.conftest import ROOT
 
 PUBLISHED = ROOT / "book" / "published"
@@ -37,13 +37,13 @@ def around(mean: float, spread: float, n: int = 40) -> list[float]:
     ],
 )
 def test_verdict(left: list[float], expects: str, verdict: str):
-    assert tables.verdict(left, [0.0] * len(left), expects) == verdict
+    assert claims.verdict(left, [0.0] * len(left), expects) == verdict
 
 
 @given(st.floats(-2, 2).filter(lambda m: abs(m) > 1e-6), st.floats(0.01, 2))
 def test_claim_and_its_opposite_are_never_both_reproduced(mean: float, spread: float):
     left, right = around(mean, spread), [0.0] * 40
-    verdicts = {tables.verdict(left, right, e) for e in ("lower", "higher")}
+    verdicts = {claims.verdict(left, right, e) for e in ("lower", "higher")}
     assert verdicts in (
         {"reproduced", "not reproduced (reversed)"},
         {"direction only", "not reproduced"},
@@ -52,13 +52,20 @@ def test_claim_and_its_opposite_are_never_both_reproduced(mean: float, spread: f
 
 def test_verdict_names_what_it_takes():
     with pytest.raises(ValueError, match=r"unknown expectation 'smaller'; known: higher, lower"):
-        tables.verdict([1.0], [2.0], "smaller")
+        claims.verdict([1.0], [2.0], "smaller")
 
 
 def test_agreement_is_1_96_standard_errors_of_a_difference():
     values = around(0.5, 0.1, n=100)  # standard error .01, of a difference .01414
     assert tables.agrees(0.5 + 0.99 * 1.96 * math.sqrt(2) * 0.01, values)
     assert not tables.agrees(0.5 + 1.01 * 1.96 * math.sqrt(2) * 0.01, values)
+
+
+def test_agreement_allows_for_fewer_replicates_of_ours():
+    values = around(0.5, 0.1, n=25)  # ours .02, the paper's over 100 replicates .01
+    together = math.hypot(0.02, 0.01)
+    assert tables.agrees(0.5 + 0.99 * 1.96 * together, values)
+    assert not tables.agrees(0.5 + 1.01 * 1.96 * together, values)
 
 
 def test_columns_write_numbers():
@@ -101,11 +108,11 @@ def test_claims_are_judged_by_pairs_and_missing_rows_are_said():
         "a": {"cross_entropy": list(1 + noise)},
         "b": {"cross_entropy": list(2 + noise + 0.01 * noise**2)},
     }
-    judged = tables.claims(rows, listed)
+    judged = claims.judge(rows, listed)
     assert list(judged["verdict"]) == ["reproduced", "not yet run"]
     assert judged.loc["X-1", "difference"] == pytest.approx(-1 - 0.01 * (noise**2).mean())
     assert math.isnan(judged.loc["X-2", "difference"])
-    page = tables.claims_table(judged).to_html()
+    page = claims.show(judged).to_html()
     assert "2 → 1" in page
     assert "A &lt; B" in page
     assert "nan" not in page.lower()
@@ -146,18 +153,24 @@ def test_damaged_published_table(tmp_path):
 def test_check_compares_the_replicates_that_both_have():
     live = {"ls": {"cross_entropy": [1.0, 2.0]}, "new": {"cross_entropy": [1.0]}}
     recorded = {"ls": {"cross_entropy": [1.0, 3.0, 100.0]}}
-    shown = tables.check(live, recorded, [CE]).data
-    assert list(shown.index) == ["ls"]
-    assert shown.loc["ls", CE.heading] == "1.5000 / 2.0000"
+    shown = tables.check(live, recorded, {"ls": "LS", "new": "New", "old": "Old"}, [CE]).data
+    assert list(shown.index) == ["LS"]
+    assert shown.loc["LS", CE.heading] == "1.5000 / 2.0000"
 
 
 def test_optimum_of_a_grid():
     rng = np.random.default_rng(0)
     losses = np.array([0.5, 0.6, 0.7]) + rng.normal(0, 0.01, (40, 3))
-    assert tables.optimum(losses, 0)[1] == "reproduced"
-    behind, verdict = tables.optimum(losses, 1)
+    assert claims.optimum(losses, 0)[1] == "reproduced"
+    behind, verdict = claims.optimum(losses, 1)
     assert verdict == "not reproduced"
     assert behind.mean == pytest.approx(losses[:, 1].mean() - losses[:, 0].mean())
     close = np.array([0.5, 0.5001, 0.7]) + rng.normal(0, 0.1, (40, 3))
     other = 1 - int(close.mean(0)[:2].argmin())
-    assert tables.optimum(close, other)[1] == "direction only"
+    assert claims.optimum(close, other)[1] == "direction only"
+
+
+def test_differences_are_paired():
+    rows = {"a": {"cross_entropy": [1.0, 2.0]}, "b": {"cross_entropy": [0.5, 1.4]}}
+    shown = tables.differences(rows, {"a − b": ("a", "b")}, [CE]).data
+    assert shown.loc["a − b", CE.heading] == "+.5500 <small>[+.5000, +.6000]</small>"

@@ -45,6 +45,7 @@ def check(html: Path, pages: list[str]) -> str:
     for path, soup in soups.items():
         name = path.relative_to(html).as_posix()
         found = [*foreign(soup), *idle(soup), *unnamed_figures(soup), *tracebacks(soup)]
+        found += unread_numbers(soup)
         found += broken_links(html, path, soup, anchors)
         weight = page_bytes(html, path, soup)
         if weight > PAGE_BYTES:
@@ -57,6 +58,12 @@ def check(html: Path, pages: list[str]) -> str:
     require(faults)
     heaviest = max(page_bytes(html, path, soup) for path, soup in soups.items())
     return f"{len(pages)} pages, the heaviest {heaviest / 1e6:.2f} MB"
+
+
+def unread_numbers(soup: BeautifulSoup) -> list[str]:
+    """Name numbers that prose asks for in a way that Sphinx does not read."""
+    roles = re.findall(r"\{num\}\s*`?\d\w*:\S*", soup.get_text())
+    return [f"shows {role!r} in place of a number" for role in roles]
 
 
 def foreign(soup: BeautifulSoup) -> list[str]:

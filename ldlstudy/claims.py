@@ -1,0 +1,116 @@
+"""Papers' claims as comparisons of measured rows, each with a verdict.
+
+The rules are those of the book's definitions page: a claim that A beats B is *reproduced* when the
+paired difference has the claimed sign and its 95 % interval excludes zero.
+"""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from ldlstudy import checks, stats
+from ldlstudy.tables import Column, Row, short, style
+
+VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
+
+
+def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
+    """One of :data:`VERDICTS` on the claim that ``left`` is lower, or higher, than ``right``.
+
+    Both are values by replicate, paired.
+    """
+    checks.one_of("expectation", expects, ["lower", "higher"])
+    difference = stats.difference(left, right)
+    right_way = difference.mean < 0 if expects == "lower" else difference.mean > 0
+    if right_way:
+        return "reproduced" if difference.excludes_zero else "direction only"
+    return "not reproduced (reversed)" if difference.excludes_zero else "not reproduced"
+
+
+def optimum(losses: np.ndarray, claimed: int) -> tuple[stats.Estimate, str]:
+    """Judge the claim that one candidate of a grid has the lowest mean loss.
+
+    Parameters
+    ----------
+    losses : ndarray, shape (R, C)
+        Loss of each of C candidates in each replicate.
+    claimed : int
+        The candidate that is claimed to be best.
+
+    Returns
+    -------
+    Estimate
+        How much its loss is above that of our best, within replicates.
+    str
+        "reproduced" if it is our best, "direction only" if the interval of that difference
+        includes zero, else "not reproduced".
+    """
+    best = int(losses.mean(0).argmin())
+    behind = stats.difference(losses[:, claimed].tolist(), losses[:, best].tolist())
+    if best == claimed:
+        return behind, "reproduced"
+    return behind, "not reproduced" if behind.excludes_zero else "direction only"
+
+
+def judge(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
+    """Each claim with both measured means, their paired difference and the verdict.
+
+    Parameters
+    ----------
+    rows : Mapping
+        Measured values by row and metric.
+    listed : DataFrame
+        Indexed by id, with ``claim``, ``published``, ``left``, ``right``, ``metric``, ``expects``.
+
+    Returns
+    -------
+    DataFrame
+        As ``listed``, with ``left_mean``, ``right_mean``, ``difference``, ``low``, ``high``, the
+        ``p`` of the paired t test and ``verdict``; "not yet run" where a row is missing.
+    """
+    out = []
+    for key, claim in listed.iterrows():
+        left, right = (rows.get(claim[side], {}).get(claim["metric"]) for side in ("left", "right"))
+        names = ("left_mean", "right_mean", "difference", "low", "high", "p")
+        result: dict[str, Any] = {"id": key, **claim, "verdict": "not yet run"}
+        if left is None or right is None:
+            result |= dict.fromkeys(names, math.nan)
+        else:
+            means = stats.estimate(left).mean, stats.estimate(right).mean
+            numbers = (*means, *stats.difference(left, right), stats.paired_p(left, right))
+            result |= dict(zip(names, numbers, strict=True))
+            result["verdict"] = verdict(left, right, claim["expects"])
+        out.append(result)
+    return pd.DataFrame(out).set_index("id")
+
+
+def show(judged: pd.DataFrame) -> Styler:
+    """The claims as the book shows them; pairs read from the compared row to the claimed one."""
+    shown = []
+    for claim in judged.itertuples():
+        measured = not math.isnan(claim.difference)
+        column = Column(claim.metric, "", percent=str(claim.metric).startswith("accuracy"))
+        numbers = (claim.right_mean, claim.left_mean, claim.difference, claim.low, claim.high)
+        right, left, d, low, high = (column.write(v) for v in numbers)
+        said = "" if pd.isna(claim.published) else claim.published.replace("->", "→")
+        said = said.replace(" % →", " →")
+        shown.append(
+            {
+                "claim": html.escape(claim.claim),
+                "published": html.escape(said),
+                "ours": f"{right} → {left}" if measured else "",
+                "difference": f"{d} <small>[{low}, {high}]</small>" if measured else "",
+                "p": (short(f"{claim.p:.3f}") if claim.p >= 0.001 else "< .001")
+                if measured
+                else "",
+                "verdict": claim.verdict,
+            }
+        )
+    return style(
+        pd.DataFrame(shown, index=list(judged.index)), ("claim", "verdict"), "study claims"
+    )
