@@ -164,10 +164,24 @@ def test_optimum_of_a_grid():
     assert claims.optimum(losses, 0)[1] == "reproduced"
     behind, verdict = claims.optimum(losses, 1)
     assert verdict == "not reproduced"
-    assert behind.mean == pytest.approx(losses[:, 1].mean() - losses[:, 0].mean())
+    assert behind.mean == pytest.approx(losses[:, 1].mean() - losses[:, 0].mean())  # clear enough
     close = np.array([0.5, 0.5001, 0.7]) + rng.normal(0, 0.1, (40, 3))
     other = 1 - int(close.mean(0)[:2].argmin())
     assert claims.optimum(close, other)[1] == "direction only"
+
+
+def test_best_elsewhere_is_not_flattered_by_chance():
+    """Forty candidates that are all alike: the lowest mean is too low, the cross-fitted one not."""
+    losses = np.random.default_rng(0).normal(0.5, 0.1, (100, 40))
+    assert losses.mean(0).min() < 0.48
+    assert claims.best_elsewhere(losses).mean() == pytest.approx(0.5, abs=0.015)
+    worst = int(losses.mean(0).argmax())
+    naive = tables.stats.difference(
+        losses[:, worst].tolist(), losses[:, losses.mean(0).argmin()].tolist()
+    )
+    assert naive.low > 0
+    with pytest.raises(ValueError, match="two replicates or more"):
+        claims.best_elsewhere(losses[:1])
 
 
 def test_differences_are_paired():
