@@ -81,17 +81,23 @@ class Criterion(NamedTuple):
     weights: Tensor
 
 
-@functools.lru_cache(maxsize=8)
 def draws(run: Run) -> Draws:
-    """The replicates that a run is trained and tested on."""
+    """The replicates that a run is trained and tested on; runs on the same data share them."""
     checks.one_of("dataset", run.dataset, ["six_gaussians"])
     for name in run.data:
         checks.one_of("data parameter", name, DATA)
     d = {**DATA, **run.data}
-    mixture = six_gaussians(d["separation"])
-    sizes = {name: checks.whole(name, d[name], 1) for name in ("train", "held", "test")}
-    replicates = checks.whole("replicates", run.replicates, 1)
-    return Draws(mixture, **sizes, replicates=replicates, seed=checks.whole("seed", run.seed, 0))
+    sizes = (checks.whole(name, d[name], 1) for name in ("train", "held", "test"))
+    replicates, seed = (
+        checks.whole("replicates", run.replicates, 1),
+        checks.whole("seed", run.seed, 0),
+    )
+    return _draws(d["separation"], *sizes, replicates, seed)
+
+
+@functools.lru_cache(maxsize=4)
+def _draws(separation: float, *sizes_and_seed: int) -> Draws:
+    return Draws(six_gaussians(separation), *sizes_and_seed)
 
 
 @functools.lru_cache(maxsize=16)

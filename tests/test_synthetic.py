@@ -5,7 +5,7 @@ import torch
 
 from ldlstudy import figure_data, metrics, records, synthetic
 from ldlstudy.records import Run, rounded
-from ldlstudy.selection import choose, draws
+from ldlstudy.selection import _draws, choose, draws
 from ldlstudy.synthetic import execute
 from tests.test_selection import BAYES, LS, NONE, tiny
 
@@ -33,7 +33,7 @@ def fewer(run, replicates):
 def test_two_executions_give_the_same_rows(name):
     first = execute(RUNS[name])
     choose.cache_clear()
-    draws.cache_clear()
+    _draws.cache_clear()
     again = execute(RUNS[name])
     assert again.rows == first.rows
     assert again.figures == first.figures
