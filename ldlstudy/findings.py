@@ -34,10 +34,9 @@ def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, f
     eq2 = judged["claim"].str.contains("eq. 2")
     values |= {"claims.eq2": int(eq2.sum()), "claims.published": int((~eq2).sum())}
     values |= {f"verdict.{key}": text for key, text in judged["verdict"].items()}
-    values |= {f"claims.{text}": int(n) for text, n in judged["verdict"].value_counts().items()}
+    for text in (*claims.VERDICTS, "not yet run"):
+        values[f"claims.{text}"] = int((judged["verdict"] == text).sum())
     made = [record.made for record in recorded.values()]
-    for text in claims.VERDICTS:
-        values.setdefault(f"claims.{text}", 0)
     return values | {
         "claims": len(judged),
         "networks": sum(m["networks"] for m in made),

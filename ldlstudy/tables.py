@@ -7,6 +7,7 @@ lies within 1.96 standard errors of a difference of two such means.
 
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -80,7 +81,7 @@ def agrees(number: float, values: Sequence[float], replicates: int = 100) -> boo
     """
     ours = stats.standard_error(values)
     error = ours * math.sqrt(1 + len(values) / replicates)
-    return abs(number - stats.estimate(values).mean) <= 1.96 * error + ROUNDING
+    return abs(number - statistics.fmean(values)) <= 1.96 * error + ROUNDING
 
 
 def comparison(
@@ -154,7 +155,7 @@ def check(
         for column in columns:
             now, then = live[name][column.metric], recorded[name][column.metric]
             n = min(len(now), len(then))
-            means = (sum(values[:n]) / n for values in (now, then))
+            means = (statistics.fmean(values[:n]) for values in (now, then))
             body[column.heading].append(" / ".join(column.write(m) for m in means))
     return style(pd.DataFrame(body, index=list(names.values())))
 
