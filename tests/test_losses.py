@@ -1,0 +1,215 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Categorical
+
+from ldlstudy import losses, targets
+
+UNIT, HEAT = st.floats(0, 1), st.floats(0.5, 10)
+
+
+@st.composite
+def batches(draw):
+    """Draw logits of a student and a teacher (N, K) and labels (N,), in float64."""
+    rows, classes = draw(st.integers(1, 5)), draw(st.integers(2, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    scale = draw(st.sampled_from([0.1, 1.0, 20.0]))
+    student, teacher = torch.from_numpy(rng.normal(scale=scale, size=(2, rows, classes)))
+    return student, teacher, torch.from_numpy(rng.integers(classes, size=rows))
+
+
+def batch(rows=4, classes=3):
+    rng = np.random.default_rng(0)
+    student, teacher = torch.from_numpy(rng.normal(scale=2, size=(2, rows, classes)))
+    return student, teacher, torch.from_numpy(rng.integers(classes, size=rows))
+
+
+def entropy(logits):
+    return Categorical(logits=logits).entropy().mean()
+
+
+ALL = {
+    "soft_cross_entropy": lambda s, t, y: losses.soft_cross_entropy(s, t.double().softmax(1)),
+    "kd": lambda s, t, y: losses.kd(s, t, y, 0.3, 3.0),
+    "kd plain": lambda s, t, y: losses.kd(s, t, y, 0.3, 3.0, square=False),
+    "kd_replication": lambda s, t, y: losses.kd_replication(s, t, y, 0.6, 2.0),
+    "kd_mse": lambda s, t, y: losses.kd_mse(s, t, y, 0.6, 2.0),
+    "kd_mse probabilities": lambda s, t, y: losses.kd_mse(s, t, y, compare="probabilities"),
+    "cs_kd": lambda s, t, y: losses.cs_kd(s, t, y, 4.0, 3.0),
+    "max_entropy": lambda s, t, y: losses.max_entropy(s, y, 0.5),
+}
+
+
+@settings(deadline=None)
+@given(batches(), UNIT)
+def test_soft_cross_entropy_of_smooth_labels_is_torchs_label_smoothing(case, epsilon):
+    logits, _, labels = case
+    target = targets.smooth(labels, logits.shape[1], epsilon)
+    ours = losses.soft_cross_entropy(logits, target)
+    theirs = F.cross_entropy(logits, labels, label_smoothing=epsilon)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)  # targets are float32
+
+
+@settings(deadline=None)
+@given(batches())
+def test_soft_cross_entropy_is_divergence_plus_entropy_of_the_target(case):
+    student, teacher, _ = case
+    divergence = F.kl_div(student.log_softmax(1), teacher.softmax(1), reduction="batchmean")
+    ours = losses.soft_cross_entropy(student, teacher.softmax(1))
+    torch.testing.assert_close(ours, divergence + entropy(teacher))
+
+
+def test_distillation_by_hand():
+    student = torch.log(torch.tensor([[0.5, 0.5]]))
+    teacher = torch.log(torch.tensor([[0.9, 0.1]]))  # at T = 2: (.9, .1)^.5, 3 to 1
+    labels = torch.tensor([1])
+    log2 = float(np.log(2))
+    assert float(losses.kd(student, teacher, labels, 0.25, 2.0)) == pytest.approx(
+        0.75 * log2 + 0.25 * 4 * log2
+    )
+    assert float(losses.kd_mse(student, teacher, labels, 0.5, 2.0)) == pytest.approx(
+        0.5 * log2 + 0.25 * ((0.75 + log2) ** 2 + (0.25 + log2) ** 2) / 2
+    )
+    assert float(
+        losses.kd_mse(student, teacher, labels, 0.5, 2.0, compare="probabilities")
+    ) == pytest.approx(0.5 * log2 + 0.25 * 0.25**2)
+
+
+@settings(deadline=None)
+@given(batches(), UNIT, HEAT)
+def test_kd_is_the_divergence_plus_the_teachers_entropy(case, weight, temperature):
+    student, teacher, labels = case
+    p, q = (student / temperature).log_softmax(1), (teacher / temperature).softmax(1)
+    soft = F.kl_div(p, q, reduction="batchmean") + entropy(teacher / temperature)
+    hard = F.cross_entropy(student, labels)
+    for square, factor in ((True, temperature**2), (False, 1.0)):
+        ours = losses.kd(student, teacher, labels, weight, temperature, square)
+        torch.testing.assert_close(ours, (1 - weight) * hard + weight * factor * soft)
+
+
+def test_t_squared_keeps_the_gradient_at_high_temperature():
+    """Hinton et al. (2015): T^2 times the gradient tends to (z - v) / K for centred logits."""
+    student, teacher, labels = batch()
+    student = (student - student.mean(1, keepdim=True)).requires_grad_()
+    teacher = teacher - teacher.mean(1, keepdim=True)
+    losses.kd(student, teacher, labels, 1.0, 1000.0).backward()
+    expected = (student - teacher) / student.shape[1] / len(student)
+    torch.testing.assert_close(student.grad, expected.detach(), rtol=1e-2, atol=1e-4)
+
+
+@settings(deadline=None)
+@given(batches(), UNIT, HEAT)
+def test_the_replications_losses_scale_the_teacher_alone(case, weight, temperature):
+    student, teacher, labels = case
+    hard, soft = F.cross_entropy(student, labels), (teacher / temperature).softmax(1)
+    expected = (1 - weight) * hard + weight * F.cross_entropy(student, soft)
+    ours = losses.kd_replication(student, teacher, labels, weight, temperature)
+    torch.testing.assert_close(ours, expected)
+    for compare, seen in (("logits", student), ("probabilities", student.softmax(1))):
+        ours = losses.kd_mse(student, teacher, labels, weight, temperature, compare)
+        expected = (1 - weight) * hard + weight * 0.5 * (seen - soft).square().mean()
+        torch.testing.assert_close(ours, expected)
+
+
+def test_the_replications_losses_agree_with_kd_where_they_should():
+    student, teacher, labels = batch()
+    torch.testing.assert_close(
+        losses.kd_replication(student, teacher, labels), losses.kd(student, teacher, labels, 0.6, 1)
+    )
+    same = losses.kd_mse(student, student, labels, 1.0, compare="probabilities")
+    assert float(same) == 0
+
+
+@settings(deadline=None)
+@given(batches(), HEAT, st.floats(0, 5))
+def test_cs_kd_is_cross_entropy_plus_divergence(case, temperature, weight):
+    logits, partner, labels = case
+    p, q = (Categorical(logits=z / temperature) for z in (logits, partner))
+    divergence = torch.distributions.kl_divergence(q, p).mean()
+    expected = F.cross_entropy(logits, labels) + weight * temperature**2 * divergence
+    ours = losses.cs_kd(logits, partner, labels, temperature, weight)
+    torch.testing.assert_close(ours, expected)
+    own = losses.cs_kd(logits, logits, labels, temperature, weight)  # its own partner: no penalty
+    torch.testing.assert_close(own, F.cross_entropy(logits, labels))
+
+
+@settings(deadline=None)
+@given(batches(), st.floats(0, 5))
+def test_confidence_penalty(case, weight):
+    logits, _, labels = case
+    expected = F.cross_entropy(logits, labels) - weight * entropy(logits)
+    torch.testing.assert_close(losses.max_entropy(logits, labels, weight), expected)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients(name):
+    student, teacher, labels = batch()
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: ALL[name](z, teacher, labels), student)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "kd" in name])
+def test_no_gradient_reaches_teacher_or_partner(name):
+    student, teacher, labels = batch()
+    student.requires_grad_()
+    teacher.requires_grad_()
+    ALL[name](student, teacher, labels).backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+
+
+def test_a_gradient_reaches_a_soft_target():
+    logits, other, _ = batch()
+    target = other.softmax(1).requires_grad_()
+    losses.soft_cross_entropy(logits, target).backward()
+    torch.testing.assert_close(target.grad, -logits.log_softmax(1) / len(logits))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_half_precision_logits_give_a_float32_loss(name):
+    student, teacher, labels = batch()
+    loss = ALL[name](student.bfloat16(), teacher.bfloat16(), labels)
+    assert loss.dtype == torch.float32
+    exact = ALL[name](student.bfloat16().double(), teacher.bfloat16().double(), labels)
+    torch.testing.assert_close(loss.double(), exact, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_loss_is_the_mean_over_the_batch(name):
+    student, teacher, labels = batch()
+    rows = [ALL[name](*(x[i : i + 1] for x in (student, teacher, labels))) for i in range(4)]
+    torch.testing.assert_close(ALL[name](student, teacher, labels), torch.stack(rows).mean())
+
+
+Z, Y = torch.zeros(2, 3), torch.tensor([0, 2])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: losses.soft_cross_entropy(Z, Z), "row of target must sum to 1"),
+        (lambda: losses.soft_cross_entropy(Z, Z[:, :2]), r"target must have shape \(2, 3\)"),
+        (lambda: losses.soft_cross_entropy(Z, Y), r"target must have shape \(N, K\)"),
+        (lambda: losses.soft_cross_entropy(Z, Z.long()), "target must be floating point"),
+        (lambda: losses.soft_cross_entropy(Z[:0], Z[:0]), r"logits must have shape \(N, K\)"),
+        (lambda: losses.soft_cross_entropy(Z, Z / 0), "target must be finite"),
+        (lambda: losses.kd(Z, Z, Y, 1.1, 3.0), r"weight must lie in \[0, 1\], got 1.1"),
+        (lambda: losses.kd(Z, Z, Y, 0.1, 0.0), r"temperature must lie in \(0, 1000\], got 0.0"),
+        (lambda: losses.kd(Z, Z[:1], Y, 0.1, 3.0), r"teacher must have shape \(2, 3\)"),
+        (lambda: losses.kd(Z, Z, Y + 1, 0.1, 3.0), r"labels must lie in \[0, 3\)"),
+        (lambda: losses.kd(Z, Z, Y[:1], 0.1, 3.0), r"labels must have shape \(2,\), got \(1,\)"),
+        (lambda: losses.kd_replication(Z, Z, Y, -0.1), "weight must lie in"),
+        (lambda: losses.kd_mse(Z, Z, Y, 2.0), "weight must lie in"),
+        (lambda: losses.kd_mse(Z, Z, Y, compare="both"), "known: logits, probabilities"),
+        (lambda: losses.cs_kd(Z, Z, Y, float("nan"), 1.0), "temperature must lie in"),
+        (lambda: losses.cs_kd(Z, Z, Y, 4.0, -1.0), "weight must lie in"),
+        (lambda: losses.max_entropy(Z, Y.float(), 1.0), "labels must be whole numbers"),
+        (lambda: losses.max_entropy(Z, Y, -1.0), "weight must lie in"),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
