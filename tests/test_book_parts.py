@@ -70,10 +70,11 @@ def test_the_key_follows_all_that_outputs_follow_from(toy_book):
         path.write_text(path.read_text() + " " if path.exists() else "new")
         keys.append(key())
     assert len(set(keys)) == len(keys)
-    (root / "ldlstudy" / "book").mkdir()
+    for folder in ("book", "cli"):
+        (root / "ldlstudy" / folder).mkdir()
     for other in (
         "ldlstudy/book/site.py",
-        "ldlstudy/cli.py",
+        "ldlstudy/cli/data.py",
         "book/index.md",
         "book/results/.x.part",
     ):

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 import ldlstudy
 from ldlstudy import records
 from ldlstudy.book import BookError
-from ldlstudy.cli import app, one_line_errors
+from ldlstudy.cli import app
+from ldlstudy.cli.errors import one_line_errors
 from ldlstudy.mixture import six_gaussians
 
 runner = CliRunner()
@@ -46,7 +47,7 @@ def test_elsewhere_than_in_the_root_it_says_so(tmp_path, monkeypatch):
         (BookError("a.ipynb: cell 2"), 1, "ldlstudy: a.ipynb: cell 2"),
         (ValueError("epsilon"), 1, "ldlstudy: epsilon"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
-        (KeyboardInterrupt(), 130, "ldlstudy: interrupted"),
+        (KeyboardInterrupt(), 130, "ldlstudy: interrupted; what was finished is kept"),
     ],
 )
 def test_errors_become_a_line_and_a_code(error, code, message, capsys):

@@ -31,13 +31,9 @@ class Executed:
 def code_key(project: Project, source: Path, parameters: dict[str, str]) -> str:
     """Return the fingerprint of what makes the outputs of ``source``, but for the records."""
     package = project.root / "ldlstudy"
-    pipeline = package / "book"
+    around = {package / "book", package / "cli"}  # they run notebooks, notebooks do not use them
     files = [source, project.root / "requirements.txt"]
-    files += [
-        path
-        for path in package.rglob("*.py")
-        if pipeline not in path.parents and path != package / "cli.py"
-    ]
+    files += [path for path in package.rglob("*.py") if not around.intersection(path.parents)]
     files += (project.root / "book" / "published").rglob("*")
     machine = [platform.python_version(), platform.system(), platform.machine(), parameters]
     return _sha256(json.dumps([_hashes(project, files), machine], sort_keys=True).encode())

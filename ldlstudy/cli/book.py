@@ -1,0 +1,49 @@
+"""``ldlstudy book``: the notebooks run, the site built."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ldlstudy.cli.errors import one_line_errors
+
+
+def book(
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="How much to train: smoke (seconds, to test the pages), quick (minutes, real "
+            "results) or paper (the papers' own sizes)."
+        ),
+    ] = "quick",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Notebooks to run at once.", show_default="one for two cores"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run unchanged notebooks, too.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Run and check this notebook alone; leave the site as it is."
+        ),
+    ] = None,
+    cell_seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="The longest a cell may take.", show_default="by profile"),
+    ] = None,
+) -> None:
+    """Run the notebooks that changed and build the site in _build/html.
+
+    Run it in the repository's root. If anything is wrong, the message says where, and the site that
+    stood before stays as it is.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped and interrupted end alike
+    with one_line_errors("finished notebooks are kept"):
+        from ldlstudy.book.build import Options, build
+        from ldlstudy.book.stage import Project
+
+        root = Path.cwd()
+        if not (root / "_toc.yml").is_file():
+            raise ValueError(f"no _toc.yml in {root}: run this in the repository's root")
+        build(Project(root), Options(profile, jobs, force, only, cell_seconds), typer.echo)
