@@ -1,0 +1,237 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta, kstest
+
+from ldlstudy import mixing, targets
+
+ALL = {
+    "mixup": mixing.mixup,
+    "cutmix": mixing.cutmix,
+    "ricap": mixing.ricap,
+    "cutout": lambda images, generator=None: mixing.cutout(images, generator, size=4),
+}
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def numbered(count=5, height=6, width=9):
+    """Images whose pixels all hold the image's own number, counted from 1."""
+    numbers = torch.arange(1.0, count + 1)
+    return numbers[:, None, None, None].expand(count, 2, height, width).contiguous()
+
+
+SIZES = st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(1, 8))
+SEEDS, ALPHAS = st.integers(0, 2**32), st.floats(0.05, 20)
+
+
+@settings(deadline=None)
+@given(SIZES, SEEDS)
+@pytest.mark.parametrize("name", ALL)
+def test_sources_and_weights_are_distributions_over_the_batch(name, size, seed):
+    images = numbered(*size)
+    mixed = ALL[name](images, seeded(seed))
+    assert mixed.images.shape == images.shape
+    assert mixed.sources.shape == mixed.weights.shape
+    assert mixed.weights.dtype == torch.float32
+    assert bool((mixed.weights >= 0).all())
+    torch.testing.assert_close(mixed.weights.sum(0), torch.ones(len(images)))
+    everyone = torch.arange(len(images)).expand_as(mixed.sources)
+    assert torch.equal(mixed.sources.sort(1).values, everyone)  # each part is a permutation
+
+
+@settings(deadline=None)
+@given(SEEDS, ALPHAS)
+def test_mixup_is_the_weighted_sum_of_its_sources(seed, alpha):
+    images = torch.randn(5, 3, 4, 4, generator=seeded(seed), dtype=torch.float64)
+    mixed = mixing.mixup(images, seeded(seed), alpha)
+    parts = images[mixed.sources] * mixed.weights[:, :, None, None, None]
+    torch.testing.assert_close(mixed.images, parts.sum(0), atol=1e-6, rtol=1e-6)
+    assert torch.equal(mixed.sources[0], torch.arange(5))
+
+
+@settings(deadline=None)
+@given(SIZES, SEEDS, ALPHAS)
+def test_cutmix_pixels_come_from_the_sources_in_exactly_their_shares(size, seed, alpha):
+    images = numbered(*size)
+    mixed = mixing.cutmix(images, seeded(seed), alpha)
+    own, partner = (images[source] for source in mixed.sources)
+    assert torch.equal(own, images)
+    assert bool(((mixed.images == own) | (mixed.images == partner)).all())
+    pixels = size[1] * size[2]
+    for i, (first, second) in enumerate(mixed.sources.T.tolist()):
+        if first != second:
+            counts = [int((mixed.images[i, 0] == j + 1).sum()) for j in (first, second)]
+            assert mixed.weights[:, i].tolist() == (np.float32(counts) / pixels).tolist()
+
+
+def test_cutmix_pastes_one_box():
+    images = numbered(2, 12, 10)
+    seen = set()
+    for seed in range(40):
+        mixed = mixing.cutmix(images, seeded(seed))
+        if torch.equal(mixed.sources[0], mixed.sources[1]):
+            continue
+        pasted = mixed.images[0, 0] != images[0, 0]
+        assert torch.equal(pasted, pasted.any(1)[:, None] & pasted.any(0))  # a product of intervals
+        for line in (pasted.any(1), pasted.any(0)):
+            assert int(line.int().diff().abs().sum()) <= 2  # without a gap
+        assert torch.equal(pasted, mixed.images[1, 1] != images[1, 1])  # the same for all
+        seen.add(int(pasted.sum()))
+    assert len(seen) > 5
+
+
+def test_cutmix_box_follows_its_paper():
+    """A numpy copy of the authors' box, from the same uniform numbers."""
+    for seed in range(20):
+        mixed = mixing.cutmix(numbered(2, 32, 24), seeded(seed), alpha=0.7)
+        draws = seeded(seed)
+
+        def uniform(draws=draws):
+            return float(torch.rand(1, generator=draws, dtype=torch.float64))
+
+        power, cosine = uniform() ** (1 / 0.7), np.cos(2 * np.pi * uniform())
+        ratio = 0.5 + 0.5 * cosine / np.sqrt(cosine**2 + power / (1 - power))
+        uniform()  # whether to mix
+        torch.randperm(2, generator=draws)
+        sides = []
+        for full in (32, 24):
+            half, centre = int(full * np.sqrt(1 - ratio)) // 2, int(uniform() * full)
+            sides.append(np.clip(centre + half, 0, full) - np.clip(centre - half, 0, full))
+        area = sides[0] * sides[1]
+        assert mixed.weights[1].tolist() == [np.float32(area / (32 * 24))] * 2
+
+
+@pytest.mark.parametrize(("probability", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_cutmix_mixes_with_its_probability(probability, share):
+    images, draws = numbered(3, 16, 16), seeded()
+    results = [mixing.cutmix(images, draws, 1.0, probability) for _ in range(400)]
+    touched = np.mean([float(mixed.weights[1, 0]) > 0 for mixed in results])
+    assert touched == pytest.approx(share, abs=0.08)  # a box may be empty
+    assert all(torch.equal(mixed.images, images) for mixed in results if mixed.weights[1, 0] == 0)
+
+
+@settings(deadline=None)
+@given(SIZES, SEEDS, ALPHAS)
+def test_ricap_tiles_are_its_sources_in_exactly_their_shares(size, seed, alpha):
+    images = numbered(*size)
+    mixed = mixing.ricap(images, seeded(seed), alpha)
+    height, width = size[1:]
+    areas = (mixed.weights[:, 0].double() * height * width).round()
+    assert mixed.weights[:, 0].tolist() == (areas.float() / (height * width)).tolist()
+    h = round(float(areas[0] + areas[1]) / width)
+    w = round(float(areas[0] + areas[2]) / height)
+    tiles = ((slice(h), slice(w)), (slice(h), slice(w, None)),
+             (slice(h, None), slice(w)), (slice(h, None), slice(w, None)))  # fmt: skip
+    for (rows, columns), source, area in zip(tiles, mixed.sources, areas, strict=True):
+        tile = mixed.images[:, :, rows, columns]
+        assert tile[0, 0].numel() == int(area)
+        assert torch.equal(tile, images[source][:, :, rows, columns])  # constant images
+
+
+def test_ricap_tiles_are_unbroken_crops():
+    """The pixels of each tile count on in rows of ten, as those of the image they come from."""
+    images = torch.arange(80.0).reshape(1, 1, 8, 10).expand(3, 1, 8, 10)
+    starts = set()
+    for seed in range(60):
+        mixed = mixing.ricap(images, seeded(seed), alpha=2.0)
+        areas = (mixed.weights[:, 0] * 80).round()
+        h, w = round(float(areas[0] + areas[1]) / 10), round(float(areas[0] + areas[2]) / 8)
+        halves = (mixed.images[0, 0, :h], mixed.images[0, 0, h:])
+        for tile in (part for half in halves for part in (half[:, :w], half[:, w:])):
+            if tile.numel():
+                first = float(tile[0, 0])
+                starts.add(first)
+                rows, columns = torch.arange(tile.shape[0]), torch.arange(tile.shape[1])
+                assert torch.equal(tile, first + 10 * rows[:, None] + columns)
+                assert first % 10 + tile.shape[1] <= 10
+    assert len(starts) > 20
+
+
+def test_cutout_blanks_one_square_in_each_image():
+    images = numbered(200, 16, 16)
+    mixed = mixing.cutout(images, seeded(), size=6)
+    blank = mixed.images == 0
+    assert torch.equal(mixed.images[~blank], images[~blank])
+    assert torch.equal(blank[:, 0], blank[:, 1])
+    areas = blank[:, 0].sum((1, 2))
+    assert int(areas.max()) == 36
+    assert int(areas.min()) == 9  # a corner: 3 of 6 pixels each way
+    rows = blank[:, 0].any(2).float().argmax(1)
+    assert len(set(rows.tolist())) > 8  # each its own place
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0, 4.0])
+def test_ratios_follow_the_beta_distribution(alpha):
+    draws, images = seeded(), torch.zeros(1, 1, 1, 1)
+    weights = torch.stack([mixing.mixup(images, draws, alpha).weights[:, 0] for _ in range(4000)])
+    smaller = weights.min(1).values.numpy()  # float32 is fine near 0 and coarse near 1
+    assert kstest(smaller, lambda x: 2 * beta(alpha, alpha).cdf(np.minimum(x, 0.5))).pvalue > 0.01
+    assert float((weights[:, 0] < 0.5).float().mean()) == pytest.approx(0.5, abs=0.03)
+
+
+@settings(deadline=None)
+@given(SEEDS)
+@pytest.mark.parametrize("name", ALL)
+def test_the_generator_decides(name, seed):
+    images = torch.randn(6, 1, 8, 8, generator=seeded())
+    first, again = (ALL[name](images, seeded(seed)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_images_keep_their_precision_and_the_originals(name, dtype):
+    images = numbered().to(dtype)
+    before = images.clone()
+    assert ALL[name](images, seeded()).images.dtype == dtype
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_mixed_target_is_the_weighted_sum(name):
+    labels = torch.tensor([0, 1, 2, 2, 1])
+    mixed = ALL[name](numbered(5), seeded(3))
+    target = mixing.mixed_target(targets.one_hot(labels, 3), mixed)
+    expected = torch.zeros(5, 3)
+    for source, weight in zip(mixed.sources, mixed.weights, strict=True):
+        for i in range(5):
+            expected[i, labels[source[i]]] += weight[i]
+    torch.testing.assert_close(target, expected)
+    torch.testing.assert_close(target.sum(1), torch.ones(5))
+
+
+IMAGES = numbered()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mixing.mixup(IMAGES[0]), r"shape \(N, C, H, W\).*got torch.float32 of shape"),
+        (lambda: mixing.cutmix(IMAGES.byte()), "floating point.*got torch.uint8"),
+        (lambda: mixing.ricap(IMAGES[:0]), "N >= 1"),
+        (lambda: mixing.mixup(IMAGES, alpha=0), r"alpha must lie in \(0, 1e\+06\], got 0"),
+        (lambda: mixing.ricap(IMAGES, alpha=float("nan")), "alpha must lie in"),
+        (lambda: mixing.cutmix(IMAGES, probability=1.5), r"probability must lie in \[0, 1\]"),
+        (lambda: mixing.cutout(IMAGES, size=1), "size must be a whole number of at least 2"),
+        (
+            lambda: mixing.mixed_target(torch.ones(2, 3), mixing.mixup(IMAGES)),
+            r"shape \(5, K\), got torch.float32 of shape \(2, 3\)",
+        ),
+        (
+            lambda: mixing.mixed_target(torch.arange(5), mixing.mixup(IMAGES)),
+            "targets must be floating point",
+        ),
+        (
+            lambda: mixing.mixup(IMAGES.to("meta"), torch.Generator()),
+            "generator must be on the device of the images, meta, got one on cpu",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
