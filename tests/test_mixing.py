@@ -165,7 +165,7 @@ def test_cutout_blanks_one_square_in_each_image():
     assert len(set(rows.tolist())) > 8  # each its own place
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0, 4.0])
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
 def test_ratios_follow_the_beta_distribution(alpha):
     draws, images = seeded(), torch.zeros(1, 1, 1, 1)
     weights = torch.stack([mixing.mixup(images, draws, alpha).weights[:, 0] for _ in range(4000)])
