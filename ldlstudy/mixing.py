@@ -5,9 +5,8 @@ blanks a square of one. The label of a mixed image is no longer one class: each 
 every image comes from and with which weight, and `mixed_target` turns that into a distribution; or
 a teacher labels the mixed image itself, and nothing of this is needed.
 
-All draws are made on the device of the images and nothing waits for it, so that mixing costs no
-more than its copies. Mixup, CutMix and RICAP draw one ratio a batch, as their authors' code does,
-and other partners for every image. Bad arguments raise ValueError.
+Draws are made on the device of the images and nothing waits for them. Mixup, CutMix and RICAP draw
+one ratio a batch, as their authors' code does. Bad arguments raise ValueError.
 """
 
 import math
@@ -81,7 +80,7 @@ class _Draws:
 
 
 def _shares(pixels: Tensor, total: int, count: int) -> Tensor:
-    """Return weights (P, N) from the pixels (P,) of each part."""
+    """Weights (P, N) from the pixels (P,) of each part."""
     return (pixels.double() / total).float()[:, None].expand(-1, count)
 
 
@@ -150,9 +149,9 @@ def cutmix(
 def ricap(images: Tensor, generator: torch.Generator | None = None, alpha: float = 0.3) -> Mixed:
     """Tile every image from random crops of four images (Takahashi et al., 2018).
 
-    Two draws from Beta(alpha, alpha) place the point (w, h) where the tiles meet; the tiles have
-    the widths [w, W - w, w, W - w] and the heights [h, h, H - h, H - h]. (LDL's pseudo-code orders
-    the heights so that the halves do not join.)
+    Two draws from Beta(alpha, alpha) place the point (w, h) where the tiles meet. Their widths are
+    [w, W - w, w, W - w], their heights [h, h, H - h, H - h] (LDL's pseudo-code orders the heights
+    so that the halves do not join).
 
     Parameters
     ----------
@@ -171,18 +170,20 @@ def ricap(images: Tensor, generator: torch.Generator | None = None, alpha: float
     h, w = (draws.beta(alpha) * height).round(), (draws.beta(alpha) * width).round()
     row = torch.arange(height, device=images.device)
     column = torch.arange(width, device=images.device)
-    mixed, sources, pixels = images, [], []
+    shown = row[:, None] * width + column  # which pixel of its source each pixel shows
+    tiles, sources = [], []
     for top, left in ((True, True), (True, False), (False, True), (False, False)):
         rows, crop_rows = _tile(row, h, top, draws.uniform(1))
         columns, crop_columns = _tile(column, w, left, draws.uniform(1))
-        partner = draws.partners()
-        crop = images[partner].index_select(2, crop_rows).index_select(3, crop_columns)
-        inside = rows[:, None] & columns
-        mixed = torch.where(inside, crop, mixed)
-        sources.append(partner)
-        pixels.append(inside.sum())
-    weights = _shares(torch.stack(pixels), height * width, len(images))
-    return Mixed(mixed, torch.stack(sources), weights)
+        tiles.append(rows[:, None] & columns)
+        shown = torch.where(tiles[-1], crop_rows[:, None] * width + crop_columns, shown)
+        sources.append(draws.partners())
+    moved = images.flatten(2).index_select(2, shown.flatten()).view(images.shape)
+    mixed = moved
+    for tile, source in zip(tiles, sources, strict=True):
+        mixed = torch.where(tile, moved[source], mixed)
+    pixels = torch.stack([tile.sum() for tile in tiles])
+    return Mixed(mixed, torch.stack(sources), _shares(pixels, height * width, len(images)))
 
 
 def _tile(index: Tensor, border: Tensor, first: bool, draw: Tensor) -> tuple[Tensor, Tensor]:
