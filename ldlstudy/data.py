@@ -1,0 +1,197 @@
+"""Image sets by name: as tensors that can live on the training device, ready for `batches`.
+
+Three kinds: one file each, which torchvision downloads (`ldlstudy.archives`); folders that their
+authors hand out (`ldlstudy.folders`); and two made here, of which ``noisy_digits`` has a known
+truth. They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study.
+"""
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ldlstudy import archives, checks, folders, records
+from ldlstudy.dataset import Dataset, Images, partners, split
+from ldlstudy.decode import Stream
+from ldlstudy.draws import Draws
+from ldlstudy.mixture import noisy_digits as mixture_of_digits
+
+__all__ = [
+    "Dataset",
+    "Images",
+    "Stream",
+    "available",
+    "check",
+    "default_root",
+    "describe",
+    "digits",
+    "fetch",
+    "load",
+    "noisy_digits",
+    "partners",
+    "split",
+]
+
+
+def default_root() -> Path:
+    """Where data lie: ``LDLSTUDY_DATA``, else ``data`` in the study, else ``data`` right here."""
+    if given := os.environ.get("LDLSTUDY_DATA"):
+        return Path(given)
+    try:
+        return records.root() / "data"
+    except ValueError:  # installed and used outside a checkout
+        return Path("data")
+
+
+def available() -> tuple[str, ...]:
+    """The names that `load` knows."""
+    return (*MADE, *archives.ARCHIVES, *folders.FOLDERS)
+
+
+def load(
+    name: str, root: Path | None = None, *, held: float = 0.0, seed: int = 0, **options: Any
+) -> Dataset:
+    """Load an image set into memory (ImageNet: its list of files).
+
+    Parameters
+    ----------
+    name : str
+        One of `available`.
+    root : Path, optional
+        Folder of the data; `default_root` by default.
+    held : float
+        Share of the training set to keep out of it, stratified, in [0, 1).
+    seed : int
+        Of the split into training and held-out images.
+    **options
+        ``size`` of folders, and what `digits` and `noisy_digits` take.
+
+    Returns
+    -------
+    Dataset
+        On the CPU.
+
+    Raises
+    ------
+    ValueError
+        An unknown name or option (the known ones are listed), a value out of range, or data that
+        are missing or damaged (with the way to get them).
+    """
+    checks.one_of("data set", name, available())
+    stored: Callable[..., Dataset] = folders.read if name in folders.FOLDERS else archives.read
+    reader = MADE.get(name, stored)
+    taken = inspect.signature(reader).parameters.values()
+    known = [p.name for p in taken if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise ValueError(f"unknown option {option!r} of data set {name}; known: {allowed}")
+    arguments = () if name in MADE else (name, root or default_root())
+    dataset = reader(*arguments, **options)
+    return dataset.hold(held, seed) if held else dataset
+
+
+def fetch(name: str, root: Path | None = None) -> Path:
+    """Download an image set and return its file; one that is there already is kept.
+
+    Raises
+    ------
+    ValueError
+        If the download fails, or the set is made here or comes from its authors alone.
+    """
+    checks.one_of("data set", name, available())
+    if name in MADE:
+        raise ValueError(f"{name} is made here from scikit-learn's digits: there is no file of it")
+    root = root or default_root()
+    if name in folders.FOLDERS:
+        folder = root / folders.FOLDERS[name].path
+        raise ValueError(f"{name} comes from its authors alone: unpack it to {folder}")
+    return archives.fetch(name, root)
+
+
+def check(name: str, root: Path | None = None) -> str:
+    """Read and check an image set; return its counts and the digest of its data.
+
+    Raises
+    ------
+    ValueError
+        As `load`.
+    """
+    dataset = load(name, root)
+    sizes = " ".join(f"{part} {len(getattr(dataset, part).labels)}" for part in ("train", "test"))
+    shape = "x".join(map(str, dataset.shape))
+    return f"{name}: {len(dataset.classes)} classes, {shape}, {sizes}, sha256 {dataset.digest}"
+
+
+def describe(name: str, root: Path | None = None) -> str:
+    """One line on an image set: its published sizes, where it is from, whether it is here."""
+    checks.one_of("data set", name, available())
+    root = root or default_root()
+    if name in MADE:
+        classes, shape, (train, test), state = 10, (1, 8, 8), SIZES[name], "made here"
+    else:
+        facts = folders.FOLDERS.get(name) or archives.ARCHIVES[name]
+        classes, shape, train, test = facts.classes, facts.shape, facts.train, facts.test
+        if isinstance(facts, folders.Folder):
+            source, place = "its authors", root / facts.path
+        else:
+            source, place = "torchvision", archives.path(name, root)
+        state = f"from {source}, {'in' if place.exists() else 'not in'} {place}"
+    size = "x".join(map(str, shape))
+    return f"{name:14} {classes:4} classes  {size:>9} {train:>9,} + {test:>6,} images  {state}"
+
+
+def digits(*, split_seed: int = 0) -> Dataset:
+    """scikit-learn's 1,797 images of 8 x 8 pixels, a fifth of each class for tests.
+
+    Parameters
+    ----------
+    split_seed : int
+        Of the split into training and test images; all runs that are compared share it.
+
+    Returns
+    -------
+    Dataset
+        Pixels (N, 1, 8, 8) uint8, scikit-learn's 0 to 16 scaled to 0 to 255.
+    """
+    mixture = mixture_of_digits()  # its centres are the images
+    pixels = (mixture.centres * 255).round().to(torch.uint8).view(-1, 1, 8, 8)
+    images = Images(pixels, mixture.labels)
+    train, test = split(images.labels, 0.2, split_seed)
+    return Dataset("digits", _DIGITS, images.take(train), images.take(test))
+
+
+def noisy_digits(
+    *, sigma: float = 0.5, train: int = 800, test: int = 1000, draw: int = 0
+) -> Dataset:
+    """The digits with Gaussian noise, whose p(y|x) is known exactly, as an image set.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the noise, above 0, see :func:`ldlstudy.mixture.noisy_digits`.
+    train, test : int
+        Images of each class, at least 1.
+    draw : int
+        Seed of the images, at least 0.
+
+    Returns
+    -------
+    Dataset
+        Pixels (N, 1, 8, 8) float32, digits in [0, 1] plus noise; ``truth`` (N, 10) in both parts.
+    """
+    checks.whole("train", train, 1)
+    checks.whole("test", test, 1)
+    mixture = mixture_of_digits(sigma)
+    draws = Draws(mixture, train, 0, test, 1, checks.whole("draw", draw, 0))
+    samples = [draws.sample(part, 0) for part in ("train", "test")]
+    parts = [Images(s.inputs.view(-1, 1, 8, 8), s.labels, s.truth) for s in samples]
+    return Dataset("noisy_digits", _DIGITS, *parts)
+
+
+_DIGITS = tuple("0123456789")
+MADE: dict[str, Callable[..., Dataset]] = {"digits": digits, "noisy_digits": noisy_digits}
+SIZES = {"digits": (1_438, 359), "noisy_digits": (8_000, 10_000)}  # training and test images
