@@ -30,6 +30,7 @@ __all__ = [
     "digits",
     "fetch",
     "load",
+    "location",
     "noisy_digits",
     "partners",
     "split",
@@ -102,14 +103,12 @@ def fetch(name: str, root: Path | None = None) -> Path:
     ValueError
         If the download fails, or the set is made here or comes from its authors alone.
     """
-    checks.one_of("data set", name, available())
-    if name in MADE:
+    place = location(name, root)
+    if place is None:
         raise ValueError(f"{name} is made here from scikit-learn's digits: there is no file of it")
-    root = root or default_root()
     if name in folders.FOLDERS:
-        folder = root / folders.FOLDERS[name].path
-        raise ValueError(f"{name} comes from its authors alone: unpack it to {folder}")
-    return archives.fetch(name, root)
+        raise ValueError(f"{name} comes from its authors alone: unpack it to {place}")
+    return archives.fetch(name, place.parent)
 
 
 def check(name: str, root: Path | None = None) -> str:
@@ -128,20 +127,29 @@ def check(name: str, root: Path | None = None) -> str:
 
 def describe(name: str, root: Path | None = None) -> str:
     """One line on an image set: its published sizes, where it is from, whether it is here."""
-    checks.one_of("data set", name, available())
-    root = root or default_root()
+    place = location(name, root)
     if name in MADE:
-        classes, shape, (train, test), state = 10, (1, 8, 8), SIZES[name], "made here"
+        classes, shape, (train, test), origin = 10, (1, 8, 8), SIZES[name], "made here"
     else:
         facts = folders.FOLDERS.get(name) or archives.ARCHIVES[name]
         classes, shape, train, test = facts.classes, facts.shape, facts.train, facts.test
-        if isinstance(facts, folders.Folder):
-            source, place = "its authors", root / facts.path
-        else:
-            source, place = "torchvision", archives.path(name, root)
-        state = f"from {source}, {'in' if place.exists() else 'not in'} {place}"
+        origin = "from its authors" if name in folders.FOLDERS else "from torchvision"
+    state = "" if place is None else f", {'in' if place.exists() else 'not in'} {place}"
     size = "x".join(map(str, shape))
-    return f"{name:14} {classes:4} classes  {size:>9} {train:>9,} + {test:>6,} images  {state}"
+    return (
+        f"{name:14} {classes:4} classes {size:>9} {train:>9,} + {test:>6,} images {origin}{state}"
+    )
+
+
+def location(name: str, root: Path | None = None) -> Path | None:
+    """The file or folder of an image set, there or not; None for what is made here."""
+    checks.one_of("data set", name, available())
+    root = root or default_root()
+    if name in MADE:
+        return None
+    if name in folders.FOLDERS:
+        return root / folders.FOLDERS[name].path
+    return archives.path(name, root)
 
 
 def digits(*, split_seed: int = 0) -> Dataset:

@@ -7,21 +7,61 @@ import typer
 
 from ldlstudy.cli.errors import one_line_errors
 
-app = typer.Typer(no_args_is_help=True, help="Data sets with a known truth.")
+app = typer.Typer(no_args_is_help=True, help="Image sets, and data sets with a known truth.")
+
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the data.", show_default="LDLSTUDY_DATA, else data in the study"),
+]
 
 
 @app.command("list")
-def list_data() -> None:
-    """List the data sets that are made here, with their sizes; none needs a download."""
-    from ldlstudy.mixture import MIXTURES
+def list_data(root: Root = None) -> None:
+    """List all data sets: classes, size, training and test images, where from, whether here."""
+    with one_line_errors():
+        from ldlstudy import data
 
-    for name, make in MIXTURES.items():
-        mixture = make()
-        components, features = mixture.centres.shape
         typer.echo(
-            f"{name:14} {mixture.classes:3} classes, {features:3} features, "
-            f"a mixture of {components} Gaussians with an exact posterior"
+            f"{'six_gaussians':14}    3 classes of points in the plane, made by `data sample`"
         )
+        for name in data.available():
+            typer.echo(data.describe(name, root))
+
+
+@app.command("fetch")
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="A name that `ldlstudy data list` prints.")],
+    root: Root = None,
+) -> None:
+    """Download an image set, check its sums, and keep it as one .npz file."""
+    with one_line_errors("no file was written"):
+        from ldlstudy import data
+
+        typer.echo(data.fetch(name, root))
+
+
+@app.command("check")
+def check_data(
+    name: Annotated[
+        str | None, typer.Argument(help="One set.", show_default="all that are here")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Read image sets whole, check them, and print their sizes and the digest of their data."""
+    with one_line_errors():
+        from ldlstudy import data
+
+        faults = []
+        for each in [name] if name else data.available():
+            place = data.location(each, root)
+            if name is None and place is not None and not place.exists():
+                continue
+            try:
+                typer.echo(data.check(each, root))
+            except ValueError as error:
+                faults.append(str(error))
+        if faults:
+            raise ValueError("\n".join(faults))
 
 
 @app.command("sample")
