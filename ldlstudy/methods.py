@@ -25,7 +25,7 @@ class Lesson(NamedTuple):
 
     ``inputs`` (N, F), ``labels`` (N,); ``logits`` (N, K) of the teacher and the ``temperature``
     fitted to them on held-out data; ``epsilon``, the factor that label smoothing chose;
-    ``seed`` for methods that draw.
+    ``seed`` for methods that draw; ``teach``, from augmented images to the teacher's logits.
     """
 
     inputs: Tensor
@@ -35,6 +35,7 @@ class Lesson(NamedTuple):
     logits: Tensor | None = None
     temperature: float = 1.0
     epsilon: float = 0.0
+    teach: Callable[[Tensor], Tensor] | None = None
 
     def teacher(self, temperature: float | None = None) -> Tensor:
         """The teacher's probabilities, at its fitted temperature unless another is given."""

@@ -194,6 +194,27 @@ def every(results: Path | None = None) -> Iterator[tuple[Path, Record]]:
         yield file, read(file)
 
 
+def find(id: str, results: Path | None = None) -> Run:
+    """The run whose record has this id.
+
+    Raises
+    ------
+    ValueError
+        If there is no such record.
+    """
+    for file, record in every(results):
+        if file.stem.endswith(f"-{id}"):
+            return from_specification(record.specification)
+    raise ValueError(f"no record has the id {id!r}: `ldlstudy records` lists them")
+
+
+def from_specification(specification: Mapping[str, Any]) -> Run:
+    """The run that a record's specification describes, with its teachers."""
+    fields = dict(specification)
+    fields["teachers"] = tuple(from_specification(t) for t in fields["teachers"])
+    return Run(**{**fields, "keep": tuple(fields["keep"])})
+
+
 def rounded(value: Any) -> Any:
     """Floats to six significant digits, through lists and dictionaries."""
     if isinstance(value, float):

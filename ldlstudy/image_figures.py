@@ -1,0 +1,84 @@
+"""What figures of image runs need beyond metrics: penultimate planes and reliability diagrams.
+
+Both are small enough to lie in a record, so a page shows them without the data or the weights.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldlstudy import metrics, projection
+from ldlstudy.augment import Augmentation
+from ldlstudy.batches import batches
+from ldlstudy.dataset import Images
+from ldlstudy.execution import Execution
+from ldlstudy.models import Classifier
+
+PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
+POINTS = 100  # of each class and panel, as in the replication's code
+
+
+def reliability(probabilities: Tensor, labels: Tensor) -> dict[str, list[float | None]]:
+    """Count, accuracy and confidence in 15 bins ([Re] Figures 3 and 9); None in an empty bin."""
+    bins = metrics.reliability(probabilities, labels, bins=15, edges="left")
+    return {
+        "count": bins.count.tolist(),
+        "accuracy": [None if n == 0 else a for n, a in zip(bins.count, bins.accuracy, strict=True)],
+        "confidence": [
+            None if n == 0 else c for n, c in zip(bins.count, bins.confidence, strict=True)
+        ],
+    }
+
+
+def plane(
+    network: Classifier,
+    parts: Mapping[str, Images],
+    augmentation: Augmentation,
+    execution: Execution,
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Project the activations of three classes on the plane of their templates ([Re] Figure 2).
+
+    Parameters
+    ----------
+    network : Classifier
+        Its head's weights are the templates.
+    parts : Mapping
+        Images by the name of their panel.
+    augmentation, execution
+        As in training; images are not augmented.
+
+    Returns
+    -------
+    figure : dict
+        ``templates`` (3, 2) and for each part ``points`` (3, n, 2), n at most 100 a class.
+    row : dict
+        ``template_distance`` between templates and for each part ``<part>_spread``, the root mean
+        square distance to the cluster's mean, and ``<part>_distance`` between clusters' means, of
+        all images of the three classes; lists of one value.
+    """
+    templates = network.head.weight.detach().float()[list(PICTURED)].cpu()
+    basis = projection.plane(templates)
+    figure: dict[str, Any] = {"templates": projection.project(templates, basis).tolist()}
+    row = {"template_distance": [projection.template_distance(templates)]}
+    for name, images in parts.items():
+        chosen = torch.isin(images.labels, torch.tensor(PICTURED, device=images.labels.device))
+        some = Images(images.pixels[chosen], images.labels[chosen])
+        points = projection.project(_features(network, some, augmentation, execution), basis)
+        labels = some.labels.cpu()
+        clusters = [points[labels == label] for label in PICTURED]
+        figure[name] = [cluster[:POINTS].tolist() for cluster in clusters]
+        means = torch.stack([cluster.mean(0) for cluster in clusters])
+        row[f"{name}_spread"] = [projection.cluster_spread(points, labels)]
+        row[f"{name}_distance"] = [projection.template_distance(means)]
+    return figure, row
+
+
+@torch.no_grad()
+def _features(
+    network: Classifier, images: Images, augmentation: Augmentation, execution: Execution
+) -> Tensor:
+    network.eval()
+    stream = batches(images, 1000, augmentation)
+    return torch.cat([network.features(execution.layout(b.images)) for b in stream]).float().cpu()

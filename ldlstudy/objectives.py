@@ -1,0 +1,107 @@
+"""What a training step of each image method minimises.
+
+An objective is a function of a network and a batch; :func:`make` builds it once for a training set.
+Methods that only change the label are those of :mod:`ldlstudy.methods`: their label distributions
+are computed once, for every image, and looked up by the image's index.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ldlstudy import checks, losses, methods, scaling
+from ldlstudy.batches import Batch
+from ldlstudy.methods import Lesson
+
+Objective = Callable[[nn.Module, Batch], Tensor]
+
+
+def _labelled(method: str) -> Callable[..., Objective]:
+    """Cross entropy towards the label distributions of ``method``."""
+
+    def make(lesson: Lesson, **parameters: Any) -> Objective:
+        table = methods.label(method, lesson, parameters)  # (N, K)
+        return lambda network, batch: losses.soft_cross_entropy(
+            network(batch.images), table[batch.index]
+        )
+
+    return make
+
+
+def _distil(lesson: Lesson, temperature: float = 1.0, relabel: bool = False) -> Objective:
+    """Cross entropy towards the teacher's probabilities alone (LDL's Off-LDL, [Re] Figure 8)."""
+    teacher = _teacher(lesson, relabel)
+    return lambda network, batch: losses.soft_cross_entropy(
+        network(batch.images), scaling.scale(teacher(batch).float(), temperature)
+    )
+
+
+def _kd(
+    lesson: Lesson, weight: float, temperature: float, square: bool = True, relabel: bool = False
+) -> Objective:
+    """Knowledge distillation as LDL and Hinton et al. have it."""
+    teacher = _teacher(lesson, relabel)
+    return lambda network, batch: losses.kd(
+        network(batch.images), teacher(batch), batch.labels, weight, temperature, square
+    )
+
+
+def _kd_printed(
+    lesson: Lesson, weight: float, temperature: float = 1.0, relabel: bool = False
+) -> Objective:
+    """Distillation by [Re] eq. 2."""
+    teacher = _teacher(lesson, relabel)
+    return lambda network, batch: losses.kd_replication(
+        network(batch.images), teacher(batch), batch.labels, weight, temperature
+    )
+
+
+def _kd_coded(
+    lesson: Lesson,
+    weight: float,
+    temperature: float = 1.0,
+    compare: str = "logits",
+    relabel: bool = False,
+) -> Objective:
+    """Distillation by half the mean squared error, as [Re] section 6.1 and its code have it."""
+    teacher = _teacher(lesson, relabel)
+    return lambda network, batch: losses.kd_mse(
+        network(batch.images), teacher(batch), batch.labels, weight, temperature, compare
+    )
+
+
+def _teacher(lesson: Lesson, relabel: bool) -> Callable[[Batch], Tensor]:
+    """The teacher's logits of a batch: fixed once, or with ``relabel`` of each augmented view."""
+    table, teach = lesson.logits, lesson.teach
+    if table is None or teach is None:
+        raise ValueError("this method needs a teacher, the run names none")
+    if relabel:
+        return lambda batch: teach(batch.images)
+    return lambda batch: table[batch.index]
+
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    **{name: _labelled(name) for name in ("none", "ls", "ils1", "ils2", "ils", "beta")},
+    "distil": _distil,
+    "kd": _kd,
+    "kd_printed": _kd_printed,
+    "kd_coded": _kd_coded,
+}
+TAUGHT = frozenset(OBJECTIVES) - {"none", "ls"}  # methods that need a teacher
+
+
+def make(method: str, lesson: Lesson, parameters: Mapping[str, Any]) -> Objective:
+    """The objective of ``method`` on one training set.
+
+    Raises
+    ------
+    ValueError
+        An unknown method (the known ones are listed), a parameter it does not take or out of
+        range, or a teacher it lacks.
+    """
+    checks.one_of("method", method, OBJECTIVES)
+    try:
+        return OBJECTIVES[method](lesson, **parameters)
+    except TypeError as error:
+        raise ValueError(f"method {method!r} with {dict(parameters)}: {error}") from error

@@ -1,0 +1,229 @@
+"""Many runs: which have no record yet, in which order, and on which workers.
+
+A sweep runs what has no record, teachers before their students, each record saved as soon as it is
+there. Workers are processes of this machine, or those of a Dask cluster that shares its disk. A
+worker that dies loses at most the epoch it was in: its run goes on from its checkpoint.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from ldlstudy import checks, images, machine, records, synthetic
+from ldlstudy.execution import Execution
+from ldlstudy.records import Record, Run
+
+SYNTHETIC = "six_gaussians"
+
+
+def execute(
+    run: Run, execution: Execution, work: Path | None = None, title: str | None = None
+) -> Record:
+    """Carry out one run by the engine of its data."""
+    if run.dataset == SYNTHETIC:
+        return synthetic.execute(run, execution.device)
+    return images.execute(run, execution, work, title)
+
+
+def perform(
+    run: Run,
+    execution: Execution,
+    results: Path,
+    work: Path,
+    teaches: bool = False,
+    threads: int | None = None,
+    title: str | None = None,
+) -> bool:
+    """Carry out ``run`` and save its record, unless it is :func:`done`; whether it had to be run.
+
+    Two workers never do the same run at once: the second waits, then finds the record.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    images.workplace(run, work).mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(images.workplace(run, work) / "run.lock"):
+        if done(run, results, work, teaches):
+            return False
+        record = execute(run, execution, work, title)
+        if records.load(run, results) is None:
+            records.save(run, record, results)
+    return True
+
+
+def done(run: Run, results: Path, work: Path, teaches: bool = False) -> bool:
+    """Whether ``run`` has its record and, where it ``teaches``, its weights."""
+    weights = images.workplace(run, work) / images.NETWORK
+    return records.load(run, results) is not None and (not teaches or weights.exists())
+
+
+def missing(runs: Iterable[Run], results: Path, work: Path) -> dict[Run, bool]:
+    """The runs to carry out, teachers before their students, and whether each is a teacher.
+
+    A teacher whose record is there but whose weights are not (they are not kept under version
+    control) is trained again when a student needs it; its record stays.
+    """
+    order: dict[Run, bool] = {}
+
+    def visit(run: Run, teaches: bool) -> None:
+        if done(run, results, work, teaches):
+            return
+        if run.dataset != SYNTHETIC:  # its engine trains teachers by itself
+            for teacher in run.teachers:
+                visit(teacher, True)
+        order[run] = teaches or order.get(run, False)
+
+    for run in runs:
+        visit(run, False)
+    return order
+
+
+@contextlib.contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Hold the folder for one sweep; the lock goes with the process that holds it."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(work / "sweep.lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ValueError(f"another sweep is at work in {work}: wait for it, or stop it") from None
+
+
+@contextlib.contextmanager
+def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
+    """Processes of this machine, or the workers of the Dask cluster at an address."""
+    if cluster is not None:
+        with _client(cluster) as client:
+            yield client.get_executor(pure=False)
+        return
+    context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
+    executor = ProcessPoolExecutor(workers, context, _die_quietly)
+    try:
+        with executor:
+            yield executor
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+
+
+def _die_quietly() -> None:
+    """Let Ctrl-C end a worker at once; its checkpoint is on the disk."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("a cluster needs Dask: pip install 'ldlstudy[cluster]'") from None
+    try:
+        return Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error
+
+
+def sweep(
+    runs: Iterable[Run],
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    results: Path | None = None,
+    work: Path | None = None,
+    say: Callable[[str], object] = print,
+) -> int:
+    """Carry out the runs that have no record, and return how many that were.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        Those that are wanted; their teachers are added.
+    execution : Execution
+        Where and how each run is carried out.
+    workers : int, optional
+        Processes to use: by default one for each core, or four on a GPU.
+    cluster : str, optional
+        Address of a Dask scheduler whose workers see the same ``results`` and ``work``.
+    results, work : Path, optional
+        Where records, and weights and checkpoints, lie: ``book/results`` and ``runs``.
+    say : callable
+        Told what has been done.
+
+    Raises
+    ------
+    ValueError
+        If another sweep is at work in ``work``, a worker was killed, or a run failed; what could be
+        finished is.
+    """
+    results = (results or records.folder()).resolve()
+    work = (work or records.root() / "runs").resolve()
+    on_cpu = torch.device(execution.device).type == "cpu"
+    workers = checks.whole("workers", workers or (machine.cores() if on_cpu else 4), 1)
+    threads = max(1, machine.cores() // workers) if on_cpu and cluster is None else None
+    with alone(work):
+        todo = missing(runs, results, work)
+        say(f"{len(todo)} runs to do")
+        task = functools.partial(
+            perform, execution=execution, results=results, work=work, threads=threads
+        )
+        try:
+            with pool(min(workers, max(1, len(todo))), cluster) as executor:
+                failed = _carry_out(todo, task, executor, say)
+        except BrokenProcessPool:
+            raise ValueError(
+                "a worker was killed, perhaps for want of memory: what is finished is kept; sweep "
+                "again to go on, with fewer workers if need be"
+            ) from None
+    if failed:
+        listed = "".join(f"\n  {_name(run)}: {error}" for run, error in failed.items())
+        raise ValueError(f"{len(failed)} of {len(todo)} runs failed:{listed}")
+    return len(todo)
+
+
+def _carry_out(
+    todo: dict[Run, bool],
+    task: Callable[..., bool],
+    executor: Executor,
+    say: Callable[[str], object],
+) -> dict[Run, str]:
+    """Submit each run once its teachers are done; return the failed ones with their errors."""
+    waiting, failed = dict(todo), dict[Run, str]()
+    running: dict[Future[bool], Run] = {}
+    while waiting or running:
+        busy = set(waiting) | set(running.values())
+        for run in list(waiting):
+            lost = [_name(teacher) for teacher in run.teachers if teacher in failed]
+            if lost:
+                failed[run] = f"its teacher failed ({lost[0]})"
+            elif busy.isdisjoint(run.teachers):
+                running[executor.submit(task, run, teaches=waiting[run])] = run
+            else:
+                continue
+            del waiting[run]
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            run = running.pop(future)
+            try:
+                future.result()
+                finished = len(todo) - len(waiting) - len(running) - len(failed)
+                say(f"{finished}/{len(todo)} {_name(run)}")
+            except BrokenProcessPool:
+                raise
+            except Exception as error:  # of any kind: the other runs go on
+                failed[run] = f"{type(error).__name__}: {error}"
+                say(f"failed: {_name(run)}")
+    return failed
+
+
+def _name(run: Run) -> str:
+    values = ", ".join(f"{k} {v}" for k, v in run.parameters.items())
+    about = f"{run.dataset} {run.model} {run.method}" + (f" ({values})" if values else "")
+    return f"{about}, seed {run.seed}, {run.profile}: {run.id}"

@@ -1,0 +1,202 @@
+"""One loop for every image method: epochs of steps, a history, and a checkpoint after each epoch.
+
+All random numbers of an epoch (order, augmentation, dropout) derive from the seed and the epoch's
+number. So a run that was killed and resumed from its last checkpoint ends with the same weights as
+one that was not.
+"""
+
+import io
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ldlstudy import machine, records
+from ldlstudy.augment import Augmentation
+from ldlstudy.batches import Batch, batches
+from ldlstudy.dataset import Images
+from ldlstudy.draws import seed_of
+from ldlstudy.execution import Execution
+from ldlstudy.objectives import Objective
+from ldlstudy.protocol import Protocol
+
+EVALUATION_BATCH = 1000
+CHECK_EVERY = 200  # steps between two looks at the loss: each look waits for the GPU
+History = list[dict[str, Any]]
+
+
+class Watched(NamedTuple):
+    """Images to evaluate after every epoch; ``by_class`` also records the loss of each class."""
+
+    images: Images
+    by_class: bool = False
+
+
+def train(
+    network: nn.Module,
+    training: Images,
+    objective: Objective,
+    protocol: Protocol,
+    augmentation: Augmentation,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    *,
+    seed: int = 0,
+    watch: Mapping[str, Watched] | None = None,
+    checkpoint: Path | None = None,
+    title: str | None = None,
+) -> History:
+    """Train ``network`` in place and return what happened in each epoch.
+
+    Parameters
+    ----------
+    network : Module
+        From images (B, C, H, W) to logits (B, K), on the device of the images.
+    training : Images
+        N images and labels.
+    objective : callable
+        From the network and a batch to the loss, see :mod:`ldlstudy.objectives`.
+    protocol, augmentation, execution
+        How it is optimised, what is done to the images, and on what it runs.
+    seed : int
+        All random numbers of the training derive from it.
+    watch : Mapping, optional
+        Images by name, to evaluate after every epoch.
+    checkpoint : Path, optional
+        File that is written after every epoch; where it exists, training goes on from it.
+    title : str, optional
+        Of the progress bar; none without it.
+
+    Returns
+    -------
+    list of dict
+        For each epoch ``rate`` (its share of the first), ``loss``, ``seconds``, and ``<name>_loss``
+        and ``<name>_accuracy`` of the images watched, with ``<name>_class_loss`` where asked for.
+
+    Raises
+    ------
+    ValueError
+        If the loss is no longer finite, or the checkpoint is damaged.
+    """
+    optimiser = protocol.make_optimiser(network)
+    history = _resume(checkpoint, network, optimiser)
+    step = execution.compiled(network)
+    images = len(training.labels)
+    with (
+        torch.random.fork_rng([execution.device] if "cuda" in execution.device else []),
+        machine.progress(protocol.epochs * images, title, "image") as bar,
+    ):
+        bar.update(len(history) * images)
+        for epoch in range(len(history), protocol.epochs):
+            start = time.perf_counter()
+            protocol.set_rate(optimiser, epoch)
+            network.train()
+            total = torch.zeros((), dtype=torch.float64, device=training.labels.device)
+            for number, batch in enumerate(_batches(training, protocol, augmentation, seed, epoch)):
+                batch = batch._replace(images=execution.layout(batch.images))
+                with execution.autocast():
+                    loss = objective(step, batch)
+                optimiser.zero_grad()
+                (loss * protocol.loss_scale).backward()
+                if protocol.clip is not None:
+                    nn.utils.clip_grad_norm_(network.parameters(), protocol.clip)
+                optimiser.step()
+                total += loss.detach() * len(batch.labels)
+                if number % CHECK_EVERY == 0:
+                    _check_finite(total, epoch, protocol)
+                bar.update(len(batch.labels))
+            _check_finite(total, epoch, protocol)
+            entry = {"rate": protocol.share(epoch), "loss": float(total) / images}
+            entry["seconds"] = time.perf_counter() - start
+            for name, watched in (watch or {}).items():
+                entry |= _look(network, name, watched, augmentation, execution)
+            history.append(entry)
+            bar.set_postfix(epoch=epoch + 1, loss=f"{entry['loss']:.3f}")
+            if checkpoint is not None:
+                save(checkpoint, network=network, optimiser=optimiser, history=history)
+    return history
+
+
+def _batches(
+    training: Images, protocol: Protocol, augmentation: Augmentation, seed: int, epoch: int
+) -> Iterator[Batch]:
+    """One epoch's batches; the only place where an epoch's random numbers are seeded."""
+    draws = torch.Generator(training.labels.device)
+    draws.manual_seed(seed_of(seed, "epoch", epoch))
+    torch.manual_seed(seed_of(seed, "dropout", epoch))
+    return batches(training, protocol.batch, augmentation, draws)
+
+
+def _check_finite(total: Tensor, epoch: int, protocol: Protocol) -> None:
+    if not bool(torch.isfinite(total)):
+        raise ValueError(
+            f"the loss is no longer finite in epoch {epoch + 1}: lower the rate "
+            f"({protocol.rate}) or clip the gradient (clip is {protocol.clip})"
+        )
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module,
+    images: Images,
+    augmentation: Augmentation,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+) -> Tensor:
+    """Logits (N, K) of all ``images`` in evaluation mode and float32, on the images' device."""
+    network.eval()
+    stream = batches(images, EVALUATION_BATCH, augmentation)
+    return torch.cat([network(execution.layout(batch.images)) for batch in stream])
+
+
+def _look(
+    network: nn.Module,
+    name: str,
+    watched: Watched,
+    augmentation: Augmentation,
+    execution: Execution,
+) -> dict[str, Any]:
+    logits, labels = (
+        predict(network, watched.images, augmentation, execution),
+        watched.images.labels,
+    )
+    losses = F.cross_entropy(logits, labels, reduction="none").double()
+    right = (logits.argmax(1) == labels).double()
+    seen = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": float(right.mean())}
+    if not watched.by_class:
+        return seen
+    count = torch.bincount(labels, minlength=logits.shape[1])
+    by_class = torch.bincount(labels, losses, minlength=logits.shape[1]) / count.clamp_min(1)
+    return seen | {f"{name}_class_loss": by_class.tolist()}
+
+
+def save(file: Path, **content: Any) -> None:
+    """Write modules and optimisers (their state) and plain values to ``file``, whole or not."""
+    buffer = io.BytesIO()
+    plain = {k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in content.items()}
+    torch.save(plain, buffer)
+    records.write(file, buffer.getvalue())
+
+
+def load(file: Path) -> dict[str, Any]:
+    """What :func:`save` wrote; a ValueError says what is wrong with the file."""
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        return content
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        raise ValueError(f"{file} is damaged ({error}): delete it and run again") from error
+
+
+def _resume(
+    checkpoint: Path | None, network: nn.Module, optimiser: torch.optim.Optimizer
+) -> History:
+    """Load the checkpoint where there is one; return the history of its epochs."""
+    if checkpoint is None or not checkpoint.exists():
+        return []
+    content = load(checkpoint)
+    network.load_state_dict(content["network"])
+    optimiser.load_state_dict(content["optimiser"])
+    history: History = content["history"]
+    return history
