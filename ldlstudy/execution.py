@@ -55,7 +55,7 @@ class Execution:
     def place(self, network: nn.Module) -> nn.Module:
         """``network`` on the device, in the layout that suits its convolutions."""
         if self.channels_last:
-            return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+            return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network.to(self.device)
 
     def layout(self, images: Tensor) -> Tensor:

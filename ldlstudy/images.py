@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import torch
 from torch import Tensor
 
@@ -112,24 +111,22 @@ def execute(
     setting = prepare(run, execution)
     folder = workplace(run, work)
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / "lock"):
-        lesson, taught = learn(run, setting, work)
-        network = setting.network(run)
-        history = train.train(
-            network,
-            setting.dataset.train,
-            objectives.make(run.method, lesson, run.parameters),
-            setting.protocol,
-            setting.augmentation,
-            execution,
-            seed=run.seed,
-            watch=_watched(run, setting.dataset),
-            checkpoint=folder / CHECKPOINT,
-            title=title,
-        )
-        train.save(folder / NETWORK, network=network)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-        rows, estimates, figures = _measure(run, setting, network)
+    lesson, taught = learn(run, setting, work)
+    network = setting.network(run)
+    history = train.train(
+        network,
+        setting.dataset.train,
+        objectives.make(run.method, lesson, run.parameters),
+        setting.protocol,
+        setting.augmentation,
+        execution,
+        seed=run.seed,
+        watch=_watched(run, setting.dataset),
+        checkpoint=folder / CHECKPOINT,
+        title=title,
+    )
+    train.save(folder / NETWORK, network=network)
+    rows, estimates, figures = _measure(run, setting, network)
     rows, estimates = rows | taught, estimates | _certain(taught)
     figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
     seconds = sum(epoch["seconds"] for epoch in history)
@@ -178,8 +175,9 @@ def learn(run: Run, setting: Setting, work: Path | None = None) -> tuple[Lesson,
     probability is one teacher's.
     """
     train_set, held = setting.dataset.train, setting.dataset.held
+    unseen = torch.empty(len(train_set.labels), 0)  # no image method's label looks at the pixels
     lesson = Lesson(
-        train_set.pixels, train_set.labels, len(setting.dataset.classes), seed_of(run.seed, "label")
+        unseen, train_set.labels, len(setting.dataset.classes), seed_of(run.seed, "label")
     )
     if not run.teachers:
         return lesson, {}

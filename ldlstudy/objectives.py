@@ -8,13 +8,14 @@ are computed once, for every image, and looked up by the image's index.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ldlstudy import checks, losses, methods, scaling
 from ldlstudy.batches import Batch
 from ldlstudy.methods import Lesson
 
-Objective = Callable[[nn.Module, Batch], Tensor]
+Network = Callable[[Tensor], Tensor]  # from images to logits
+Objective = Callable[[Network, Batch], Tensor]
 
 
 def _labelled(method: str) -> Callable[..., Objective]:

@@ -56,6 +56,7 @@ def perform(
         record = execute(run, execution, work, title)
         if records.load(run, results) is None:
             records.save(run, record, results)
+        (images.workplace(run, work) / images.CHECKPOINT).unlink(missing_ok=True)
     return True
 
 

@@ -138,7 +138,7 @@ def list_records(
             shown = record.estimates.get("plain", {}).get(metric)
             value = "" if shown is None else f"{metric} {shown[0]:.4f}, "
             typer.echo(
-                f"{file.stem:28} {run['dataset']}, {run['model']}, {run['profile']}, seed "
-                f"{run['seed']}, {run['replicates']} replicates: {value}{made['networks']} networks "
-                f"in {made['seconds']:.0f} s on {made['device']}"
+                f"{file.stem:28} {run['dataset']}, {run['model']}, {run['profile']}, "
+                f"seed {run['seed']}, {run['replicates']} replicates: {value}"
+                f"{made['networks']} networks in {made['seconds']:.0f} s on {made['device']}"
             )
