@@ -1,0 +1,58 @@
+"""What several families of networks share: stages of residual blocks, pooling, initialisation.
+
+The blocks themselves are torchvision's where its definition gives the papers' parameter counts.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+from torchvision.models.resnet import conv1x1
+
+
+def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
+    """Return the shortcut of He et al.'s option B: a strided 1x1 convolution and a batch norm."""
+    return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+
+
+def stage(
+    block: Callable[..., nn.Module],
+    inputs: int,
+    outputs: int,
+    blocks: int,
+    stride: int = 1,
+    shortcut: Callable[[int, int, int], nn.Module] = projection,
+) -> nn.Sequential:
+    """Return ``blocks`` residual blocks, the first of which changes the width and the size.
+
+    ``block(inputs, outputs, stride, shortcut)`` makes one; its shortcut is None for the identity.
+    """
+    changes = stride != 1 or inputs != outputs
+    first = block(inputs, outputs, stride, shortcut(inputs, outputs, stride) if changes else None)
+    rest = (block(outputs, outputs, 1, None) for _ in range(1, blocks))
+    return nn.Sequential(first, *rest)
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution that keeps the size (of each ``stride``-th place), without a bias."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def stem(channels: int, width: int, kernel: int = 3) -> nn.Sequential:
+    """Return the first layers of a network for small images: convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        convolution(channels, width, kernel), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    )
+
+
+def pool() -> nn.Sequential:
+    """Return the mean over places, (N, D, H, W) to (N, D)."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def he_normal(network: nn.Module) -> None:
+    """Draw the convolutions as He et al. 2015 do, N(0, 2 / fan-out); their biases are 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
