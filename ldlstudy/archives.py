@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from urllib.error import URLError
 
@@ -24,7 +25,8 @@ from ldlstudy import checks, records
 from ldlstudy.dataset import Dataset, Images
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
-DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+# what NumPy, zipfile and zlib were seen to raise at single changed bytes
+DAMAGE = (ValueError, EOFError, OSError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error)
 PATIENCE = 60.0  # seconds without an answer after which a download is given up
 
 
@@ -85,7 +87,7 @@ def read(name: str, root: Path) -> Dataset:
         classes = _classes(arrays["classes"], archive)
         parts = [_images(arrays, part, archive) for part in ("train", "test")]
     except DAMAGE as error:
-        raise ValueError(f"{file} is damaged ({error}); {_ways(name)}") from error
+        raise ValueError(f"{file} is damaged or unreadable ({error}); {_ways(name)}") from error
     return Dataset(name, classes, *parts)
 
 
@@ -102,10 +104,10 @@ def _ways(name: str) -> str:
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
-    content = np.load(file, allow_pickle=False)
-    if not isinstance(content, np.lib.npyio.NpzFile):
-        raise ValueError("it is one array, not an .npz file")
-    with content:
+    with open(file, "rb") as stream:  # np.load leaves a damaged file open that it opens itself
+        content = np.load(stream, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise ValueError("it is one array, not an .npz file")
         if missing := sorted(set(KEYS) - set(content.files)):
             raise ValueError(f"it lacks {', '.join(missing)}")
         return {key: content[key] for key in KEYS}

@@ -171,7 +171,7 @@ def partners(
     order = y.argsort(stable=True)  # the images of a class stand side by side
     _, place, counts = y.unique(return_inverse=True, return_counts=True)
     first = (counts.cumsum(0) - counts)[place]
-    choices = counts[place] - (not allow_self)
+    choices = counts[place] - int(not allow_self)
     if len(y) and int(choices.min()) < 1:
         raise ValueError(
             f"class {int(y[choices.argmin()])} has one image, so no partner but itself"

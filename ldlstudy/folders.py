@@ -74,10 +74,9 @@ def read(name: str, root: Path, *, size: int | None = None) -> Dataset:
         classes, labels = _numbered(train, test)
     except FileNotFoundError as error:
         raise ValueError(f"{error.filename or error} is missing; {get}") from error
-    except (ValueError, IndexError, TypeError) as error:
-        raise ValueError(f"{top} is not in its published layout ({error}); {get}") from error
-    except KeyError as error:
-        raise ValueError(f"{top} has a list without the entry {error}; {get}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        reason = f"no entry {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{top} is not in its published layout ({reason}); {get}") from error
     streams = [Stream([file for file, _ in part], size) for part in (train, test)]
     if folder.streamed:
         return Dataset(name, classes, *map(Images, streams, labels))
@@ -128,7 +127,8 @@ def _stanford_dogs(top: Path) -> Listing:
 
     def listed(part: str) -> Pairs:
         try:
-            cells = loadmat(top / "lists" / f"{part}_list.mat")["file_list"].ravel()
+            with open(top / "lists" / f"{part}_list.mat", "rb") as stream:
+                cells = loadmat(stream)["file_list"].ravel()
         except MatReadError as error:
             raise ValueError(error) from error
         files = [str(np.asarray(cell).item()) for cell in cells]

@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 import ldlstudy
-from ldlstudy import records
+from ldlstudy import data, records
 from ldlstudy.book import BookError
 from ldlstudy.cli import app
 from ldlstudy.cli.errors import one_line_errors
@@ -62,11 +62,61 @@ def test_a_fault_of_the_program_itself_is_not_hidden():
         raise ZeroDivisionError
 
 
-def test_data_lists_what_can_be_sampled():
-    result = runner.invoke(app, ["data", "list"])
-    assert result.exit_code == 0
-    assert "six_gaussians" in result.stdout
-    assert "noisy_digits" in result.stdout
+@pytest.fixture
+def digits_file(tmp_path):
+    """A folder of data with a small MNIST in it."""
+    np.savez(
+        tmp_path / "mnist.npz",
+        train_images=np.zeros((4, 28, 28), dtype=np.uint8),
+        train_labels=np.arange(4),
+        test_images=np.zeros((2, 28, 28), dtype=np.uint8),
+        test_labels=np.arange(2),
+        classes=np.array(list("0123456789")),
+    )
+    return tmp_path / "mnist.npz"
+
+
+def test_data_list_shows_sizes_sources_and_what_is_here(digits_file):
+    result = runner.invoke(app, ["data", "list", "--root", str(digits_file.parent)])
+    assert result.exit_code == 0, result.stderr
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert {*data.available(), "six_gaussians"} == set(lines)
+    assert lines["mnist"].endswith(f"from torchvision, in {digits_file}")
+    assert "10 classes" in lines["svhn"]
+    assert "3x32x32" in lines["svhn"]
+    assert f"73,257 + 26,032 images from torchvision, not in {digits_file.parent}" in lines["svhn"]
+    assert "from its authors, not in" in lines["cub200"]
+
+
+def test_data_check_reads_what_is_here(digits_file):
+    root = ["--root", str(digits_file.parent)]
+    result = runner.invoke(app, ["data", "check", *root])
+    assert result.exit_code == 0, result.stderr
+    names = [line.split(":")[0] for line in result.stdout.splitlines()]
+    assert names == ["digits", "noisy_digits", "mnist"]
+    alone = runner.invoke(app, ["data", "check", "mnist", *root])
+    assert alone.stdout == f"{data.check('mnist', digits_file.parent)}\n"
+
+
+def test_data_check_fails_for_what_is_damaged_or_missing(digits_file):
+    root = ["--root", str(digits_file.parent)]
+    missing = runner.invoke(app, ["data", "check", "svhn", *root])
+    assert missing.exit_code == 1
+    assert "svhn.npz is missing" in missing.stderr
+    digits_file.write_bytes(digits_file.read_bytes()[:99])
+    damaged = runner.invoke(app, ["data", "check", *root])
+    assert damaged.exit_code == 1
+    assert f"{digits_file} is damaged or unreadable" in damaged.stderr
+    assert damaged.stdout.startswith("digits: 10 classes")
+
+
+def test_data_fetch_keeps_a_sound_file_and_names_what_cannot_be_fetched(digits_file):
+    root = ["--root", str(digits_file.parent)]
+    kept = runner.invoke(app, ["data", "fetch", "mnist", *root])
+    assert (kept.exit_code, kept.stdout) == (0, f"{digits_file}\n")
+    refused = runner.invoke(app, ["data", "fetch", "mit67", *root])
+    assert refused.exit_code == 1
+    assert "mit67 comes from its authors alone" in refused.stderr
 
 
 def test_data_sample_writes_the_mixture_s_own_sample(tmp_path):
@@ -108,7 +158,7 @@ def test_records_are_listed_and_a_damaged_one_is_named(tmp_path, monkeypatch):
     result = runner.invoke(app, ["records"])
     assert result.exit_code == 0
     assert f"ls-{run.id}" in result.stdout
-    assert "3 replicates, paper: 36 networks in 4 s on CPU" in result.stdout
+    assert "paper, seed 0, 3 replicates: 36 networks in 4 s on CPU" in result.stdout
     file.write_text(file.read_text()[:40])
     result = runner.invoke(app, ["records"])
     assert result.exit_code == 1
