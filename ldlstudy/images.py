@@ -1,20 +1,14 @@
-"""Run one method on one image set: data, teachers, training, measurement, record.
+"""Run one method on one image set: data, teachers, training, measurement, record."""
 
-The weights of a network and its checkpoint go to ``runs/<id>/``, which git ignores; a student finds
-its teacher there.
-"""
-
-import functools
-import json
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, data, metrics, models, objectives, scaling, train
+from ldlstudy import metrics, objectives, scaling, train
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.draws import seed_of
@@ -23,61 +17,9 @@ from ldlstudy.image_figures import plane, reliability
 from ldlstudy.methods import Lesson
 from ldlstudy.models import Classifier
 from ldlstudy.protocol import Protocol
-from ldlstudy.records import Record, Run, root, rounded
+from ldlstudy.records import Record, Run, rounded
 from ldlstudy.scores import Outcome, Rows, predictions, score
-
-KEPT = ("class_loss", "plane", "reliability")  # what a run may ask to keep for figures
-NETWORK, CHECKPOINT = "network.pt", "checkpoint.pt"
-
-
-class Setting(NamedTuple):
-    """What a run's data, model and training name, ready for use."""
-
-    dataset: Dataset
-    augmentation: Augmentation
-    protocol: Protocol
-    execution: Execution
-
-    def network(self, run: Run) -> Classifier:
-        """The run's network with its first weights, on the device."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed_of(run.seed, "weights"))
-            fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
-            taken = models.options_of(run.model)
-            options = {k: v for k, v in fitting.items() if k in taken} | dict(self.protocol.network)
-            network = models.build(run.model, len(self.dataset.classes), **options)
-        self.execution.place(network)
-        return network
-
-    def predict(self, network: Classifier, images: Images) -> Tensor:
-        """Logits (N, K) of ``images``."""
-        return train.predict(network, images, self.augmentation, self.execution)
-
-
-def prepare(run: Run, execution: Execution) -> Setting:
-    """Load the run's data and read its settings.
-
-    Raises
-    ------
-    ValueError
-        An unknown name (the known ones are listed), a value out of range, or data that is missing.
-    """
-    checks.one_of("model", run.model, models.available())
-    checks.one_of("method", run.method, objectives.OBJECTIVES)
-    for name in run.keep:
-        checks.one_of("data to keep", name, KEPT)
-    if (run.method in objectives.TAUGHT) != bool(run.teachers):
-        needs = "needs a teacher" if not run.teachers else "takes no teacher"
-        raise ValueError(f"method {run.method!r} {needs}, the run names {len(run.teachers)}")
-    options = dict(run.data)
-    augmentation = Augmentation.of(options.pop("augment", {}))
-    dataset = _dataset(run.dataset, json.dumps(options, sort_keys=True), execution.device)
-    return Setting(dataset, augmentation, Protocol.of(run.training), execution)
-
-
-@functools.lru_cache(maxsize=2)
-def _dataset(name: str, options: str, device: str) -> Dataset:
-    return data.load(name, **json.loads(options)).to(device)
+from ldlstudy.setting import CHECKPOINT, NETWORK, Setting, prepare, trained, workplace
 
 
 def execute(
@@ -129,86 +71,80 @@ def execute(
     rows, estimates, figures = _measure(run, setting, network)
     rows, estimates = rows | taught, estimates | _certain(taught)
     figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
-    seconds = sum(epoch["seconds"] for epoch in history)
-    made = execution.circumstances(time.perf_counter() - start) | {
+    made = _made(setting, history, time.perf_counter() - start)
+    return Record(run.specification, *(map(rounded, (rows, estimates, figures, made))))
+
+
+def _made(setting: Setting, history: train.History, seconds: float) -> dict[str, Any]:
+    """How the run was carried out; ``seconds`` are of the process that ended it."""
+    training = sum(epoch["seconds"] for epoch in history)
+    return setting.execution.circumstances(seconds) | {
         "networks": 1,
         "epochs": len(history),
-        "training_seconds": seconds,
-        "images_per_second": len(history) * len(setting.dataset.train.labels) / seconds,
+        "training_seconds": training,
+        "images_per_second": len(history) * len(setting.dataset.train.labels) / training,
         "data": setting.dataset.digest,
     }
-    results = (rounded(each) for each in (rows, estimates, figures, made))
-    return Record(run.specification, *results)
-
-
-def workplace(run: Run, work: Path | None = None) -> Path:
-    """Folder of the run's weights and checkpoint."""
-    return (work or root() / "runs") / run.id
-
-
-def trained(run: Run, setting: Setting, work: Path | None = None) -> Classifier:
-    """The network of a run that has been executed in ``work``.
-
-    Raises
-    ------
-    ValueError
-        If its weights are not there, damaged, or of a network with other sizes.
-    """
-    file = workplace(run, work) / NETWORK
-    if not file.exists():
-        raise ValueError(
-            f"the weights of {run.model} {run.method} {run.id} on {run.dataset} are not in {file}: "
-            "run it first, or sweep, which runs teachers before their students"
-        )
-    network = setting.network(run)
-    try:
-        network.load_state_dict(train.load(file)["network"])
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f"{file} holds another network than {run.model}: {error}") from error
-    return network
 
 
 def learn(run: Run, setting: Setting, work: Path | None = None) -> tuple[Lesson, Rows]:
     """The training set as the run's method sees it, and a row about the teacher, if it has one.
 
-    A teacher labels the training images as they are, without augmentation; several teachers' mean
-    probability is one teacher's.
+    A teacher labels the training images as they are, without augmentation, or with ``relabel`` the
+    student's augmented views; several teachers' mean probability is one teacher's.
+
+    Raises
+    ------
+    ValueError
+        If a teacher's data are another set, its weights are missing or of another network, or the
+        views it would label are not prepared as its own training images were.
     """
-    train_set, held = setting.dataset.train, setting.dataset.held
+    train_set, test, held = setting.dataset.train, setting.dataset.test, setting.dataset.held
     unseen = torch.empty(len(train_set.labels), 0)  # no image method's label looks at the pixels
-    lesson = Lesson(
-        unseen, train_set.labels, len(setting.dataset.classes), seed_of(run.seed, "label")
-    )
+    classes = len(setting.dataset.classes)
+    lesson = Lesson(unseen, train_set.labels, classes, seed_of(run.seed, "label"))
     if not run.teachers:
         return lesson, {}
-    networks = []
-    for teacher in run.teachers:
-        if teacher.dataset != run.dataset:
-            raise ValueError(
-                f"the teacher {teacher.id} was trained on {teacher.dataset}, its student's data "
-                f"are {run.dataset}"
-            )
-        with_options = setting._replace(protocol=Protocol.of(teacher.training))
-        networks.append(trained(teacher, with_options, work))
+    teachers = [_teacher(run, teacher, setting, work) for teacher in run.teachers]
 
     def predict(images: Images) -> Tensor:
-        return _mean([setting.predict(network.eval(), images) for network in networks])
-
-    logits, test = predict(train_set), predict(setting.dataset.test)
-    temperature = 1.0
-    if held is not None:
-        temperature = scaling.fit_temperature(predict(held), held.labels)
-    scale = run.parameters.get("temperature", 1.0)
-    row = {
-        "smoothness": [metrics.smoothness(scaling.scale(logits, scale), train_set.labels)],
-        "accuracy": [metrics.accuracy(test.softmax(1), setting.dataset.test.labels)],
-    }
+        return _mean([own.predict(network, images) for own, network in teachers])
 
     @torch.no_grad()
     def teach(views: Tensor) -> Tensor:
-        return _mean([network(views) for network in networks])
+        return _mean([network(views) for _, network in teachers])
 
+    logits, temperature = predict(train_set), 1.0
+    if held is not None:
+        temperature = scaling.fit_temperature(predict(held), held.labels)
+    softened = scaling.scale(logits, run.parameters.get("temperature", 1.0))
+    row = {
+        "smoothness": [metrics.smoothness(softened, train_set.labels)],
+        "accuracy": [metrics.accuracy(predict(test).softmax(1), test.labels)],
+    }
     return lesson._replace(logits=logits, temperature=temperature, teach=teach), {"teacher": row}
+
+
+def _teacher(
+    run: Run, teacher: Run, setting: Setting, work: Path | None
+) -> tuple[Setting, Classifier]:
+    """A teacher's settings and its network, in evaluation mode."""
+    if teacher.dataset != run.dataset:
+        raise ValueError(
+            f"the teacher {teacher.id} was trained on {teacher.dataset}, its student's data are "
+            f"{run.dataset}"
+        )
+    own = setting._replace(
+        protocol=Protocol.of(teacher.training),
+        augmentation=Augmentation.of(teacher.data.get("augment", {})),
+    )
+    seen, shown = ((a.augmentation.crop, a.augmentation.normalise) for a in (own, setting))
+    if run.parameters.get("relabel") and seen != shown:
+        raise ValueError(
+            f"the teacher {teacher.id} was trained with crop and normalisation {seen}, the views "
+            f"of its student have {shown}"
+        )
+    return own, trained(teacher, own, work).eval()
 
 
 def _mean(logits: list[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ are computed once, for every image, and looked up by the image's index.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ldlstudy import checks, losses, methods, scaling
@@ -32,9 +33,10 @@ def _labelled(method: str) -> Callable[..., Objective]:
 
 def _distil(lesson: Lesson, temperature: float = 1.0, relabel: bool = False) -> Objective:
     """Cross entropy towards the teacher's probabilities alone (LDL's Off-LDL, [Re] Figure 8)."""
-    teacher = _teacher(lesson, relabel)
-    return lambda network, batch: losses.soft_cross_entropy(
-        network(batch.images), scaling.scale(teacher(batch).float(), temperature)
+    return _taught(
+        lesson,
+        relabel,
+        lambda s, t, _: losses.soft_cross_entropy(s, scaling.scale(t.float(), temperature)),
     )
 
 
@@ -42,19 +44,15 @@ def _kd(
     lesson: Lesson, weight: float, temperature: float, square: bool = True, relabel: bool = False
 ) -> Objective:
     """Knowledge distillation as LDL and Hinton et al. have it."""
-    teacher = _teacher(lesson, relabel)
-    return lambda network, batch: losses.kd(
-        network(batch.images), teacher(batch), batch.labels, weight, temperature, square
-    )
+    return _taught(lesson, relabel, lambda s, t, y: losses.kd(s, t, y, weight, temperature, square))
 
 
 def _kd_printed(
     lesson: Lesson, weight: float, temperature: float = 1.0, relabel: bool = False
 ) -> Objective:
     """Distillation by [Re] eq. 2."""
-    teacher = _teacher(lesson, relabel)
-    return lambda network, batch: losses.kd_replication(
-        network(batch.images), teacher(batch), batch.labels, weight, temperature
+    return _taught(
+        lesson, relabel, lambda s, t, y: losses.kd_replication(s, t, y, weight, temperature)
     )
 
 
@@ -66,10 +64,17 @@ def _kd_coded(
     relabel: bool = False,
 ) -> Objective:
     """Distillation by half the mean squared error, as [Re] section 6.1 and its code have it."""
-    teacher = _teacher(lesson, relabel)
-    return lambda network, batch: losses.kd_mse(
-        network(batch.images), teacher(batch), batch.labels, weight, temperature, compare
+    return _taught(
+        lesson, relabel, lambda s, t, y: losses.kd_mse(s, t, y, weight, temperature, compare)
     )
+
+
+def _taught(lesson: Lesson, relabel: bool, loss: Callable[..., Tensor]) -> Objective:
+    """``loss`` of the student's logits, the teacher's and the labels."""
+    teacher = _teacher(lesson, relabel)
+    nothing = torch.zeros(1, lesson.classes)
+    loss(nothing, nothing, torch.zeros(1, dtype=torch.int64))  # checks its settings before training
+    return lambda network, batch: loss(network(batch.images), teacher(batch), batch.labels)
 
 
 def _teacher(lesson: Lesson, relabel: bool) -> Callable[[Batch], Tensor]:

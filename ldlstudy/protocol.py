@@ -54,6 +54,8 @@ class Protocol:
             checks.in_range(name, getattr(self, name), 0, 1)
         checks.in_range("factor", self.factor, 0, 1, open_low=True)
         checks.in_range("loss_scale", self.loss_scale, 0, open_low=True)
+        if not isinstance(self.nesterov, bool):
+            raise ValueError(f"nesterov must be true or false, got {self.nesterov!r}")
         if self.clip is not None:
             checks.in_range("clip", self.clip, 0, open_low=True)
         for epoch in self.drops:
@@ -74,7 +76,10 @@ class Protocol:
             checks.one_of("training setting", name, known)
         if "epochs" not in training:
             raise ValueError(f"a run needs the number of epochs, its training has {dict(training)}")
-        return cls(**training)
+        try:
+            return cls(**training)
+        except TypeError as error:  # a text where a number belongs, a number where a list does
+            raise ValueError(f"training {dict(training)}: {error}") from error
 
     def share(self, epoch: int) -> float:
         """The rate of ``epoch``, counted from 0, as a share of the first one."""

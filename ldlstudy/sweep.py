@@ -8,7 +8,9 @@ worker that dies loses at most the epoch it was in: its run goes on from its che
 import contextlib
 import functools
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,8 +23,10 @@ import torch
 from ldlstudy import checks, images, machine, records, synthetic
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record, Run
+from ldlstudy.setting import CHECKPOINT, NETWORK, workplace
 
 SYNTHETIC = "six_gaussians"
+ONE_AT_A_TIME = threading.Lock()  # torch's global generator, from which dropout draws, is shared
 
 
 def execute(
@@ -49,21 +53,22 @@ def perform(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    images.workplace(run, work).mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(images.workplace(run, work) / "run.lock"):
+    place = workplace(run, work)
+    place.mkdir(parents=True, exist_ok=True)
+    with ONE_AT_A_TIME, filelock.FileLock(place / "run.lock"):
         if done(run, results, work, teaches):
             return False
         record = execute(run, execution, work, title)
         if records.load(run, results) is None:
             records.save(run, record, results)
-        (images.workplace(run, work) / images.CHECKPOINT).unlink(missing_ok=True)
+        (place / CHECKPOINT).unlink(missing_ok=True)
     return True
 
 
 def done(run: Run, results: Path, work: Path, teaches: bool = False) -> bool:
     """Whether ``run`` has its record and, where it ``teaches``, its weights."""
-    weights = images.workplace(run, work) / images.NETWORK
-    return records.load(run, results) is not None and (not teaches or weights.exists())
+    trained = not teaches or (workplace(run, work) / NETWORK).exists()
+    return trained and records.load(run, results) is not None
 
 
 def missing(runs: Iterable[Run], results: Path, work: Path) -> dict[Run, bool]:
@@ -105,20 +110,39 @@ def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
         with _client(cluster) as client:
             yield client.get_executor(pure=False)
         return
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
     executor = ProcessPoolExecutor(workers, context, _die_quietly)
     try:
-        with executor:
-            yield executor
-    except BaseException:
-        for child in multiprocessing.active_children():
+        _start(executor, workers)
+        yield executor
+    except BaseException as error:
+        for child in set(multiprocessing.active_children()) - others:
             child.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise ValueError(
+                "a worker was killed, perhaps for want of memory: what is finished is kept; sweep "
+                "again to go on, with fewer workers if need be"
+            ) from None
         raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start(executor: ProcessPoolExecutor, workers: int) -> None:
+    """Start all processes, holding Ctrl-C back from each until `_die_quietly` is in place."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # they inherit the mask
+    try:
+        for _ in range(workers):
+            executor.submit(os.getpid)  # no process is idle yet, so each starts one
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_quietly() -> None:
     """Let Ctrl-C end a worker at once; its checkpoint is on the disk."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _client(address: str) -> Any:
@@ -176,14 +200,8 @@ def sweep(
         task = functools.partial(
             perform, execution=execution, results=results, work=work, threads=threads
         )
-        try:
-            with pool(min(workers, max(1, len(todo))), cluster) as executor:
-                failed = _carry_out(todo, task, executor, say)
-        except BrokenProcessPool:
-            raise ValueError(
-                "a worker was killed, perhaps for want of memory: what is finished is kept; sweep "
-                "again to go on, with fewer workers if need be"
-            ) from None
+        with pool(min(workers, max(1, len(todo))), cluster) as executor:
+            failed = _carry_out(todo, task, executor, say)
     if failed:
         listed = "".join(f"\n  {_name(run)}: {error}" for run, error in failed.items())
         raise ValueError(f"{len(failed)} of {len(todo)} runs failed:{listed}")

@@ -7,13 +7,14 @@ one that was not.
 
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from ldlstudy import machine, records
 from ldlstudy.augment import Augmentation
@@ -83,33 +84,19 @@ def train(
     """
     optimiser = protocol.make_optimiser(network)
     history = _resume(checkpoint, network, optimiser)
-    step = execution.compiled(network)
-    images = len(training.labels)
+    step = _stepper(network, objective, protocol, optimiser, execution)
     with (
         torch.random.fork_rng([execution.device] if "cuda" in execution.device else []),
-        machine.progress(protocol.epochs * images, title, "image") as bar,
+        machine.progress(protocol.epochs * len(training.labels), title, "image") as bar,
     ):
-        bar.update(len(history) * images)
+        bar.update(len(history) * len(training.labels))
         for epoch in range(len(history), protocol.epochs):
             start = time.perf_counter()
             protocol.set_rate(optimiser, epoch)
             network.train()
-            total = torch.zeros((), dtype=torch.float64, device=training.labels.device)
-            for number, batch in enumerate(_batches(training, protocol, augmentation, seed, epoch)):
-                batch = batch._replace(images=execution.layout(batch.images))
-                with execution.autocast():
-                    loss = objective(step, batch)
-                optimiser.zero_grad()
-                (loss * protocol.loss_scale).backward()
-                if protocol.clip is not None:
-                    nn.utils.clip_grad_norm_(network.parameters(), protocol.clip)
-                optimiser.step()
-                total += loss.detach() * len(batch.labels)
-                if number % CHECK_EVERY == 0:
-                    _check_finite(total, epoch, protocol)
-                bar.update(len(batch.labels))
-            _check_finite(total, epoch, protocol)
-            entry = {"rate": protocol.share(epoch), "loss": float(total) / images}
+            stream = _batches(training, protocol, augmentation, seed, epoch)
+            entry = {"rate": protocol.share(epoch), "loss": _pass(step, stream, bar, epoch)}
+            _check_finite(nn.utils.get_total_norm(network.parameters()), epoch)
             entry["seconds"] = time.perf_counter() - start
             for name, watched in (watch or {}).items():
                 entry |= _look(network, name, watched, augmentation, execution)
@@ -118,6 +105,43 @@ def train(
             if checkpoint is not None:
                 save(checkpoint, network=network, optimiser=optimiser, history=history)
     return history
+
+
+def _stepper(
+    network: nn.Module,
+    objective: Objective,
+    protocol: Protocol,
+    optimiser: torch.optim.Optimizer,
+    execution: Execution,
+) -> Callable[[Batch], Tensor]:
+    """The function that takes one step and returns the loss before it."""
+    compiled = execution.compiled(network)
+
+    def step(batch: Batch) -> Tensor:
+        batch = batch._replace(images=execution.layout(batch.images))
+        with execution.autocast():
+            loss = objective(compiled, batch)
+        optimiser.zero_grad()
+        (loss * protocol.loss_scale).backward()
+        if protocol.clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), protocol.clip)
+        optimiser.step()
+        return loss.detach()
+
+    return step
+
+
+def _pass(step: Callable[[Batch], Tensor], stream: Iterator[Batch], bar: tqdm, epoch: int) -> float:
+    """Take a step on each batch; return the mean loss of the images."""
+    total, seen = torch.zeros(()), 0
+    for number, batch in enumerate(stream):
+        total = total + step(batch).double() * len(batch.labels)
+        seen += len(batch.labels)
+        if number % CHECK_EVERY == 0:
+            _check_finite(total, epoch)
+        bar.update(len(batch.labels))
+    _check_finite(total, epoch)
+    return float(total) / seen
 
 
 def _batches(
@@ -130,11 +154,12 @@ def _batches(
     return batches(training, protocol.batch, augmentation, draws)
 
 
-def _check_finite(total: Tensor, epoch: int, protocol: Protocol) -> None:
-    if not bool(torch.isfinite(total)):
+def _check_finite(number: Tensor, epoch: int) -> None:
+    """Stop where the loss or the weights have overflown; the last checkpoint is of finite ones."""
+    if not bool(torch.isfinite(number)):
         raise ValueError(
-            f"the loss is no longer finite in epoch {epoch + 1}: lower the rate "
-            f"({protocol.rate}) or clip the gradient (clip is {protocol.clip})"
+            f"the loss is no longer finite in epoch {epoch + 1}: lower the rate, or clip the "
+            "gradient"
         )
 
 
@@ -158,10 +183,8 @@ def _look(
     augmentation: Augmentation,
     execution: Execution,
 ) -> dict[str, Any]:
-    logits, labels = (
-        predict(network, watched.images, augmentation, execution),
-        watched.images.labels,
-    )
+    labels = watched.images.labels
+    logits = predict(network, watched.images, augmentation, execution)
     losses = F.cross_entropy(logits, labels, reduction="none").double()
     right = (logits.argmax(1) == labels).double()
     seen = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": float(right.mean())}
@@ -196,7 +219,12 @@ def _resume(
     if checkpoint is None or not checkpoint.exists():
         return []
     content = load(checkpoint)
-    network.load_state_dict(content["network"])
-    optimiser.load_state_dict(content["optimiser"])
-    history: History = content["history"]
+    try:
+        network.load_state_dict(content["network"])
+        optimiser.load_state_dict(content["optimiser"])
+        history: History = content["history"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{checkpoint} is of another training ({error}): delete it and run again"
+        ) from error
     return history

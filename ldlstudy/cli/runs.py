@@ -107,7 +107,7 @@ def run(
 
 
 def _values(pairs: list[str] | None) -> dict[str, Any]:
-    """``name=value`` with the value read as JSON where it is JSON, else as text."""
+    """``name=value`` with the value read as JSON or Python where it is that, else as text."""
     import json
 
     values: dict[str, Any] = {}
@@ -116,7 +116,7 @@ def _values(pairs: list[str] | None) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"a value is given as name=value, got {pair!r}")
         try:
-            values[name] = json.loads(text)
+            values[name] = json.loads({"True": "true", "False": "false"}.get(text, text))
         except json.JSONDecodeError:
             values[name] = text
     return values

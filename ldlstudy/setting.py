@@ -1,0 +1,103 @@
+"""What a run of images names, ready for use: its data, its network, its folder.
+
+The weights of a network and its checkpoint go to ``runs/<id>/``, which git ignores; a student finds
+its teacher there.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ldlstudy import checks, data, models, objectives, train
+from ldlstudy.augment import Augmentation
+from ldlstudy.dataset import Dataset, Images
+from ldlstudy.draws import seed_of
+from ldlstudy.execution import Execution
+from ldlstudy.models import Classifier
+from ldlstudy.protocol import Protocol
+from ldlstudy.records import PROFILES, Run, root
+
+KEPT = ("class_loss", "plane", "reliability")  # what a run may ask to keep for figures
+NETWORK, CHECKPOINT = "network.pt", "checkpoint.pt"
+
+
+class Setting(NamedTuple):
+    """What a run's data, model and training name, ready for use."""
+
+    dataset: Dataset
+    augmentation: Augmentation
+    protocol: Protocol
+    execution: Execution
+
+    def network(self, run: Run) -> Classifier:
+        """The run's network with its first weights, on the device."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed_of(run.seed, "weights"))
+            fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
+            taken = models.options_of(run.model)
+            options = {k: v for k, v in fitting.items() if k in taken} | dict(self.protocol.network)
+            network = models.build(run.model, len(self.dataset.classes), **options)
+        self.execution.place(network)
+        return network
+
+    def predict(self, network: Classifier, images: Images) -> Tensor:
+        """Logits (N, K) of ``images``."""
+        return train.predict(network, images, self.augmentation, self.execution)
+
+
+def prepare(run: Run, execution: Execution) -> Setting:
+    """Load the run's data and read its settings.
+
+    Raises
+    ------
+    ValueError
+        An unknown name (the known ones are listed), a value out of range, or data that is missing.
+    """
+    checks.one_of("profile", run.profile, PROFILES)
+    checks.one_of("model", run.model, models.available())
+    checks.one_of("method", run.method, objectives.OBJECTIVES)
+    for name in run.keep:
+        checks.one_of("data to keep", name, KEPT)
+    if (run.method in objectives.TAUGHT) != bool(run.teachers):
+        needs = "needs a teacher" if not run.teachers else "takes no teacher"
+        raise ValueError(f"method {run.method!r} {needs}, the run names {len(run.teachers)}")
+    options = dict(run.data)
+    augmentation = Augmentation.of(options.pop("augment", {}))
+    dataset = _dataset(run.dataset, json.dumps(options, sort_keys=True), execution.device)
+    return Setting(dataset, augmentation, Protocol.of(run.training), execution)
+
+
+@functools.lru_cache(maxsize=2)
+def _dataset(name: str, options: str, device: str) -> Dataset:
+    return data.load(name, **json.loads(options)).to(device)
+
+
+def workplace(run: Run, work: Path | None = None) -> Path:
+    """Folder of the run's weights and checkpoint."""
+    return (work or root() / "runs") / run.id
+
+
+def trained(run: Run, setting: Setting, work: Path | None = None) -> Classifier:
+    """The network of a run that has been executed in ``work``.
+
+    Raises
+    ------
+    ValueError
+        If its weights are not there, damaged, or of a network with other sizes.
+    """
+    file = workplace(run, work) / NETWORK
+    if not file.exists():
+        raise ValueError(
+            f"the weights of {run.model} {run.method} {run.id} on {run.dataset} are not in {file}: "
+            "run it first, or sweep, which runs teachers before their students"
+        )
+    network = setting.network(run)
+    try:
+        network.load_state_dict(train.load(file)["network"])
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"{file} holds another network than {run.model}: {error}") from error
+    return network
