@@ -99,5 +99,8 @@ def trained(run: Run, setting: Setting, work: Path | None = None) -> Classifier:
     try:
         network.load_state_dict(train.load(file)["network"])
     except (KeyError, RuntimeError) as error:
-        raise ValueError(f"{file} holds another network than {run.model}: {error}") from error
+        raise ValueError(
+            f"{file} holds another network than {run.model} with the sizes that {run.id} names: "
+            "delete it and run again"
+        ) from error
     return network

@@ -209,7 +209,9 @@ def load(file: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         return content
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise ValueError(f"{file} is damaged ({error}): delete it and run again") from error
+        raise ValueError(
+            f"{file} is damaged, or no file of weights: delete it and run again"
+        ) from error
 
 
 def _resume(
@@ -224,7 +226,5 @@ def _resume(
         optimiser.load_state_dict(content["optimiser"])
         history: History = content["history"]
     except (KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{checkpoint} is of another training ({error}): delete it and run again"
-        ) from error
+        raise ValueError(f"{checkpoint} is of another training: delete it and run again") from error
     return history

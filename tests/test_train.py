@@ -1,0 +1,253 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ldlstudy import losses, machine, train
+from ldlstudy.augment import Augmentation
+from ldlstudy.batches import Batch
+from ldlstudy.dataset import Images
+from ldlstudy.execution import Execution
+from ldlstudy.protocol import Protocol
+from ldlstudy.train import Watched
+
+PLAIN, SHIFTED = Augmentation(), Augmentation(shift=1, flip=True)
+PROTOCOLS = {
+    "sgd": Protocol(5, batch=16, rate=0.1, nesterov=True, drops=[2], weight_decay=1e-3, clip=1.0),
+    "adam": Protocol(5, batch=16, optimiser="adam", rate=0.01, schedule="linear"),
+}
+
+
+def images(count=50, classes=3, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    return Images(torch.rand(count, 1, 4, 4, generator=draws) + labels.view(-1, 1, 1, 1), labels)
+
+
+def objective(network, batch: Batch):
+    return F.cross_entropy(network(batch.images), batch.labels)
+
+
+def network(dropout=0.5):
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(16, 3))
+
+
+def fit(net, protocol=PROTOCOLS["sgd"], augmentation=SHIFTED, **options):
+    return train.train(net, images(), objective, protocol, augmentation, **options)
+
+
+def same(one: nn.Module, other: nn.Module):
+    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+def without_time(history):
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in history]
+
+
+def test_full_batch_training_is_a_hand_written_loop():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    data = images()
+    x, y = data.pixels.flatten(1), data.labels
+    weight, bias = (p.detach().clone() for p in net.parameters())
+    protocol = Protocol(
+        4, batch=50, rate=0.5, momentum=0.9, drops=[2], loss_scale=3.0, weight_decay=0.01, clip=0.8
+    )
+    history = train.train(net, data, objective, protocol, PLAIN)
+    speed = [torch.zeros_like(weight), torch.zeros_like(bias)]
+    for epoch, rate in enumerate((0.5, 0.5, 0.05, 0.05)):
+        logits = x @ weight.T + bias
+        assert history[epoch]["loss"] == pytest.approx(float(F.cross_entropy(logits, y)), rel=1e-5)
+        assert history[epoch]["rate"] == pytest.approx(rate / 0.5)
+        error = 3 * (logits.softmax(1) - F.one_hot(y, 3)) / 50
+        slopes = [error.T @ x, error.sum(0)]
+        norm = torch.sqrt(sum((s**2).sum() for s in slopes))
+        for parameter, slope, v in zip((weight, bias), slopes, speed, strict=True):
+            v.mul_(0.9).add_(slope * (0.8 / norm).clamp(max=1) + 0.01 * parameter)
+            parameter.sub_(rate * v)
+    torch.testing.assert_close(net[1].weight.detach(), weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net[1].bias.detach(), bias, rtol=1e-4, atol=1e-5)
+
+
+def test_the_history():
+    net, test = network(), images(31, seed=5)
+    watch = {"test": Watched(test, by_class=True), "held": Watched(images(12, seed=6))}
+    history = fit(net, watch=watch)
+    assert len(history) == 5
+    keys = ["rate", "loss", "seconds", "test_loss", "test_accuracy", "test_class_loss"]
+    assert list(history[0]) == [*keys, "held_loss", "held_accuracy"]
+    for entry in history:
+        shares = torch.bincount(test.labels) / 31
+        mean = sum(n * share for n, share in zip(entry["test_class_loss"], shares, strict=True))
+        assert entry["test_loss"] == pytest.approx(float(mean), rel=1e-6)
+        assert entry["seconds"] > 0
+    net.eval()
+    with torch.no_grad():
+        logits = net(test.pixels)
+    last = history[-1]
+    assert last["test_loss"] == pytest.approx(float(F.cross_entropy(logits, test.labels)), rel=1e-5)
+    assert last["test_accuracy"] == float((logits.argmax(1) == test.labels).double().mean())
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_looking_changes_nothing():
+    one, other = network(), network()
+    fit(one)
+    fit(other, watch={"test": Watched(images(20, seed=3), by_class=True)})
+    assert same(one, other)
+
+
+def test_predictions_are_in_order_and_without_dropout_or_augmentation():
+    net, data = network(), images(2100)
+    logits = train.predict(net, data, SHIFTED)
+    with torch.no_grad():
+        torch.testing.assert_close(logits, net.eval()(data.pixels))
+    assert not logits.requires_grad
+
+
+def test_the_seed_decides_and_the_global_generator_does_not():
+    results = []
+    for seed, world in ((1, 0), (1, 99), (2, 0)):
+        net = network()
+        torch.manual_seed(world)
+        before = torch.random.get_rng_state()
+        fit(net, seed=seed)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        results.append(net)
+    assert same(results[0], results[1])
+    assert not same(results[0], results[2])
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("steps", [1, 7])  # of 4 an epoch: in the first, and after one checkpoint
+def test_a_run_cut_off_anywhere_ends_as_one_that_was_not(name, steps, tmp_path, monkeypatch):
+    protocol, watch = PROTOCOLS[name], {"test": Watched(images(20, seed=3), by_class=True)}
+    whole = network()
+    expected = fit(whole, protocol, watch=watch)
+    file, cut = tmp_path / "checkpoint.pt", network()
+    with monkeypatch.context() as patched:
+        patched.setattr(machine, "progress", lambda *_: Bar(steps))
+        with pytest.raises(KeyboardInterrupt):
+            fit(cut, protocol, watch=watch, checkpoint=file)
+    assert file.exists() == (steps > 4)
+    resumed = network()
+    for parameter in resumed.parameters():
+        nn.init.zeros_(parameter) if file.exists() else None
+    history = fit(resumed, protocol, watch=watch, checkpoint=file)
+    assert same(resumed, whole)
+    assert without_time(history) == without_time(expected)
+    assert [f.name for f in tmp_path.iterdir()] == [file.name]
+
+
+class Bar:
+    """A progress bar that is interrupted after some steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, count):
+        self.steps -= count > 0
+        if self.steps < 0:
+            raise KeyboardInterrupt
+
+    def set_postfix(self, **_):
+        pass
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first, again = network(), network()
+    history = fit(first, checkpoint=tmp_path / "c.pt")
+    assert fit(again, checkpoint=tmp_path / "c.pt") == history
+    assert same(first, again)
+
+
+def test_an_infinite_loss_stops_and_leaves_the_last_good_checkpoint(tmp_path):
+    file, good = tmp_path / "c.pt", network()
+    fit(good, Protocol(2, batch=16, rate=0.1), checkpoint=file)
+    kept = file.read_bytes()
+    wild = Protocol(5, batch=16, rate=1e30, momentum=0.0)
+    with pytest.raises(ValueError, match="no longer finite in epoch 1: lower the rate, or clip"):
+        fit(network(), wild)
+    optimiser = wild.make_optimiser(good)
+    train.save(file, network=good, optimiser=optimiser, history=train.load(file)["history"])
+    kept = file.read_bytes()
+    with pytest.raises(ValueError, match="no longer finite in epoch 3"):
+        fit(network(), wild, checkpoint=file)
+    assert file.read_bytes() == kept
+
+
+def test_weights_that_overflow_in_the_last_step_are_not_kept(tmp_path):
+    """The loss is taken before a step, so the last step of an epoch shows in the weights alone."""
+    wild = Protocol(1, batch=50, rate=3e38, momentum=0.0, loss_scale=1e6)
+    with pytest.raises(ValueError, match="no longer finite in epoch 1"):
+        fit(network(), wild, checkpoint=tmp_path / "c.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", "half", "pickle"])
+def test_a_damaged_checkpoint(content, tmp_path):
+    file = tmp_path / "c.pt"
+    fit(network(), checkpoint=file)
+    if content == "half":
+        content = file.read_bytes()[:-500]
+    if content == "pickle":
+        torch.save({"network": Bar(1)}, file)  # a class of ours: reading it would run code
+    else:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match="c.pt is damaged, or no file of weights: delete it and"):
+        fit(network(), checkpoint=file)
+
+
+@pytest.mark.parametrize("change", ["network", "optimiser", "nothing"])
+def test_the_checkpoint_of_another_training(change, tmp_path):
+    file = tmp_path / "c.pt"
+    if change == "nothing":
+        train.save(file, other=network())
+    else:
+        fit(network(), checkpoint=file)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) if change == "network" else network()
+    rates = [0.1, 0.1, 0.2] if change == "optimiser" else 0.1
+    with pytest.raises(ValueError, match="c.pt is of another training: delete it and run again"):
+        fit(net, Protocol(9, rate=rates, batch=16), checkpoint=file)
+
+
+def test_bf16_trains_float32_weights():
+    net, exact = network(0.0), network(0.0)
+    history = fit(net, execution=Execution(precision="bf16"))
+    expected = fit(exact)
+    assert {p.dtype for p in net.parameters()} == {torch.float32}
+    assert history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
+    assert not same(net, exact)
+
+
+def test_a_batch_of_one_image_is_left_out_of_the_mean_too():
+    """33 images in batches of 16: batch normalisation cannot take the last one."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    nn.init.zeros_(net[1].weight)
+    nn.init.zeros_(net[1].bias)
+    still = Protocol(1, batch=16, rate=1e-30, momentum=0.0)
+    (entry,) = train.train(net, images(33), objective, still, PLAIN)
+    assert entry["loss"] == pytest.approx(float(torch.log(torch.tensor(3.0))), rel=1e-5)
+
+
+def test_any_objective_is_trained():
+    net = network(0.0)
+    uniform = torch.full((50, 3), 1 / 3)
+    train.train(
+        net,
+        images(),
+        lambda n, b: losses.soft_cross_entropy(n(b.images), uniform[b.index]),
+        Protocol(20, batch=16, rate=0.1, schedule="linear"),
+        PLAIN,
+    )
+    p = train.predict(net, images(), PLAIN).softmax(1)
+    assert float((p - 1 / 3).abs().max()) < 0.1
