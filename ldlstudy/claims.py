@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ldlstudy import checks, stats
+from ldlstudy import checks, measured, stats
+from ldlstudy.measured import Measured
 from ldlstudy.tables import Column, Row, short, style
 
+NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
 
 
@@ -24,8 +26,12 @@ def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
 
     Both are values by replicate, paired.
     """
+    return verdict_on(stats.difference(left, right), expects)
+
+
+def verdict_on(difference: stats.Estimate, expects: str) -> str:
+    """One of :data:`VERDICTS` on the claim that a difference is lower, or higher, than zero."""
     checks.one_of("expectation", expects, ["lower", "higher"])
-    difference = stats.difference(left, right)
     right_way = difference.mean < 0 if expects == "lower" else difference.mean > 0
     if right_way:
         return "reproduced" if difference.excludes_zero else "direction only"
@@ -88,24 +94,35 @@ def judge(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
     out = []
     for key, claim in listed.iterrows():
         left, right = (rows.get(claim[side], {}).get(claim["metric"]) for side in ("left", "right"))
-        names = ("left_mean", "right_mean", "difference", "low", "high", "p")
         result: dict[str, Any] = {"id": key, **claim, "verdict": "not yet run"}
         if left is None or right is None:
-            result |= dict.fromkeys(names, math.nan)
+            result |= dict.fromkeys(NUMBERS, math.nan)
         else:
-            means = stats.estimate(left).mean, stats.estimate(right).mean
-            numbers = (*means, *stats.difference(left, right), stats.paired_p(left, right))
-            result |= dict(zip(names, numbers, strict=True))
-            result["verdict"] = verdict(left, right, claim["expects"])
+            compared = _compare(left, right)
+            result |= dict(zip(NUMBERS, compared, strict=True))
+            result["verdict"] = verdict_on(stats.Estimate(*compared[2:5]), claim["expects"])
         out.append(result)
     return pd.DataFrame(out).set_index("id")
+
+
+def _compare(
+    left: Sequence[float] | Measured, right: Sequence[float] | Measured
+) -> tuple[float, ...]:
+    """Both means, the difference with its interval, and the p of the paired t test (or NaN)."""
+    a, b = (
+        each if isinstance(each, Measured) else Measured(list(each), stats.estimate(each))
+        for each in (left, right)
+    )
+    paired = len(a.values) == len(b.values) > 1
+    p = stats.paired_p(a.values, b.values) if paired else math.nan
+    return (a.estimate.mean, b.estimate.mean, *measured.difference(a, b), p)
 
 
 def show(judged: pd.DataFrame) -> Styler:
     """The claims as the book shows them; pairs read from the compared row to the claimed one."""
     shown = []
     for claim in judged.itertuples():
-        measured = not math.isnan(claim.difference)
+        known = not math.isnan(claim.difference)
         column = Column(claim.metric, "", percent=str(claim.metric).startswith("accuracy"))
         numbers = (claim.right_mean, claim.left_mean, claim.difference, claim.low, claim.high)
         right, left, d, low, high = (column.write(v) for v in numbers)
@@ -115,14 +132,18 @@ def show(judged: pd.DataFrame) -> Styler:
             {
                 "claim": html.escape(claim.claim),
                 "published": html.escape(said),
-                "ours": f"{right} → {left}" if measured else "",
-                "difference": f"{d} <small>[{low}, {high}]</small>" if measured else "",
-                "p": (short(f"{claim.p:.3f}") if claim.p >= 0.001 else "< .001")
-                if measured
-                else "",
+                "ours": f"{right} → {left}" if known else "",
+                "difference": f"{d} <small>[{low}, {high}]</small>" if known else "",
+                "p": _write_p(claim.p),
                 "verdict": claim.verdict,
             }
         )
     return style(
         pd.DataFrame(shown, index=list(judged.index)), ("claim", "verdict"), "study claims"
     )
+
+
+def _write_p(p: float) -> str:
+    if math.isnan(p):
+        return ""
+    return short(f"{p:.3f}") if p >= 0.001 else "< .001"

@@ -54,7 +54,7 @@ CIFAR10 = Pair(
 )
 """Figure 8: the teacher labels the crop that the student sees; no hard label, as in the code."""
 
-SMALL = {"epochs": 30, "batch": 128, "rate": 0.05, "schedule": "linear"}
+SMALL = {"epochs": 20, "batch": 128, "rate": 0.05, "schedule": "linear"}
 
 
 def _digits(hidden: int) -> Bench:
@@ -63,7 +63,7 @@ def _digits(hidden: int) -> Bench:
     return bench._replace(model="small_fcn", training={**SMALL, "network": network})
 
 
-DIGITS = Pair(_digits(400), _digits(50), {}, "kd_coded", {"weight": WEIGHT}, 3)
+DIGITS = Pair(_digits(200), _digits(32), {}, "kd_coded", {"weight": WEIGHT}, 3)
 
 
 def pair(profile: str, figure: int = 7) -> Pair:
@@ -75,7 +75,7 @@ def pair(profile: str, figure: int = 7) -> Pair:
         return MNIST
     if profile == "quick":
         return DIGITS
-    small = {"train": 20, "test": 20}
+    small = {"sigma": 0.4, "train": 20, "test": 20}
     teacher, student = (
         bench._replace(data=small, training={**bench.training, "epochs": 2})
         for bench in (DIGITS.teacher, DIGITS.student)
@@ -120,7 +120,7 @@ def _teacher(chosen: Pair, alpha: float, seed: int, profile: str) -> Run:
     bench = chosen.teacher
     if not alpha and chosen.hard:
         bench = _fcn(bench, **chosen.hard)
-    return bench.run(alpha, seed, profile)
+    return bench.run(alpha, seed, profile, () if seed else smoothing.KEEP)
 
 
 def _student(chosen: Pair, teacher: Run, temperature: float) -> Run:

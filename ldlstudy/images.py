@@ -18,7 +18,7 @@ from ldlstudy.methods import Lesson
 from ldlstudy.models import Classifier
 from ldlstudy.protocol import Protocol
 from ldlstudy.records import Record, Run, rounded
-from ldlstudy.scores import Outcome, Rows, predictions, score
+from ldlstudy.scores import RESAMPLES, Outcome, Rows, predictions, score
 from ldlstudy.setting import CHECKPOINT, NETWORK, Setting, prepare, trained, workplace
 
 
@@ -179,7 +179,8 @@ def _measure(run: Run, setting: Setting, network: Classifier) -> tuple[Rows, Row
         for images in (dataset.test, dataset.held)
     )
     assert test is not None
-    rows, estimates = score(test, held)
+    again = RESAMPLES if run.profile == "paper" else 0
+    rows, estimates = score(test, held, again)
     figures: dict[str, Any] = {}
     if "reliability" in run.keep:
         figures["reliability"] = {

@@ -70,7 +70,9 @@ def _fitted(test: Outcome, held: Outcome | None) -> tuple[Tensor, float]:
     return probabilities, float(np.mean(temperatures))
 
 
-def score(test: Outcome, held: Outcome | None = None) -> tuple[Rows, Rows]:
+def score(
+    test: Outcome, held: Outcome | None = None, resamples: int = RESAMPLES
+) -> tuple[Rows, Rows]:
     """Every metric of every row, and its 95 % interval over test images drawn anew.
 
     Parameters
@@ -78,6 +80,9 @@ def score(test: Outcome, held: Outcome | None = None) -> tuple[Rows, Rows]:
     test, held : Outcome
         On the CPU, N and M images; without ``held`` temperatures are fitted on halves of the test
         set.
+    resamples : int
+        How often the test images are drawn anew; with 0 an interval has no width. A run that is
+        repeated with other seeds needs none: its repetitions tell more.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def score(test: Outcome, held: Outcome | None = None) -> tuple[Rows, Rows]:
     """
     rng = np.random.default_rng(0)
     n = len(test.labels)
-    drawn = [torch.from_numpy(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
+    drawn = [torch.from_numpy(rng.integers(0, n, n)) for _ in range(resamples)]
     rows: Rows = {}
     estimates: Rows = {}
     for name, (p, temperature) in predictions(test, held).items():
@@ -99,7 +104,7 @@ def score(test: Outcome, held: Outcome | None = None) -> tuple[Rows, Rows]:
         ]
         rows[name] = {metric: [number] for metric, number in value.items()}
         estimates[name] = {
-            metric: [number, *np.percentile([a[metric] for a in again], [2.5, 97.5]).tolist()]
+            metric: [number, *np.percentile([a[metric] for a in again] or number, [2.5, 97.5])]
             for metric, number in value.items()
         }
         rows[name]["temperature"], estimates[name]["temperature"] = [temperature], [temperature] * 3

@@ -1,10 +1,14 @@
 """The papers' tables by name, each as the runs that fill it: what ``ldlstudy sweep`` takes."""
 
 import functools
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from ldlstudy import checks, distillation, ils, smoothing
-from ldlstudy.records import Run
+from ldlstudy import checks, distillation, ils, machine, records, smoothing
+from ldlstudy.execution import Execution
+from ldlstudy.records import Record, Run
+from ldlstudy.sweep import sweep
 
 TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
     "ils": ils.runs,
@@ -18,3 +22,31 @@ TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
 def runs(table: str, profile: str) -> dict[str, Run]:
     """Runs of a table by name; an unknown table or profile is a ValueError that lists them."""
     return TABLES[checks.one_of("table", table, TABLES)](profile)
+
+
+def recorded(tables: Iterable[str], profile: str = "paper") -> dict[str, Record]:
+    """The records there are of the runs of some tables, by name."""
+    found = {name: records.load(run) for name, run in _all(tables, profile).items()}
+    return {name: record for name, record in found.items() if record is not None}
+
+
+def measure(
+    tables: Iterable[str],
+    profile: str,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    title: str | None = "training",
+) -> dict[str, Record]:
+    """Carry out every run of some tables here and now; records by name, none is kept."""
+    wanted = _all(tables, profile)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        machine.progress(len(set(wanted.values())), title, "run") as bar,
+    ):
+        results, work = Path(folder, "results"), Path(folder, "runs")
+        sweep(wanted.values(), execution, results=results, work=work, say=lambda _: bar.update())
+        loaded = {name: records.load(run, results) for name, run in wanted.items()}
+    return {name: record for name, record in loaded.items() if record is not None}
+
+
+def _all(tables: Iterable[str], profile: str) -> dict[str, Run]:
+    return {name: run for table in tables for name, run in runs(table, profile).items()}

@@ -16,6 +16,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, records, stats
+from ldlstudy.measured import Measurements
 
 Row = Mapping[str, Sequence[float]]
 ROUNDING = 1e-9  # so that a constant agrees with itself
@@ -119,16 +120,52 @@ def _cell(row: Row, paper: pd.DataFrame | None, key: str, column: Column) -> str
     if paper is not None and key in paper.index and column.metric in paper.columns:
         number = float(paper.loc[key, column.metric])
     values = row.get(column.metric)
+    if values is None:
+        return write_cell(column, None, number)
+    return write_cell(column, stats.estimate(values), number, agrees(number, values))
+
+
+def write_cell(
+    column: Column, ours: stats.Estimate | None, number: float, agreed: bool = False
+) -> str:
+    """Our mean with half its interval; below it the paper's ``number`` unless that is NaN."""
     lines = []
-    if values is not None:
-        mean, low, high = stats.estimate(values)
-        half = column.write((high - low) / 2)
+    if ours is not None:
+        half = column.write((ours.high - ours.low) / 2)
         spread = f" <small>±{half}</small>" if half.strip(".0") else ""
-        lines.append(f"{column.write(mean)}{spread}")
+        lines.append(f"{column.write(ours.mean)}{spread}")
     if not math.isnan(number):
-        sign = "" if values is None else "≈ " if agrees(number, values) else "≠ "
+        sign = "" if ours is None else "≈ " if agreed else "≠ "
         lines.append(f'<span class="paper">{sign}{column.write(number)}</span>')
     return "<br>".join(lines)
+
+
+def grid(
+    measurements: Measurements,
+    cells: Mapping[str, Mapping[str, tuple[str, Column, float]]],
+) -> Styler:
+    """A table whose cells are named one by one.
+
+    Parameters
+    ----------
+    measurements : Mapping
+        As :func:`ldlstudy.measured.gather` gives them.
+    cells : Mapping
+        Label of each row to heading of each column to the row of ``measurements``, the metric, and
+        the published number (NaN without one). What has not been measured stays empty.
+    """
+    body = {
+        label: {heading: _written(measurements, *cell) for heading, cell in row.items()}
+        for label, row in cells.items()
+    }
+    return style(pd.DataFrame.from_dict(body, orient="index").fillna(""))
+
+
+def _written(measurements: Measurements, row: str, column: Column, number: float) -> str:
+    found = measurements.get(row, {}).get(column.metric)
+    if found is None:
+        return write_cell(column, None, number)
+    return write_cell(column, found.estimate, number, found.agrees(number))
 
 
 def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") -> Styler:

@@ -1,0 +1,76 @@
+"""What records of single networks say together: values over seeds, or one value and its interval.
+
+A run of images is one network. Where a chapter repeats it with other seeds, the interval of a mean
+is over these repetitions. Where there is one, it is over test images drawn anew: it then says
+nothing about what another seed would give, and the book says so.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ldlstudy import stats
+from ldlstudy.records import Record
+from ldlstudy.stats import Estimate
+
+SIDES = 3.92  # width of a 95 % interval in standard errors
+
+
+class Measured(NamedTuple):
+    """``values`` by seed, and their mean with its 95 % interval."""
+
+    values: list[float]
+    estimate: Estimate
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return (self.estimate.high - self.estimate.low) / SIDES
+
+    def agrees(self, number: float) -> bool:
+        """Whether a published number of one network lies where such a network's may.
+
+        That is within 1.96 standard errors of the difference between it and our mean.
+        """
+        n = len(self.values)
+        return abs(number - self.estimate.mean) <= 1.96 * self.error * math.sqrt(1 + n)
+
+
+Measurements = dict[str, dict[str, Measured]]
+
+
+def gather(records: Mapping[str, Record]) -> Measurements:
+    """Metrics by row, from records by the name of their run.
+
+    Runs that differ in their seed are named ``name``, ``name #1``, ``name #2``, ... and become one
+    row; ``name`` is the row of their predictions as they are, ``name fitted`` and so on the others.
+    """
+    values: dict[str, dict[str, list[tuple[float, list[float]]]]] = {}
+    for name, record in records.items():
+        base = name.split(" #")[0]
+        for row, metrics in record.rows.items():
+            into = values.setdefault(base if row == "plain" else f"{base} {row}", {})
+            for metric, (value, *_) in metrics.items():
+                into.setdefault(metric, []).append((value, record.estimates[row][metric]))
+    return {
+        row: {metric: _measured(found) for metric, found in metrics.items()}
+        for row, metrics in values.items()
+    }
+
+
+def _measured(found: list[tuple[float, list[float]]]) -> Measured:
+    values = [value for value, _ in found]
+    return Measured(values, stats.estimate(values) if len(values) > 1 else Estimate(*found[0][1]))
+
+
+def difference(left: Measured, right: Measured) -> Estimate:
+    """``left - right`` with its interval: within seeds where both were repeated with the same ones.
+
+    Single networks are compared as if their test images were different ones, which is wide of the
+    truth, for they share them.
+    """
+    if len(left.values) == len(right.values) > 1:
+        return stats.difference(left.values, right.values)
+    mean = left.estimate.mean - right.estimate.mean
+    half = 1.96 * math.hypot(left.error, right.error)
+    return Estimate(mean, mean - half, mean + half)

@@ -1,0 +1,128 @@
+"""The figures of the label-smoothing chapter; each function returns a matplotlib figure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from ldlstudy import targets
+from ldlstudy.measured import Measurements
+from ldlstudy.plots import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
+
+LINES = {0: (BLUE, "-", "o"), 1: (GREEN, "--", "s"), 2: (RED, "-.", "^"), 3: (PURPLE, ":", "D")}
+
+
+def labels(alphas: tuple[float, ...], classes: int = 10) -> Figure:
+    """[Re] Figure 1: the label of class 1 by smoothing constant, a panel each."""
+    fig, axes = plt.subplots(1, len(alphas), sharey=True, figsize=(WIDTH, 1.9))
+    for ax, alpha in zip(axes, alphas, strict=True):
+        label = targets.smooth(torch.tensor([1]), classes, alpha)[0]
+        ax.bar(range(classes), label, color=BLUE)
+        ax.set(title=f"α = {alpha:g}", xticks=[0, 5], xlabel="class", ylim=(0, 1.02))
+    axes[0].set_ylabel("probability")
+    return fig
+
+
+def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -> Figure:
+    """[Re] Figure 2: activations of three classes on the plane of their templates.
+
+    Parameters
+    ----------
+    figures : Mapping
+        Title of each network to its ``plane`` (:func:`ldlstudy.image_figures.plane`).
+    classes : tuple of str
+        Names of the three classes.
+    """
+    fig, axes = plt.subplots(
+        2, len(figures), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 6.4)
+    )
+    for column, (title, figure) in zip(axes.T, figures.items(), strict=True):
+        for ax, part in zip(column, ("train", "test"), strict=True):
+            for name, colour, points in zip(classes, CLASS_COLOURS, figure[part], strict=True):
+                x, y = np.array(points).T
+                ax.plot(x, y, "o", color=colour, ms=2.5, alpha=0.5, label=name)
+            x, y = np.array(figure["templates"]).T
+            ax.scatter(x, y, marker="*", s=90, c=CLASS_COLOURS, edgecolors="black", zorder=3)
+            ax.set_title(f"{title}, {'training' if part == 'train' else 'test'} images")
+            ax.set_aspect("equal", adjustable="datalim")
+    for ax in axes[-1]:
+        ax.set_xlabel("λ, towards template 2")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("μ")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    star = plt.Line2D([], [], color=GREY, marker="*", ls="", ms=9)
+    fig.legend([*handles, star], [*names, "templates"], ncols=4, loc="outside lower center")
+    return fig
+
+
+def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+    """[Re] Figures 3 and 9: accuracy against confidence, a panel a network, a line a method.
+
+    Parameters
+    ----------
+    panels : Mapping
+        Title of each panel to name of each line to its bins
+        (:func:`ldlstudy.image_figures.reliability`).
+    """
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 3.1 * rows)
+    )
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+        ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
+        for i, (name, bins) in enumerate(lines.items()):
+            colour, dash, marker = LINES[i]
+            full = [(c, a) for c, a in zip(bins["confidence"], bins["accuracy"], strict=True) if c]
+            ax.plot(*zip(*full, strict=True), dash, marker=marker, color=colour, ms=3.5, label=name)
+        ax.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, names, ncols=4, loc="outside lower center")
+    return fig
+
+
+SERIES = {
+    "M1": ("teacher, by its α", BLUE, "-", "o"),
+    "M2": ("student alone, by its α", GREY, ":", "D"),
+    "M3": ("student, by the teacher's T", GREEN, "--", "s"),
+    "M4": ("student, by the teacher's α", ORANGE, "-.", "^"),
+}
+
+
+def series(measurements: Measurements, metrics: Mapping[str, str]) -> Figure:
+    """[Re] Figures 7 and 8: M1 to M4 against the smoothness of labels, a panel a metric.
+
+    ``metrics`` holds the heading of each panel by metric. Bars are 95 % intervals.
+    """
+    fig, axes = plt.subplots(1, len(metrics), squeeze=False, figsize=(WIDTH, 3.6))
+    for ax, (metric, heading) in zip(axes[0], metrics.items(), strict=True):
+        for prefix, (label, colour, dash, marker) in SERIES.items():
+            points = points_of(measurements, prefix, metric)
+            if points:
+                x, y, low, high = np.array(points).T
+                bars = [y - low, high - y]
+                ax.errorbar(x, y, bars, color=colour, ls=dash, marker=marker, ms=4, label=label)
+        ax.set(title=heading, xlabel="smoothness of the labels, γ")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
+    return fig
+
+
+def points_of(
+    measurements: Measurements, prefix: str, metric: str
+) -> list[tuple[float, float, float, float]]:
+    """Smoothness, mean and interval of a series, by smoothness: of the teacher, or α itself."""
+    points = []
+    for row, metrics in measurements.items():
+        parts = row.split(" ")
+        if parts[0] == prefix and len(parts) == 2 and metric in metrics:
+            taught = measurements.get(f"{row} teacher")
+            gamma = taught["smoothness"].estimate.mean if taught else float(parts[1])
+            points.append((gamma, *metrics[metric].estimate))
+    return sorted(points)
