@@ -124,8 +124,10 @@ def show(judged: pd.DataFrame) -> Styler:
     for claim in judged.itertuples():
         known = not math.isnan(claim.difference)
         column = Column(claim.metric, "", percent=str(claim.metric).startswith("accuracy"))
-        numbers = (claim.right_mean, claim.left_mean, claim.difference, claim.low, claim.high)
-        right, left, d, low, high = (column.write(v) for v in numbers)
+        means = (claim.right_mean, claim.left_mean, claim.difference)
+        right, left, d = (column.write(v) for v in means)
+        low, high = column.write(claim.low), column.write(claim.high)
+        interval = "" if math.isnan(claim.low) else f" <small>[{low}, {high}]</small>"
         said = "" if pd.isna(claim.published) else claim.published.replace("->", "→")
         said = said.replace(" % →", " →")
         shown.append(
@@ -133,7 +135,7 @@ def show(judged: pd.DataFrame) -> Styler:
                 "claim": html.escape(claim.claim),
                 "published": html.escape(said),
                 "ours": f"{right} → {left}" if known else "",
-                "difference": f"{d} <small>[{low}, {high}]</small>" if known else "",
+                "difference": d + interval if known else "",
                 "p": _write_p(claim.p),
                 "verdict": claim.verdict,
             }

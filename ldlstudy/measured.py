@@ -67,10 +67,10 @@ def difference(left: Measured, right: Measured) -> Estimate:
     """``left - right`` with its interval: within seeds where both were repeated with the same ones.
 
     Single networks are compared as if their test images were different ones, which is wide of the
-    truth, for they share them.
+    truth, for they share them; without an interval of their own the difference has none (NaN).
     """
     if len(left.values) == len(right.values) > 1:
         return stats.difference(left.values, right.values)
     mean = left.estimate.mean - right.estimate.mean
-    half = 1.96 * math.hypot(left.error, right.error)
+    half = 1.96 * math.hypot(left.error, right.error) or math.nan
     return Estimate(mean, mean - half, mean + half)

@@ -165,7 +165,7 @@ def _small(bench: Bench) -> Bench:
 def runs(profile: str) -> dict[str, Run]:
     """Every run of Tables 2 and 3 by ``<row> <alpha>``, with `` #1``, ... for further seeds."""
     return {
-        name(row, alpha, seed): bench.run(alpha, seed, profile, () if seed else KEEP)
+        name(row, alpha, seed): bench.run(alpha, seed, profile, ("plane",) if seed else KEEP)
         for row, bench in benches(profile).items()
         for alpha in (REDUCED_ALPHAS if row in REDUCED else ALPHAS)
         for seed in range(bench.seeds)
