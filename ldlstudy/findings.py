@@ -1,4 +1,4 @@
-"""The numbers that the prose of the ILS chapter quotes, computed from its records.
+"""The numbers that the prose of the chapters quotes, computed from their records.
 
 Keys read ``row.metric`` for a mean over replicates, with ``.low`` and ``.high`` for its interval;
 spaces in a row's name become underscores.
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ldlstudy import claims, stats
 from ldlstudy.ils import RESTARTS, Rows
+from ldlstudy.measured import Measurements
 from ldlstudy.records import Record
 
 
@@ -33,17 +34,37 @@ def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, f
                 values[f"{key}.{metric}.low"], values[f"{key}.{metric}.high"] = low, high
     eq2 = judged["claim"].str.contains("eq. 2")
     values |= {"claims.eq2": int(eq2.sum()), "claims.published": int((~eq2).sum())}
-    values |= {f"verdict.{key}": text for key, text in judged["verdict"].items()}
+    return values | verdicts(judged) | circumstances(recorded) | {"restarts": RESTARTS}
+
+
+def of_networks(
+    measurements: Measurements, recorded: Mapping[str, Record], judged: pd.DataFrame
+) -> dict[str, float | str]:
+    """The same of a chapter whose records are single networks, by row of ``measurements``."""
+    values: dict[str, float | str] = {}
+    for row, metrics in measurements.items():
+        for metric, (_, (mean, low, high)) in metrics.items():
+            key = f"{row.replace(' ', '_')}.{metric}"
+            values |= {key: mean, f"{key}.low": low, f"{key}.high": high}
+    return values | verdicts(judged) | circumstances(recorded)
+
+
+def verdicts(judged: pd.DataFrame) -> dict[str, float | str]:
+    """Every verdict, and how often each kind was given."""
+    values: dict[str, float | str] = {f"verdict.{k}": v for k, v in judged["verdict"].items()}
     for text in (*claims.VERDICTS, "not yet run"):
         values[f"claims.{text}"] = int((judged["verdict"] == text).sum())
+    return values | {"claims": len(judged)}
+
+
+def circumstances(recorded: Mapping[str, Record]) -> dict[str, float | str]:
+    """On what, by which version and for how long a chapter's records were made."""
     made = [record.made for record in recorded.values()]
-    return values | {
-        "claims": len(judged),
+    return {
         "networks": sum(m["networks"] for m in made),
         "minutes": sum(m["seconds"] for m in made) / 60,
         "device": ", ".join(sorted({m["device"] for m in made})),
         "torch": ", ".join(sorted({m["versions"]["torch"] for m in made})),
-        "restarts": RESTARTS,
     }
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import filelock
 import torch
+from tqdm.auto import tqdm
 
 from ldlstudy import checks, images, machine, records, synthetic
 from ldlstudy.execution import Execution
@@ -141,6 +142,7 @@ def _start(executor: ProcessPoolExecutor, workers: int) -> None:
 
 def _die_quietly() -> None:
     """Let Ctrl-C end a worker at once; its checkpoint is on the disk."""
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, reported as leaked by who is killed
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
@@ -151,7 +153,7 @@ def _client(address: str) -> Any:
     except ImportError:
         raise ValueError("a cluster needs Dask: pip install 'ldlstudy[cluster]'") from None
     try:
-        return Client(address, timeout=10)
+        return Client(address, timeout=5)
     except (OSError, ValueError) as error:
         raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error
 
