@@ -1,0 +1,63 @@
+"""What the speed benchmarks count and compare, without the clock."""
+
+import pytest
+import torch
+
+from ldlstudy.augment import Augmentation
+from ldlstudy.dataset import Images
+from tests.benchmarks import bounds
+from tests.benchmarks import images as bench
+
+
+def test_operations_are_those_of_he_et_al():
+    """ResNet-20: every product of the forward, twice as many backward but into the images."""
+    stem = 3 * 16 * 9 * 32**2
+    first = 6 * 16 * 16 * 9 * 32**2
+    second = (16 * 32 + 5 * 32 * 32) * 9 * 16**2
+    third = (32 * 64 + 5 * 64 * 64) * 9 * 8**2
+    forward = stem + first + second + third + 64 * bench.CLASSES
+    assert bench.operations("resnet20") == 2 * (3 * forward - stem)
+
+
+def test_both_loops_see_the_same_values():
+    """A black image is black wherever it is cropped, so nothing random is left in it."""
+    black = Images(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.tensor([4, 7]))
+    image, label = bench.Pictures(black)[1]
+    ours = bench.AUGMENTATION.train(black.pixels, torch.Generator())
+    torch.testing.assert_close(image, ours[1])
+    assert label == 7
+
+
+def test_pictures_keep_each_pixel_in_its_place():
+    pixels = bench.random_images(1).pixels[:2]
+    pictures = bench.Pictures(Images(pixels, torch.zeros(2, dtype=torch.int64)))
+    pictures.transform.transforms[:2] = []  # neither cropped nor flipped
+    expected = Augmentation(normalise="cskd").test(pixels)
+    torch.testing.assert_close(torch.stack([pictures[0][0], pictures[1][0]]), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("/Optimizer.step#SGD.step/aten::add_", "optimiser"),
+        ("/aten::batch_norm/aten::native_batch_norm", "batch norm"),
+        ("/aten::conv2d/aten::mkldnn_convolution", "convolution"),
+        ("/autograd::engine::evaluate_function: ReluBackward0", "activations, sums"),
+        ("/aten::copy_", "copies, casts"),
+        ("/aten::randint", "other"),
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc", "convolution"),
+        ("void at::native::multi_tensor_apply_kernel<...>", "optimiser"),
+        ("/Torch-Compiled Region: 0/0/aten::mkldnn_convolution", "convolution"),
+        ("/Torch-Compiled Region: 0/0/## Call CompiledFxGraph f3 ##", "compiled"),
+        ("triton_red_fused__native_batch_norm_legit_functional_2", "compiled"),
+    ],
+)
+def test_time_goes_to_its_part(name, part):
+    shares = bounds.shares({name: 3.0, "/aten::detach": 1.0})
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[next(key for key in shares if key.startswith(part))] >= 0.75
+
+
+def test_profile_names_the_callers():
+    times = bounds.profiled(lambda: torch.ones(2), "cpu")
+    assert times["/aten::ones/aten::empty"] > 0
