@@ -67,9 +67,16 @@ DIGITS = Pair(_digits(200), _digits(32), {}, "kd_coded", {"weight": WEIGHT}, 3)
 
 
 def pair(profile: str, figure: int = 7) -> Pair:
-    """Teacher and student of a figure in a profile; Figure 8 is there at the paper profile only."""
+    """Teacher and student of a figure in a profile.
+
+    Raises
+    ------
+    ValueError
+        An unknown profile (the known ones are listed), or Figure 8 in another than the paper's.
+    """
     checks.one_of("profile", profile, PROFILES)
     if figure == 8:
+        checks.one_of("profile of Figure 8", profile, ["paper"])
         return CIFAR10
     if profile == "paper":
         return MNIST

@@ -48,7 +48,9 @@ class Execution:
         try:
             kind = torch.device(self.device).type
         except RuntimeError:
-            raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}") from None
+            kind = "unknown"
+        if kind not in ("cpu", "cuda"):
+            raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
         if kind == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {self.device!r} asked for, but torch finds no CUDA GPU here")
 

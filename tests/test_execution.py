@@ -9,10 +9,15 @@ def test_settings_are_checked():
     for setting, message in {
         "precision": "unknown precision 'x'; known: bf16, float32",
         "compile": "unknown compile 'x'; known: default, no, reduce-overhead",
-        "device": "device must be auto, cpu or cuda, got 'x'",
     }.items():
         with pytest.raises(ValueError, match=message):
             Execution(**{setting: "x"})
+
+
+@pytest.mark.parametrize("device", ["tpu", "mps", "meta", "cuda:x", ""])
+def test_an_unknown_device(device):
+    with pytest.raises(ValueError, match=f"device must be auto, cpu or cuda, got '{device}'"):
+        Execution(device=device)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -250,3 +250,24 @@ def test_the_root_of_a_study(tmp_path, monkeypatch):
     records.save(RUN, record_of())
     assert records.load(RUN) == record_of()
     assert len(list(records.every())) == 1
+
+
+def test_a_specification_gives_its_run_back():
+    grandchild = dataclasses.replace(RUN, teachers=(RUN, TEACHER))
+    for run in (TEACHER, RUN, grandchild):
+        again = records.from_specification(json.loads(json.dumps(run.specification)))
+        assert again == run
+        assert again.specification == run.specification
+        assert again.keep == run.keep
+        assert [teacher.id for teacher in again.teachers] == [t.id for t in run.teachers]
+    assert records.from_specification(grandchild.specification).teachers[0].teachers == (TEACHER,)
+
+
+def test_a_run_is_found_by_the_id_of_its_record(tmp_path):
+    for run in (TEACHER, RUN):
+        records.save(run, record_of(run), tmp_path)
+    assert records.find(RUN.id, tmp_path) == RUN
+    assert records.find(TEACHER.id, tmp_path) == TEACHER
+    for wrong in ("", RUN.id[1:], f"ils1-{RUN.id}", "0" * 12):
+        with pytest.raises(ValueError, match=f"no record has the id '{wrong}': `ldlstudy records`"):
+            records.find(wrong, tmp_path)
