@@ -93,7 +93,8 @@ def pair(profile: str, figure: int = 7) -> Pair:
 def runs(profile: str, figure: int = 7) -> dict[str, Run]:
     """M1 to M4 by ``M1 0.15``, ``M3 8``, ..., with `` #1``, ... for further seeds.
 
-    M4 at 0 is M3 at a temperature of 1: the same run.
+    M4 at 0 is M3 at a temperature of 1: the same run. Figure 7 also has M3p and M4p, the students
+    by the loss as the paper prints it.
     """
     chosen, found = pair(profile, figure), {}
     for seed in range(chosen.seeds):
@@ -105,7 +106,14 @@ def runs(profile: str, figure: int = 7) -> dict[str, Run]:
             found[f"M4 {alpha:g}{mark}"] = _student(chosen, teacher, 1)
         for temperature in TEMPERATURES:
             found[f"M3 {temperature}{mark}"] = _student(chosen, teachers[0.0], temperature)
-    return found
+    if figure == 8:
+        return found
+    printed = {
+        name.replace(" ", "p ", 1): replace(run, method="kd_printed")
+        for name, run in found.items()
+        if run.teachers
+    }
+    return found | printed
 
 
 def table4(profile: str) -> dict[str, Run]:

@@ -89,27 +89,39 @@ def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
 
 
 SERIES = {
-    "M1": ("teacher, by its α", BLUE, "-", "o"),
-    "M2": ("student alone, by its α", GREY, ":", "D"),
-    "M3": ("student, by the teacher's T", GREEN, "--", "s"),
-    "M4": ("student, by the teacher's α", ORANGE, "-.", "^"),
+    "M1": ("M1: teacher, by its α", BLUE, "-", "o"),
+    "M2": ("M2: student alone, by its α", GREY, ":", "D"),
+    "M3": ("M3: student, by the teacher's T", GREEN, "--", "s"),
+    "M4": ("M4: student, by the teacher's α", ORANGE, "-.", "^"),
 }
 
 
-def series(measurements: Measurements, metrics: Mapping[str, str]) -> Figure:
-    """[Re] Figures 7 and 8: M1 to M4 against the smoothness of labels, a panel a metric.
+def series(
+    measurements: Measurements, metric: tuple[str, str], losses: Mapping[str, str]
+) -> Figure:
+    """[Re] Figures 7 and 8: M1 to M4 against the smoothness of labels, a panel a loss.
 
-    ``metrics`` holds the heading of each panel by metric. Bars are 95 % intervals.
+    Parameters
+    ----------
+    measurements : Mapping
+        As :func:`ldlstudy.measured.gather` gives them.
+    metric : tuple of str
+        Its name and its heading.
+    losses : Mapping
+        Title of each panel to what marks its M3 and M4: nothing, or ``p`` for the loss as printed.
+        M1 and M2, which have no teacher, are in every panel. Bars are 95 % intervals.
     """
-    fig, axes = plt.subplots(1, len(metrics), squeeze=False, figsize=(WIDTH, 3.6))
-    for ax, (metric, heading) in zip(axes[0], metrics.items(), strict=True):
+    fig, axes = plt.subplots(1, len(losses), squeeze=False, sharey=True, figsize=(WIDTH, 3.8))
+    for ax, (title, mark) in zip(axes[0], losses.items(), strict=True):
         for prefix, (label, colour, dash, marker) in SERIES.items():
-            points = points_of(measurements, prefix, metric)
+            taught = mark if prefix in ("M3", "M4") else ""
+            points = points_of(measurements, prefix + taught, metric[0])
             if points:
                 x, y, low, high = np.array(points).T
                 bars = [y - low, high - y]
                 ax.errorbar(x, y, bars, color=colour, ls=dash, marker=marker, ms=4, label=label)
-        ax.set(title=heading, xlabel="smoothness of the labels, γ")
+        ax.set(title=title, xlabel="smoothness of the labels, γ")
+    axes[0, 0].set_ylabel(metric[1])
     fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
     return fig
 
