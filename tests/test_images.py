@@ -18,6 +18,7 @@ from ldlstudy.scores import METRICS
 from ldlstudy.setting import CHECKPOINT, NETWORK, workplace
 
 SIZES = {"train": 6, "test": 6}
+PLANE = ("spread", "distance", "ratio")
 
 
 def tiny(method="none", parameters=None, teachers=(), *, hidden=16, augment=None, **fields):
@@ -63,9 +64,11 @@ def test_a_run_from_data_to_record(work):
     assert list(record.rows) == ["plain", "fitted", "searched", "plane"]
     assert set(record.rows["plain"]) == {*METRICS, "kl_to_truth", "temperature"}
     assert record.estimates.keys() == record.rows.keys()
-    assert set(record.rows["plane"]) == {
-        "template_distance", "train_spread", "train_distance", "test_spread", "test_distance",
-    }  # fmt: skip
+    plane = {name: value for name, (value,) in record.rows["plane"].items()}
+    panels = {f"{part}_{what}" for part in ("train", "test") for what in PLANE}
+    assert set(plane) == {"template_distance", *panels}
+    assert plane["test_ratio"] == pytest.approx(plane["test_spread"] / plane["test_distance"], 1e-4)
+    assert [len(cluster) for cluster in record.figures["plane"]["train"]] == [6, 6, 6]
     assert set(record.figures) == {"reliability", "plane", "history"}
     history = record.figures["history"]
     assert {len(values) for values in history.values()} == {3}
