@@ -1,0 +1,130 @@
+"""Penultimate planes against a naive computation, and the bins of reliability diagrams."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ldlstudy import image_figures, metrics, models
+from ldlstudy.augment import Augmentation
+from ldlstudy.dataset import Images
+from ldlstudy.execution import Execution
+
+COUNTS = {"train": (1050, 130, 40, 60), "test": (70, 101, 30, 5)}  # more than a batch of 1000
+PLAIN = Augmentation()
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return models.build("small_fcn", 4, hidden=[7], shape=(1, 3, 3), dropout=0.5)
+
+
+def drawn(counts, seed=0):
+    """Return images of 3 x 3 pixels, so many a class, in random order."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    pixels = rng.normal(labels[:, None, None, None], 1, (len(labels), 1, 3, 3))
+    return Images(torch.from_numpy(pixels).float(), torch.from_numpy(labels))
+
+
+def by_hand(network, images):
+    """Coordinates of all images in numpy: Gram-Schmidt in place of QR."""
+    layer, head = network.body[1], network.head
+    w, b, v = (t.detach().double().numpy() for t in (layer.weight, layer.bias, head.weight))
+    features = np.maximum(images.pixels.double().flatten(1).numpy() @ w.T + b, 0)
+    first = v[1] - v[0]
+    first /= np.linalg.norm(first)
+    second = v[2] - v[0]
+    second -= second @ first * first
+    basis = np.stack([first, second / np.linalg.norm(second)], 1)
+    return features @ basis, v[:3] @ basis
+
+
+def distances(points):
+    return [np.linalg.norm(points[i] - points[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return {name: drawn(counts, i) for i, (name, counts) in enumerate(COUNTS.items())}
+
+
+@pytest.fixture(scope="module")
+def planes(network, parts):
+    network.train()  # as training leaves it: the dropout must not be felt
+    return image_figures.plane(network, parts, PLAIN, Execution())
+
+
+def test_points_and_templates_are_those_of_a_naive_computation(network, parts, planes):
+    figure, _ = planes
+    assert set(figure) == {"templates", "train", "test"}
+    for name, images in parts.items():
+        points, templates = by_hand(network, images)
+        np.testing.assert_allclose(figure["templates"], templates, atol=1e-5)
+        for label, cluster in enumerate(figure[name]):
+            of_class = points[images.labels.numpy() == label]
+            np.testing.assert_allclose(cluster, of_class[:100], atol=1e-5)
+
+
+def test_at_most_a_hundred_points_of_three_classes_are_kept(planes):
+    figure, _ = planes
+    assert [len(cluster) for cluster in figure["train"]] == [100, 100, 40]
+    assert [len(cluster) for cluster in figure["test"]] == [70, 100, 30]
+    json.dumps(figure, allow_nan=False)
+
+
+def test_numbers_are_of_all_images_of_the_three_classes(network, parts, planes):
+    _, row = planes
+    assert all(len(values) == 1 for values in row.values())
+    templates = network.head.weight.detach()[:3].numpy()
+    assert row["template_distance"][0] == pytest.approx(np.mean(distances(templates)))
+    for name, images in parts.items():
+        points, _ = by_hand(network, images)
+        clusters = [points[images.labels.numpy() == label] for label in range(3)]
+        means = [cluster.mean(0) for cluster in clusters]
+        squares = [((c - m) ** 2).sum(1).mean() for c, m in zip(clusters, means, strict=True)]
+        spread, apart = np.mean(np.sqrt(squares)), np.mean(distances(means))
+        assert row[f"{name}_spread"][0] == pytest.approx(spread, rel=1e-5)
+        assert row[f"{name}_distance"][0] == pytest.approx(apart, rel=1e-5)
+        assert row[f"{name}_ratio"][0] == pytest.approx(spread / apart, rel=1e-5)
+    assert len(row) == 7
+
+
+def test_images_are_prepared_as_for_tests(network):
+    """Cropped to the centre, and neither shifted nor flipped."""
+    small = drawn((20, 20, 20))
+    framed = torch.full((60, 1, 5, 5), 9.0)
+    framed[:, :, 1:4, 1:4] = small.pixels
+    images = small._replace(pixels=framed)
+    moved = Augmentation(crop=3, flip=True, shift=1)
+    figure, _ = image_figures.plane(network, {"test": images}, moved, Execution())
+    plain, _ = image_figures.plane(network, {"test": small}, PLAIN, Execution())
+    assert figure == plain
+
+
+def test_reliability_is_that_of_the_metrics_without_nan():
+    rng = np.random.default_rng(0)
+    p = torch.from_numpy(rng.dirichlet(np.full(4, 0.3), 400))
+    p[0] = torch.tensor([0.0, 1.0, 0.0, 0.0])  # a confidence of 1 is in the last bin
+    labels = torch.from_numpy(rng.integers(0, 4, 400))
+    bins, theirs = image_figures.reliability(p, labels), metrics.reliability(p, labels, 15, "left")
+    assert bins["count"] == theirs.count.tolist()
+    empty = theirs.count == 0
+    assert 0 < empty.sum() < 15  # no confidence lies below 1/4
+    for key, whole in (("accuracy", theirs.accuracy), ("confidence", theirs.confidence)):
+        assert [value is None for value in bins[key]] == empty.tolist()
+        np.testing.assert_array_equal(np.array(bins[key])[~empty].astype(float), whole[~empty])
+    json.dumps(bins, allow_nan=False)
+
+
+def test_reliability_by_hand():
+    top = torch.tensor([0.5, 0.6, 0.62, 1.0], dtype=torch.float64)
+    p = torch.stack([top, 1 - top], 1)
+    bins = image_figures.reliability(p, torch.tensor([0, 0, 1, 0]))
+    assert {i: n for i, n in enumerate(bins["count"]) if n} == {7: 1, 9: 2, 14: 1}  # .6 starts one
+    assert bins["accuracy"][9] == 0.5
+    assert bins["confidence"][9] == pytest.approx(0.61)
+    assert (bins["accuracy"][14], bins["confidence"][14]) == (1, 1)
