@@ -94,7 +94,7 @@ def runs(profile: str, figure: int = 7) -> dict[str, Run]:
     """M1 to M4 by ``M1 0.15``, ``M3 8``, ..., with `` #1``, ... for further seeds.
 
     M4 at 0 is M3 at a temperature of 1: the same run. Figure 7 also has M3p and M4p, the students
-    by the loss as the paper prints it.
+    by the loss as the paper prints it; names of Figure 8 begin with ``figure8``.
     """
     chosen, found = pair(profile, figure), {}
     for seed in range(chosen.seeds):
@@ -107,7 +107,7 @@ def runs(profile: str, figure: int = 7) -> dict[str, Run]:
         for temperature in TEMPERATURES:
             found[f"M3 {temperature}{mark}"] = _student(chosen, teachers[0.0], temperature)
     if figure == 8:
-        return found
+        return {f"figure8 {name}": run for name, run in found.items()}
     printed = {
         name.replace(" ", "p ", 1): replace(run, method="kd_printed")
         for name, run in found.items()

@@ -13,6 +13,7 @@ from ldlstudy.measured import Measurements
 from ldlstudy.plots import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
 
 LINES = {0: (BLUE, "-", "o"), 1: (GREEN, "--", "s"), 2: (RED, "-.", "^"), 3: (PURPLE, ":", "D")}
+FEWEST = 10  # images in a bin that is drawn
 
 
 def labels(alphas: tuple[float, ...], classes: int = 10) -> Figure:
@@ -47,7 +48,7 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
             x, y = np.array(figure["templates"]).T
             ax.scatter(x, y, marker="*", s=90, c=CLASS_COLOURS, edgecolors="black", zorder=3)
             ax.set_title(f"{title}, {'training' if part == 'train' else 'test'} images")
-            ax.set_aspect("equal", adjustable="datalim")
+            ax.set_aspect("equal")
     for ax in axes[-1]:
         ax.set_xlabel("λ, towards template 2")
     for ax in axes[:, 0]:
@@ -65,7 +66,7 @@ def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
     ----------
     panels : Mapping
         Title of each panel to name of each line to its bins
-        (:func:`ldlstudy.image_figures.reliability`).
+        (:func:`ldlstudy.image_figures.reliability`); those of fewer than 10 images are left out.
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -78,7 +79,8 @@ def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
         ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
         for i, (name, bins) in enumerate(lines.items()):
             colour, dash, marker = LINES[i]
-            full = [(c, a) for c, a in zip(bins["confidence"], bins["accuracy"], strict=True) if c]
+            each = zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
+            full = [(c, a) for n, c, a in each if n >= FEWEST]
             ax.plot(*zip(*full, strict=True), dash, marker=marker, color=colour, ms=3.5, label=name)
         ax.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
     for ax in axes[:, 0]:

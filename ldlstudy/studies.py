@@ -43,7 +43,11 @@ def measure(
         machine.progress(len(set(wanted.values())), title, "run") as bar,
     ):
         results, work = Path(folder, "results"), Path(folder, "runs")
-        sweep(wanted.values(), execution, results=results, work=work, say=lambda _: bar.update())
+
+        def say(text: str) -> None:
+            bar.update("runs to do" not in text)  # said first; then a line for each that is done
+
+        sweep(wanted.values(), execution, results=results, work=work, say=say)
         loaded = {name: records.load(run, results) for name, run in wanted.items()}
     return {name: record for name, record in loaded.items() if record is not None}
 

@@ -126,16 +126,19 @@ def _cell(row: Row, paper: pd.DataFrame | None, key: str, column: Column) -> str
 
 
 def write_cell(
-    column: Column, ours: stats.Estimate | None, number: float, agreed: bool = False
+    column: Column, ours: stats.Estimate | None, number: float, agreed: bool | None = None
 ) -> str:
-    """Our mean with half its interval; below it the paper's ``number`` unless that is NaN."""
+    """Our mean with half its interval; below it the paper's ``number`` unless that is NaN.
+
+    Whether they ``agreed`` is not said where it is None.
+    """
     lines = []
     if ours is not None:
         half = column.write((ours.high - ours.low) / 2)
         spread = f" <small>±{half}</small>" if half.strip(".0") else ""
         lines.append(f"{column.write(ours.mean)}{spread}")
     if not math.isnan(number):
-        sign = "" if ours is None else "≈ " if agreed else "≠ "
+        sign = "" if agreed is None else "≈ " if agreed else "≠ "
         lines.append(f'<span class="paper">{sign}{column.write(number)}</span>')
     return "<br>".join(lines)
 
@@ -165,7 +168,8 @@ def _written(measurements: Measurements, row: str, column: Column, number: float
     found = measurements.get(row, {}).get(column.metric)
     if found is None:
         return write_cell(column, None, number)
-    return write_cell(column, found.estimate, number, found.agrees(number))
+    agreed = found.agrees(number) if found.error else None  # no error is known: nothing to go by
+    return write_cell(column, found.estimate, number, agreed)
 
 
 def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") -> Styler:

@@ -1,5 +1,7 @@
 """The runs of the replication's distillation experiments: who teaches whom, and how."""
 
+from dataclasses import replace
+
 import pytest
 
 from ldlstudy import distillation, smoothing
@@ -18,7 +20,8 @@ def test_the_grids_of_the_figures():
     ("profile", "figure"), [("paper", 8), *((profile, 7) for profile in PROFILES)]
 )
 def test_who_teaches_whom(profile, figure):
-    runs = distillation.runs(profile, figure)
+    named = distillation.runs(profile, figure)
+    runs = {name.removeprefix("figure8 "): run for name, run in named.items()}
     for alpha in ALPHAS:
         m1, m2, m4 = (runs[f"M{series} {alpha:g}"] for series in (1, 2, 4))
         taught = {"epsilon": alpha} if alpha else {}
@@ -37,8 +40,9 @@ def test_who_teaches_whom(profile, figure):
 
 def test_the_networks_of_figure_7():
     runs = distillation.runs("paper")
-    assert len(runs) == 24
-    assert len(set(runs.values())) == 23
+    assert len(runs) == 24 + 12
+    assert len(set(runs.values())) == 23 + 11
+    assert runs["M4p 0.3"] == replace(runs["M4 0.3"], method="kd_printed")
     teachers = [runs[f"M1 {alpha:g}"] for alpha in ALPHAS]
     assert {run.model for run in teachers} == {"fcn1200"}
     dropout = [run.training["network"]["dropout"] for run in teachers]
@@ -56,7 +60,7 @@ def test_the_networks_of_figure_7():
 def test_the_networks_of_figure_8():
     runs = distillation.runs("paper", figure=8)
     assert len(set(runs.values())) == 23
-    teacher, student = runs["M1 0.6"], runs["M4 0.6"]
+    teacher, student = runs["figure8 M1 0.6"], runs["figure8 M4 0.6"]
     assert (teacher.model, student.model) == ("preact_resnet56", "alexnet24")
     assert student.method == "distil"
     assert student.parameters == {"relabel": True, "temperature": 1}
@@ -87,7 +91,7 @@ def test_every_seed_has_teachers_of_its_own():
     second = runs["M3 4 #1"]
     assert (second.seed, second.data["draw"]) == (1, 1)
     assert second.teachers == (runs["M1 0 #1"],)
-    assert len(runs) == 24 * distillation.pair("quick").seeds
+    assert len(runs) == 36 * distillation.pair("quick").seeds
 
 
 def test_an_unknown_profile():

@@ -27,9 +27,7 @@ def test_the_linear_schedule_would_reach_0_after_the_last_epoch(epochs, data):
     assert protocol.share(epochs) == 0
 
 
-@given(
-    st.lists(st.integers(1, 99), unique=True, max_size=4), st.floats(0.1, 1), st.integers(0, 99)
-)
+@given(st.lists(st.integers(1, 99), unique=True, max_size=4), st.floats(0.1, 1), st.integers(0, 99))
 def test_steps_multiply_the_rate_from_each_drop_on(drops, factor, epoch):
     share = 1.0
     for drop in drops:

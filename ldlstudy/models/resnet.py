@@ -72,8 +72,8 @@ def pretrained_resnet(
     block, blocks, classes, channels, stem
         As in `resnet`.
     weights : {"imagenet"}, optional
-        Load torchvision's first ImageNet weights (IMAGENET1K_V1, fetched once into torch's cache),
-        for the 7x7 stem and three channels. With other than 1000 classes the head is drawn anew.
+        Load torchvision's default ImageNet weights (V1 of ResNet-34 and V2 of ResNet-50, as in
+        [Re]; fetched once into torch's cache), for the 7x7 stem and three channels. With other than 1000 classes the head is drawn anew.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def pretrained_resnet(
         raise ValueError(
             f'weights="imagenet" need stem="7x7" and 3 channels, got {stem!r} and {channels}'
         )
-    published = torchvision_models.get_model_weights(name).IMAGENET1K_V1
+    published = torchvision_models.get_model_weights(name).DEFAULT
     try:
         state = published.get_state_dict(check_hash=True, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
