@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ldlstudy import claims, stats
+from ldlstudy import claims, records, stats
 from ldlstudy.ils import RESTARTS, Rows
 from ldlstudy.measured import Measurements
 from ldlstudy.records import Record
@@ -58,8 +58,12 @@ def verdicts(judged: pd.DataFrame) -> dict[str, float | str]:
 
 
 def circumstances(recorded: Mapping[str, Record]) -> dict[str, float | str]:
-    """On what, by which version and for how long a chapter's records were made."""
-    made = [record.made for record in recorded.values()]
+    """On what, by which version and for how long a chapter's records were made.
+
+    A run that two tables share has two names and counts once.
+    """
+    runs = {records.from_specification(r.specification): r for r in recorded.values()}
+    made = [record.made for record in runs.values()]
     return {
         "networks": sum(m["networks"] for m in made),
         "minutes": sum(m["seconds"] for m in made) / 60,
