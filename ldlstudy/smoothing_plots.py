@@ -12,7 +12,7 @@ from ldlstudy import targets
 from ldlstudy.measured import Measurements
 from ldlstudy.plots import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
 
-LINES = {0: (BLUE, "-", "o"), 1: (GREEN, "--", "s"), 2: (RED, "-.", "^"), 3: (PURPLE, ":", "D")}
+LINES = ((BLUE, "-", "o"), (GREEN, "--", "s"), (RED, "-.", "^"), (PURPLE, ":", "D"))
 FEWEST = 10  # images in a bin that is drawn
 
 
@@ -20,7 +20,7 @@ def labels(alphas: tuple[float, ...], classes: int = 10) -> Figure:
     """[Re] Figure 1: the label of class 1 by smoothing constant, a panel each."""
     fig, axes = plt.subplots(1, len(alphas), sharey=True, figsize=(WIDTH, 1.9))
     for ax, alpha in zip(axes, alphas, strict=True):
-        label = targets.smooth(torch.tensor([1]), classes, alpha)[0]
+        label = targets.smooth(torch.tensor([1]), classes, alpha)[0].numpy()
         ax.bar(range(classes), label, color=BLUE)
         ax.set(title=f"α = {alpha:g}", xticks=[0, 5], xlabel="class", ylim=(0, 1.02))
     axes[0].set_ylabel("probability")
@@ -40,6 +40,7 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
     fig, axes = plt.subplots(
         2, len(figures), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 6.4)
     )
+    xlim, ylim = _square([p for f in figures.values() for points in f.values() for p in points])
     for column, (title, figure) in zip(axes.T, figures.items(), strict=True):
         for ax, part in zip(column, ("train", "test"), strict=True):
             for name, colour, points in zip(classes, CLASS_COLOURS, figure[part], strict=True):
@@ -48,7 +49,7 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
             x, y = np.array(figure["templates"]).T
             ax.scatter(x, y, marker="*", s=90, c=CLASS_COLOURS, edgecolors="black", zorder=3)
             ax.set_title(f"{title}, {'training' if part == 'train' else 'test'} images")
-            ax.set_aspect("equal")
+            ax.set(xlim=xlim, ylim=ylim, aspect="equal")
     for ax in axes[-1]:
         ax.set_xlabel("λ, towards template 2")
     for ax in axes[:, 0]:
@@ -59,6 +60,13 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
     return fig
 
 
+def _square(clusters: list[Any]) -> np.ndarray:
+    """Limits (2, 2) of x and y, equally far apart, around every point of ``clusters``."""
+    points = np.concatenate([np.reshape(cluster, (-1, 2)) for cluster in clusters])
+    low, high = points.min(0), points.max(0)
+    return np.add.outer((low + high) / 2, np.array([-0.55, 0.55]) * (high - low).max())
+
+
 def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
     """[Re] Figures 3 and 9: accuracy against confidence, a panel a network, a line a method.
 
@@ -67,7 +75,10 @@ def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
     panels : Mapping
         Title of each panel to name of each line to its bins
         (:func:`ldlstudy.image_figures.reliability`); those of fewer than 10 images are left out.
+        At most four names of lines; a name looks the same in every panel.
     """
+    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    looks = dict(zip(names, LINES, strict=False))
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     fig, axes = plt.subplots(
@@ -77,16 +88,19 @@ def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
         ax.set_axis_off()
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
-        for i, (name, bins) in enumerate(lines.items()):
-            colour, dash, marker = LINES[i]
+        for name, bins in lines.items():
+            colour, dash, marker = looks[name]
             each = zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
             full = [(c, a) for n, c, a in each if n >= FEWEST]
-            ax.plot(*zip(*full, strict=True), dash, marker=marker, color=colour, ms=3.5, label=name)
+            x, y = zip(*full, strict=True)
+            ax.plot(
+                x, y, dash, marker=marker, color=colour, ms=3.5, label=name, clip_on=False
+            )  # markers at 1 are drawn whole
         ax.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
     for ax in axes[:, 0]:
         ax.set_ylabel("accuracy")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, names, ncols=4, loc="outside lower center")
+    drawn = {line.get_label(): line for ax in axes.flat for line in ax.lines}
+    fig.legend(drawn.values(), drawn.keys(), ncols=4, loc="outside lower center")
     return fig
 
 
@@ -120,8 +134,8 @@ def series(
             points = points_of(measurements, prefix + taught, metric[0])
             if points:
                 x, y, low, high = np.array(points).T
-                bars = [y - low, high - y]
-                ax.errorbar(x, y, bars, color=colour, ls=dash, marker=marker, ms=4, label=label)
+                ax.plot(x, y, color=colour, ls=dash, marker=marker, ms=4, label=label)
+                ax.vlines(x, low, high, color=colour)  # a small ECE may lie below its interval
         ax.set(title=title, xlabel="smoothness of the labels, γ")
     axes[0, 0].set_ylabel(metric[1])
     fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")

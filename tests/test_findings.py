@@ -12,8 +12,8 @@ def record(seed, value, **made):
     made = {
         "networks": 1, "seconds": 90.0, "device": "CPU", "versions": {"torch": "2.15"}, **made,
     }  # fmt: skip
-    rows = dict.fromkeys(("plain", "fitted"), {"ece": [value]})
-    estimates = dict.fromkeys(rows, {"ece": [value, value - 0.1, value + 0.2]})
+    rows = {row: {"ece": [value]} for row in ("plain", "fitted")}
+    estimates = {row: {"ece": [value, value - 0.1, value + 0.2]} for row in rows}
     return Record(run.specification, rows, estimates, {}, made)
 
 
