@@ -86,6 +86,8 @@ def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
     )
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
+    for ax in axes.flat[len(panels) - columns : len(panels)]:
+        ax.tick_params(labelbottom=True)  # the lowest of its column, perhaps above a spare panel
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
         for name, bins in lines.items():

@@ -123,6 +123,9 @@ def test_reliability_draws_the_bins_that_hold_ten_images():
     *shown, spare = figure.axes
     assert [ax.get_title() for ax in shown] == ["A", "B", "C"]
     assert not spare.axison
+    figure.canvas.draw()
+    written = [any(t.label1.get_visible() for t in ax.xaxis.get_major_ticks()) for ax in shown]
+    assert written == [False, True, True]  # the lowest panel of each column
     for ax, lines in zip(shown, panels.values(), strict=True):
         drawn = {line.get_label(): line.get_xydata() for line in ax.lines}
         assert set(drawn) == {"perfect", *lines}

@@ -70,7 +70,7 @@ def test_measuring_gives_a_record_for_each_run_and_leaves_no_file(made):
 def test_records_have_the_rows_that_the_claims_may_name(made):
     found, _, _ = made
     runs = studies.runs("re-table4", "smoke")
-    expected: dict[str, set[str]] = {}
+    expected = dict[str, set[str]]()
     for name, run in runs.items():
         for row, metrics in rows_of(name, run).items():
             expected[row] = expected.get(row, set()) | metrics
@@ -118,7 +118,7 @@ def test_no_name_stands_for_two_runs():
 
 
 def test_every_claim_of_the_replication_names_a_row_and_metric_that_runs_give():
-    rows: dict[str, set[str]] = {}
+    rows = dict[str, set[str]]()
     for name, run in (PAPER | QUICK).items():
         for row, metrics in rows_of(name, run).items():
             rows.setdefault(row, set()).update(metrics)

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldlstudy import claims, tables
+from ldlstudy.measured import Measured
+from ldlstudy.stats import Estimate
 from tests.conftest import ROOT
 
 PUBLISHED = ROOT / "book" / "published"
@@ -188,3 +190,129 @@ def test_differences_are_paired():
     rows = {"a": {"cross_entropy": [1.0, 2.0]}, "b": {"cross_entropy": [0.5, 1.4]}}
     shown = tables.differences(rows, {"a − b": ("a", "b")}, [CE]).data
     assert shown.loc["a − b", CE.heading] == "+.5500 <small>[+.5000, +.6000]</small>"
+
+
+@pytest.mark.parametrize(
+    ("column", "ours", "number", "agreed", "cell"),
+    [
+        (CE, None, math.nan, None, ""),
+        (CE, None, 0.5, None, '<span class="paper">.5000</span>'),
+        (CE, (0.4, 0.3, 0.5), math.nan, None, ".4000 <small>±.1000</small>"),
+        (CE, (0.4, 0.4, 0.4), math.nan, None, ".4000"),
+        (CE, (0.4, 0.39999, 0.40001), math.nan, None, ".4000"),  # narrower than the digits
+        (CE, (0.4, 0.4, 0.4), 0.5, None, '.4000<br><span class="paper">.5000</span>'),
+        (CE, (0.4, 0.4, 0.4), 0.4, True, '.4000<br><span class="paper">≈ .4000</span>'),
+        (CE, (0.4, 0.4, 0.4), 0.5, False, '.4000<br><span class="paper">≠ .5000</span>'),
+        (
+            tables.ACCURACY, (0.99, 0.9, 1.0), 0.9906, True,
+            '99.00 <small>±5.00</small><br><span class="paper">≈ 99.06</span>',
+        ),
+    ],
+)  # fmt: skip
+def test_a_cell(column, ours, number, agreed, cell):
+    estimate = None if ours is None else Estimate(*ours)
+    assert tables.write_cell(column, estimate, number, agreed) == cell
+
+
+def single(mean: float, half: float) -> Measured:
+    """One network with the interval over its test images."""
+    return Measured([mean], Estimate(mean, mean - half, mean + half))
+
+
+def test_a_grid_names_each_of_its_cells():
+    none = math.nan
+    measurements = {
+        "net 0": {"ece": single(0.2, 0.01), "accuracy": single(0.9, 0.01)},
+        "net 0 plane": {"ece": single(0.3, 0)},
+    }
+    far = 0.2 + 1.01 * math.sqrt(2) * 0.01  # beyond the error of a difference of two such networks
+    near = 0.2 + 0.99 * math.sqrt(2) * 0.01
+    shown = tables.grid(
+        measurements,
+        {
+            "first": {
+                "near": ("net 0", tables.ECE, near),
+                "far": ("net 0", tables.ECE, far),
+                "accuracy": ("net 0", tables.ACCURACY, none),
+            },
+            "second": {
+                "near": ("net 9", tables.ECE, 0.5),
+                "far": ("net 0 plane", tables.ECE, 0.5),
+                "accuracy": ("net 0", tables.KL, none),
+            },
+            "third": {"far": ("net 9", tables.ECE, none)},
+        },
+    ).data
+    ours = ".2000 <small>±.0100</small><br>"
+    assert shown.to_dict("index") == {
+        "first": {
+            "near": f'{ours}<span class="paper">≈ .2140</span>',
+            "far": f'{ours}<span class="paper">≠ .2143</span>',
+            "accuracy": "90.00 <small>±1.00</small>",
+        },
+        "second": {
+            "near": '<span class="paper">.5000</span>',
+            "far": '.3000<br><span class="paper">.5000</span>',  # no interval, so no verdict
+            "accuracy": "",
+        },
+        "third": {"near": "", "far": "", "accuracy": ""},
+    }
+
+
+def listed(*metrics: str) -> pd.DataFrame:
+    """A claim about each metric: it is lower in row a than in row b."""
+    claim = {"claim": "A < B", "published": None, "left": "a", "right": "b", "expects": "lower"}
+    index = pd.Index([f"X-{i}" for i in range(len(metrics))], name="id")
+    return pd.DataFrame([{**claim, "metric": metric} for metric in metrics], index=index)
+
+
+def test_claims_of_single_networks_are_judged_by_their_intervals():
+    rows = {
+        "a": {"ece": single(0.1, 0.03), "accuracy": single(0.1, 0.03), "spread": single(1, 0)},
+        "b": {"ece": single(0.16, 0.04), "accuracy": single(0.14, 0.04), "spread": single(2, 0)},
+    }
+    judged = claims.judge(rows, listed("ece", "accuracy", "spread", "kl_to_truth"))
+    assert list(judged["verdict"]) == [
+        "reproduced",  # .06 is more than hypot(.03, .04)
+        "direction only",
+        "direction only",  # without an interval
+        "not yet run",
+    ]
+    assert list(judged["difference"][:3]) == pytest.approx([-0.06, -0.04, -1])
+    assert (judged.loc["X-0", "low"], judged.loc["X-0", "high"]) == pytest.approx((-0.11, -0.01))
+    assert judged.loc["X-2", ["low", "high"]].isna().all()
+    assert judged["p"].isna().all()
+    page = claims.show(judged)
+    assert "nan" not in page.to_html().lower()
+    assert page.data.loc["X-2", "difference"] == "-1.0000"
+    assert page.data.loc["X-2", "ours"] == "2.0000 → 1.0000"
+    assert page.data.loc["X-0", "difference"] == "-.0600 <small>[-.1100, -.0100]</small>"
+
+
+def test_claims_of_repeated_networks_are_those_of_their_values():
+    """Gathered rows and plain lists of values give the same verdict, interval and p."""
+    a, b = around(1, 0.1, 3), around(1.05, 0.3, 3)
+    plain = {"a": {"ece": a}, "b": {"ece": b}}
+    gathered = {
+        row: {"ece": Measured(v["ece"], tables.stats.estimate(v["ece"]))}
+        for row, v in plain.items()
+    }
+    pd.testing.assert_frame_equal(
+        claims.judge(gathered, listed("ece")), claims.judge(plain, listed("ece"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "lower", "higher"),
+    [
+        (-1.0, -2.0, -0.1, "reproduced", "not reproduced (reversed)"),
+        (-1.0, -2.0, 0.0, "direction only", "not reproduced"),
+        (-1.0, math.nan, math.nan, "direction only", "not reproduced"),
+        (0.0, math.nan, math.nan, "not reproduced", "not reproduced"),
+        (0.0, 0.0, 0.0, "not reproduced", "not reproduced"),
+    ],
+)
+def test_verdict_on_a_difference(mean, low, high, lower, higher):
+    difference = Estimate(mean, low, high)
+    assert claims.verdict_on(difference, "lower") == lower
+    assert claims.verdict_on(difference, "higher") == higher
