@@ -60,6 +60,19 @@ def test_what_only_some_seeds_have_is_a_row_of_those():
     assert found["net 0 plane"]["spread"] == ([1.0], (1.0, 1.0, 1.0))
 
 
+def test_planes_have_their_spread_in_units_of_the_distance_of_clusters():
+    sizes = [(1.0, 4.0, 3.0, 2.0), (3.0, 4.0, 1.0, 2.0)]
+    names = ("train_spread", "train_distance", "test_spread", "test_distance")
+    planes = [{name: (v, v, v) for name, v in zip(names, each, strict=True)} for each in sizes]
+    one, two = (record({"plane": plane}) for plane in planes)
+    found = measured.gather({"net 0": one, "net 0 #1": two})["net 0 plane"]
+    assert found["train_ratio"] == ([0.25, 0.75], stats.estimate([0.25, 0.75]))
+    assert found["test_ratio"].values == [1.5, 0.5]
+    assert set(found) == {*names, "train_ratio", "test_ratio"}
+    alone = measured.gather({"net 0": one})["net 0 plane"]
+    assert alone["test_ratio"] == ([1.5], (1.5, 1.5, 1.5))
+
+
 @given(means, halves)
 def test_error_of_a_single_network_is_that_of_a_normal_interval(mean, half):
     assert single(mean, half).error == pytest.approx(half / 1.96)

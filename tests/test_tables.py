@@ -297,9 +297,11 @@ def test_claims_of_repeated_networks_are_those_of_their_values():
         row: {"ece": Measured(v["ece"], tables.stats.estimate(v["ece"]))}
         for row, v in plain.items()
     }
-    pd.testing.assert_frame_equal(
-        claims.judge(gathered, listed("ece")), claims.judge(plain, listed("ece"))
-    )
+    judged = claims.judge(gathered, listed("ece"))
+    pd.testing.assert_frame_equal(judged, claims.judge(plain, listed("ece")))
+    assert judged.loc["X-0", "p"] == tables.stats.paired_p(a, b)
+    low, high = tables.stats.difference(a, b)[1:]
+    assert (judged.loc["X-0", "low"], judged.loc["X-0", "high"]) == (low, high)
 
 
 @pytest.mark.parametrize(
