@@ -55,8 +55,8 @@ def plane(
         ``templates`` (3, 2) and for each part ``points`` (3, n, 2), n at most 100 a class.
     row : dict
         ``template_distance`` between templates and for each part ``<part>_spread``, the root mean
-        square distance to the cluster's mean, ``<part>_distance`` between clusters' means, and
-        ``<part>_ratio`` of the two, of all images of the three classes; lists of one value.
+        square distance to the cluster's mean, and ``<part>_distance`` between clusters' means, of
+        all images of the three classes; lists of one value.
     """
     templates = network.head.weight.detach().float()[list(PICTURED)].cpu()
     basis = projection.plane(templates)
@@ -72,7 +72,6 @@ def plane(
         means = torch.stack([cluster.mean(0) for cluster in clusters])
         row[f"{name}_spread"] = [projection.cluster_spread(points, labels)]
         row[f"{name}_distance"] = [projection.template_distance(means)]
-        row[f"{name}_ratio"] = [projection.relative_spread(points, labels, means)]
     return figure, row
 
 

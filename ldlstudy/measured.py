@@ -44,6 +44,7 @@ def gather(records: Mapping[str, Record]) -> Measurements:
 
     Runs that differ in their seed are named ``name``, ``name #1``, ``name #2``, ... and become one
     row; ``name`` is the row of their predictions as they are, ``name fitted`` and so on the others.
+    A row of a penultimate plane has the ratio of its spread to the distance of its clusters, too.
     """
     values: dict[str, dict[str, list[tuple[float, list[float]]]]] = {}
     for name, record in records.items():
@@ -52,6 +53,10 @@ def gather(records: Mapping[str, Record]) -> Measurements:
             into = values.setdefault(base if row == "plain" else f"{base} {row}", {})
             for metric, (value, *_) in metrics.items():
                 into.setdefault(metric, []).append((value, record.estimates[row][metric]))
+            for part in ("train", "test"):
+                if f"{part}_spread" in metrics:
+                    ratio = metrics[f"{part}_spread"][0] / metrics[f"{part}_distance"][0]
+                    into.setdefault(f"{part}_ratio", []).append((ratio, [ratio] * 3))
     return {
         row: {metric: _measured(found) for metric, found in metrics.items()}
         for row, metrics in values.items()

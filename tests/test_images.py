@@ -18,7 +18,7 @@ from ldlstudy.scores import METRICS
 from ldlstudy.setting import CHECKPOINT, NETWORK, workplace
 
 SIZES = {"train": 6, "test": 6}
-PLANE = ("spread", "distance", "ratio")
+PLANE = ("spread", "distance")
 
 
 def tiny(method="none", parameters=None, teachers=(), *, hidden=16, augment=None, **fields):
@@ -67,7 +67,6 @@ def test_a_run_from_data_to_record(work):
     plane = {name: value for name, (value,) in record.rows["plane"].items()}
     panels = {f"{part}_{what}" for part in ("train", "test") for what in PLANE}
     assert set(plane) == {"template_distance", *panels}
-    assert plane["test_ratio"] == pytest.approx(plane["test_spread"] / plane["test_distance"], 1e-4)
     assert [len(cluster) for cluster in record.figures["plane"]["train"]] == [6, 6, 6]
     assert set(record.figures) == {"reliability", "plane", "history"}
     history = record.figures["history"]

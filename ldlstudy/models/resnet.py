@@ -73,7 +73,8 @@ def pretrained_resnet(
         As in `resnet`.
     weights : {"imagenet"}, optional
         Load torchvision's default ImageNet weights (V1 of ResNet-34 and V2 of ResNet-50, as in
-        [Re]; fetched once into torch's cache), for the 7x7 stem and three channels. With other than 1000 classes the head is drawn anew.
+        [Re]; fetched once into torch's cache), for the 7x7 stem and three channels. With other
+        than 1000 classes the head is drawn anew.
 
     Raises
     ------
