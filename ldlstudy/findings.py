@@ -60,13 +60,14 @@ def verdicts(judged: pd.DataFrame) -> dict[str, float | str]:
 def circumstances(recorded: Mapping[str, Record]) -> dict[str, float | str]:
     """On what, by which version and for how long a chapter's records were made.
 
-    A run that two tables share has two names and counts once.
+    A run that two tables share has two names and counts once. Of one that was resumed, the record's
+    ``seconds`` are of the last process, its training's of all.
     """
     runs = {records.from_specification(r.specification): r for r in recorded.values()}
     made = [record.made for record in runs.values()]
     return {
         "networks": sum(m["networks"] for m in made),
-        "minutes": sum(m["seconds"] for m in made) / 60,
+        "minutes": sum(max(m["seconds"], m.get("training_seconds", 0)) for m in made) / 60,
         "device": ", ".join(sorted({m["device"] for m in made})),
         "torch": ", ".join(sorted({m["versions"]["torch"] for m in made})),
     }
