@@ -4,7 +4,7 @@ Keys read ``row.metric`` for a mean over replicates, with ``.low`` and ``.high``
 spaces in a row's name become underscores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,7 @@ def numbers(recorded: Mapping[str, Record], judged: pd.DataFrame) -> dict[str, f
     values: dict[str, float | str] = {}
     for name, record in recorded.items():
         for row, estimates in record.estimates.items():
-            key = (name if row == "plain" else f"{name} {row}").replace(" ", "_")
-            for metric, (mean, low, high) in estimates.items():
-                values[f"{key}.{metric}"] = mean
-                values[f"{key}.{metric}.low"], values[f"{key}.{metric}.high"] = low, high
+            values |= _of_row(name if row == "plain" else f"{name} {row}", estimates)
     eq2 = judged["claim"].str.contains("eq. 2")
     values |= {"claims.eq2": int(eq2.sum()), "claims.published": int((~eq2).sum())}
     return values | verdicts(judged) | circumstances(recorded) | {"restarts": RESTARTS}
@@ -43,10 +40,17 @@ def of_networks(
     """The same of a chapter whose records are single networks, by row of ``measurements``."""
     values: dict[str, float | str] = {}
     for row, metrics in measurements.items():
-        for metric, (_, (mean, low, high)) in metrics.items():
-            key = f"{row.replace(' ', '_')}.{metric}"
-            values |= {key: mean, f"{key}.low": low, f"{key}.high": high}
+        values |= _of_row(row, {metric: found.estimate for metric, found in metrics.items()})
     return values | verdicts(judged) | circumstances(recorded)
+
+
+def _of_row(row: str, estimates: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Mean and ends of the interval of every metric of a row."""
+    values: dict[str, float] = {}
+    for metric, (mean, low, high) in estimates.items():
+        key = f"{row.replace(' ', '_')}.{metric}"
+        values |= {key: mean, f"{key}.low": low, f"{key}.high": high}
+    return values
 
 
 def verdicts(judged: pd.DataFrame) -> dict[str, float | str]:

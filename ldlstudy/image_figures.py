@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ldlstudy import metrics, projection
 from ldlstudy.augment import Augmentation
-from ldlstudy.batches import batches
 from ldlstudy.dataset import Images
 from ldlstudy.execution import Execution
 from ldlstudy.models import Classifier
+from ldlstudy.train import predict
 
 PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
 POINTS = 100  # of each class and panel, as in the replication's code
@@ -65,7 +65,8 @@ def plane(
     for name, images in parts.items():
         chosen = torch.isin(images.labels, torch.tensor(PICTURED, device=images.labels.device))
         some = Images(images.pixels[chosen], images.labels[chosen])
-        points = projection.project(_features(network, some, augmentation, execution), basis)
+        features = predict(network, some, augmentation, execution, network.features)
+        points = projection.project(features.float().cpu(), basis)
         labels = some.labels.cpu()
         clusters = [points[labels == label] for label in PICTURED]
         figure[name] = [cluster[:POINTS].tolist() for cluster in clusters]
@@ -73,12 +74,3 @@ def plane(
         row[f"{name}_spread"] = [projection.cluster_spread(points, labels)]
         row[f"{name}_distance"] = [projection.template_distance(means)]
     return figure, row
-
-
-@torch.no_grad()
-def _features(
-    network: Classifier, images: Images, augmentation: Augmentation, execution: Execution
-) -> Tensor:
-    network.eval()
-    stream = batches(images, 1000, augmentation)
-    return torch.cat([network.features(execution.layout(b.images)) for b in stream]).float().cpu()

@@ -169,11 +169,16 @@ def predict(
     images: Images,
     augmentation: Augmentation,
     execution: Execution = Execution(),  # noqa: B008 - frozen
+    function: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Logits (N, K) of all ``images`` in evaluation mode and float32, on the images' device."""
+    """Logits (N, K) of all ``images`` in evaluation mode and float32, on the images' device.
+
+    With ``function``, a method of the network such as its features, what that gives instead.
+    """
     network.eval()
+    function = function or network
     stream = batches(images, EVALUATION_BATCH, augmentation)
-    return torch.cat([network(execution.layout(batch.images)) for batch in stream])
+    return torch.cat([function(execution.layout(batch.images)) for batch in stream])
 
 
 def _look(
