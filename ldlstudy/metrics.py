@@ -2,8 +2,9 @@
 
 Every function takes torch tensors or numpy arrays and adds up in float64. Accuracy asks whether the
 best guess is right, NLL and Brier score the whole distribution, the errors of
-`ldlstudy.calibration` ask whether probabilities mean what they say, and KL divergence and total
-variation compare with the truth where it is known. Bad arguments raise ValueError.
+`ldlstudy.calibration` ask whether probabilities mean what they say, `ldlstudy.retrieval` scores
+features, and KL divergence and total variation compare with the truth where it is known. Bad
+arguments raise ValueError.
 """
 
 import torch
@@ -19,6 +20,7 @@ from ldlstudy.calibration import (
     uce,
 )
 from ldlstudy.checks import ArrayLike
+from ldlstudy.retrieval import recall_at_1
 
 __all__ = [
     "Reliability",
@@ -210,41 +212,3 @@ def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
     """
     t, p = _with_truth(truth, probabilities)
     return float((t.double() - p.double()).abs().sum(1).mean() / 2)
-
-
-def recall_at_1(features: ArrayLike, labels: ArrayLike, block: int = 1024) -> float:
-    """Return recall@1: how often the nearest other sample has the same label (CS-KD).
-
-    Parameters
-    ----------
-    features : Tensor or ndarray
-        Shape (N, D), floating point and finite, N at least 2; compared by Euclidean distance.
-    labels : Tensor or ndarray
-        Shape (N,), whole numbers of at least 0.
-    block : int
-        Rows compared at a time; memory is block * N float64, the result does not depend on it.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
-    x = torch.as_tensor(features)
-    y = checks.labels(labels, torch.iinfo(torch.int64).max).to(x.device)
-    checks.whole("block", block, 1)
-    if x.ndim != 2 or not len(x) == len(y) >= 2:
-        raise ValueError(
-            f"need features of shape (N, D) and N >= 2 labels, got {tuple(x.shape)} and {len(y)}"
-        )
-    if not x.is_floating_point() or not torch.isfinite(x).all():
-        raise ValueError(f"features must be floating point and finite, got {x.dtype}")
-    x = x.double()
-    x = x - x.mean(0)  # keeps the expansion |a - b|^2 = |a|^2 - 2ab + |b|^2 from cancelling
-    square = x.square().sum(1)
-    hits = 0
-    for start in range(0, len(x), block):
-        own = torch.arange(start, min(start + block, len(x)), device=x.device)
-        distance = square - 2 * x[own] @ x.T  # (block, N), less the row's own |a|^2
-        distance[own - start, own] = torch.inf
-        hits += int((y[distance.argmin(1)] == y[own]).sum())
-    return hits / len(x)

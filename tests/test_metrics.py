@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, top_k_accuracy_score
-from sklearn.neighbors import NearestNeighbors
 from torchmetrics.classification import MulticlassCalibrationError
 
 from ldlstudy import metrics
@@ -67,9 +66,6 @@ def test_numpy_and_torch_give_the_same_float(sample):
     for score in SCORES:
         assert score(p.numpy(), y.numpy()) == score(p, y)
     assert metrics.kl_to_truth(p.numpy(), p) == metrics.kl_to_truth(p, p)
-    assert metrics.recall_at_1(p.numpy().repeat(2, 0), y.numpy().repeat(2)) == metrics.recall_at_1(
-        p.repeat_interleave(2, 0), y.repeat_interleave(2)
-    )
 
 
 @settings(deadline=None)
@@ -265,15 +261,6 @@ def test_distances_to_the_truth(sample, seed):
     assert metrics.kl_to_truth(t, t) == metrics.total_variation(t, t) == 0
 
 
-@pytest.mark.parametrize("block", [1, 7, 1024])
-def test_recall_against_scikit_learn(block):
-    rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(200, 5)) + 1e8, rng.integers(3, size=200)
-    nearest = NearestNeighbors(n_neighbors=1).fit(features).kneighbors(return_distance=False)
-    expected = float((labels[nearest[:, 0]] == labels).mean())
-    assert metrics.recall_at_1(features, labels, block=block) == expected
-
-
 P, Y = ON_EDGE, ON_EDGE_LABELS
 
 
@@ -307,11 +294,6 @@ def test_bad_bins_are_refused(score):
         (lambda: metrics.topk_accuracy(P, Y, 0), "k must be a whole number"),
         (lambda: metrics.kl_to_truth(P, P[:2]), "must have the same shape"),
         (lambda: metrics.total_variation(P * 2, P), "row of truth must sum to 1"),
-        (lambda: metrics.recall_at_1(P, Y[:2]), "N >= 2 labels"),
-        (lambda: metrics.recall_at_1(P[:1], Y[:1]), "N >= 2 labels"),
-        (lambda: metrics.recall_at_1(P / 0, Y), "finite"),
-        (lambda: metrics.recall_at_1(P, Y - 1), r"got values in \[-1, 1\]"),
-        (lambda: metrics.recall_at_1(P, Y, block=0), "block must be"),
     ],
 )
 def test_other_bad_arguments_are_refused(call, message):
