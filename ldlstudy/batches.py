@@ -1,4 +1,8 @@
-"""Batches of augmented images on the training device, from memory or decoded by workers."""
+"""Batches of augmented images on the training device, from memory or decoded by workers.
+
+Some methods look at other images beside a batch's own: a partner of the same class (CS-KD), a
+second view of the same image (DDGSD), or the image as it is, without augmentation (CS-KD-E).
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -8,20 +12,30 @@ from torch import Tensor
 
 from ldlstudy import checks
 from ldlstudy.augment import Augmentation
-from ldlstudy.dataset import Images
+from ldlstudy.dataset import Images, partners
 from ldlstudy.decode import Stream
+
+OTHERS = ("partner", "plain", "view")  # what may come with each image of a training batch
 
 
 class Batch(NamedTuple):
-    """``images`` (B, C, h, w) float32, ``labels`` (B,), ``index`` (B,) positions in the set."""
+    """``images`` (B, C, h, w) float32, ``labels`` (B,), ``index`` (B,) positions in the set.
+
+    ``others`` are the images that were asked for beside them, in that order, shaped as they are.
+    """
 
     images: Tensor
     labels: Tensor
     index: Tensor  # type: ignore[assignment]  # tuples have a method of this name
+    others: tuple[Tensor, ...] = ()
 
 
 def batches(
-    images: Images, size: int, augmentation: Augmentation, generator: torch.Generator | None = None
+    images: Images,
+    size: int,
+    augmentation: Augmentation,
+    generator: torch.Generator | None = None,
+    others: Sequence[str] = (),
 ) -> Iterator[Batch]:
     """One pass over ``images``.
 
@@ -38,6 +52,10 @@ def batches(
         What is done to the images.
     generator : torch.Generator, optional
         Source of the order and of all augmentation, on the labels' device.
+    others : sequence of str
+        What comes with each image: ``partner``, an image of its class drawn anew in each pass
+        (perhaps itself, as in CS-KD's code), with an augmentation of its own; ``view``, the image
+        augmented once more; ``plain``, the image as in tests.
 
     Returns
     -------
@@ -47,42 +65,56 @@ def batches(
     Raises
     ------
     ValueError
-        If ``size`` is below 1, there are no images, or the generator is on another device.
+        If ``size`` is below 1, there are no images, or the generator is on another device; others
+        that are unknown, or asked for without a generator.
     """
     checks.whole("batch size", size, 1)
     count, device = len(images.labels), images.labels.device
     if count == 0:
         raise ValueError("there are no images to take batches from")
+    for name in others:
+        checks.one_of("image beside another", name, OTHERS)
     if generator is None:
-        return _pass(images, torch.arange(count, device=device).split(size), augmentation, None)
+        if others:
+            raise ValueError(f"a test pass has no images beside its own, got {tuple(others)}")
+        parts = torch.arange(count, device=device).split(size)
+        decoded = zip(parts, _decoded(images, parts), strict=True)
+        return (Batch(augmentation.test(seen), images.labels[i], i) for i, seen in decoded)
     if generator.device.type != device.type:
         raise ValueError(f"the generator is on {generator.device}, the images are on {device}")
     parts = torch.randperm(count, generator=generator, device=device).split(size)
     kept = parts[:-1] if len(parts[-1]) == 1 < size else parts
-    return _pass(images, kept, augmentation, generator)
+    return _training(images, kept, augmentation, generator, others)
 
 
-def _pass(
+def _training(
     images: Images,
     parts: Sequence[Tensor],
     augmentation: Augmentation,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
+    others: Sequence[str],
 ) -> Iterator[Batch]:
-    if isinstance(images.pixels, Stream):
-        decoded = _decoded(images.pixels, parts)
-    else:
-        pixels = images.pixels
-        decoded = (pixels[index] for index in parts)
-    for index, chosen in zip(parts, decoded, strict=True):
-        if generator is None:
-            batch = augmentation.test(chosen)
-        else:
-            batch = augmentation.train(chosen, generator)
-        yield Batch(batch, images.labels[index], index)
+    wanted = list(parts)  # positions of all the pixels that a batch needs
+    if "partner" in others:
+        partner = partners(images.labels, generator)
+        wanted = [torch.cat([index, partner[index]]) for index in parts]
+    for index, pixels in zip(parts, _decoded(images, wanted), strict=True):
+        own, of_class = pixels[: len(index)], pixels[len(index) :]
+        batch = augmentation.train(own, generator)
+        beside = {
+            "partner": lambda seen=of_class: augmentation.train(seen, generator),
+            "view": lambda seen=own: augmentation.train(seen, generator),
+            "plain": lambda seen=own: augmentation.test(seen),
+        }
+        yield Batch(batch, images.labels[index], index, tuple(beside[name]() for name in others))
 
 
-def _decoded(stream: Stream, parts: Sequence[Tensor]) -> Iterator[Tensor]:
-    """The pixels of each part, on the part's device, decoded ahead by a process for each core."""
+def _decoded(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The pixels of each part, on its device; files are decoded by a process for each core."""
+    stream = images.pixels
+    if not isinstance(stream, Stream):
+        yield from (stream[index] for index in parts)
+        return
     from ldlstudy import machine
 
     cuda = bool(parts) and parts[0].is_cuda

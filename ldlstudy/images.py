@@ -63,6 +63,7 @@ def execute(
         setting.augmentation,
         execution,
         seed=run.seed,
+        others=objectives.OTHERS.get(run.method, ()),
         watch=_watched(run, setting.dataset),
         checkpoint=folder / CHECKPOINT,
         title=title,

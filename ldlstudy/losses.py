@@ -33,8 +33,22 @@ def _logits(values: Tensor, name: str = "logits", like: Tensor | None = None) ->
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _hard(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of the true labels."""
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross entropy of the true labels, mean of -log p_y.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Shape (N, K), floating point, N at least 1.
+    labels : Tensor
+        Shape (N,), whole numbers in [0, K).
+
+    Returns
+    -------
+    Tensor
+        Without dimensions, in nats.
+    """
+    logits = _logits(logits)
     if labels.device.type == "cpu":
         labels = checks.labels(labels, logits.shape[1]).to(logits.device)
     if labels.shape != logits.shape[:1]:
@@ -112,7 +126,8 @@ def kd(
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
     soft = F.cross_entropy(z / temperature, _softened(teacher, z, temperature).to(z))
-    return (1 - weight) * _hard(z, labels) + weight * (temperature**2 if square else 1) * soft
+    factor = temperature**2 if square else 1
+    return (1 - weight) * cross_entropy(z, labels) + weight * factor * soft
 
 
 def kd_replication(
@@ -142,7 +157,7 @@ def kd_replication(
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
     soft = F.cross_entropy(z, _softened(teacher, z, temperature).to(z))
-    return (1 - weight) * _hard(z, labels) + weight * soft
+    return (1 - weight) * cross_entropy(z, labels) + weight * soft
 
 
 def kd_mse(
@@ -183,7 +198,31 @@ def kd_mse(
     checks.one_of("side of the student to compare", compare, COMPARED)
     seen = z if compare == "logits" else z.softmax(1)
     squares = F.mse_loss(seen, _softened(teacher, z, temperature).to(z))
-    return (1 - weight) * _hard(z, labels) + weight * squares / 2
+    return (1 - weight) * cross_entropy(z, labels) + weight * squares / 2
+
+
+def divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
+    """Return T^2 KL(r^T || p^T), the reference r as a constant: the term of CS-KD, DDGSD and KD.
+
+    KL is summed over classes and averaged over the batch. T^2 keeps the size of the gradient, which
+    is (p^T - r^T) / T without it and goes as 1 / T^2 for large T (Hinton et al., 2015).
+
+    Parameters
+    ----------
+    logits, reference : Tensor
+        Logits of shape (N, K). No gradient flows to the reference.
+    temperature : float
+        T in (0, 1000], of both.
+
+    Returns
+    -------
+    Tensor
+        Without dimensions, at least 0.
+    """
+    z = _logits(logits)
+    softened = _softened(reference, z, temperature).to(z)
+    log_p = (z / temperature).log_softmax(1)
+    return temperature**2 * F.kl_div(log_p, softened, reduction="batchmean")
 
 
 def cs_kd(
@@ -210,11 +249,8 @@ def cs_kd(
     Tensor
         Without dimensions.
     """
-    z = _logits(logits)
     checks.in_range("weight", weight, 0)
-    partner = _softened(partner_logits, z, temperature).to(z)
-    divergence = F.kl_div((z / temperature).log_softmax(1), partner, reduction="batchmean")
-    return _hard(z, labels) + weight * temperature**2 * divergence
+    return cross_entropy(logits, labels) + weight * divergence(logits, partner_logits, temperature)
 
 
 def max_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:
@@ -239,4 +275,4 @@ def max_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:
     z = _logits(logits)
     checks.in_range("weight", weight, 0)
     entropy = F.cross_entropy(z, z.softmax(1))
-    return _hard(z, labels) - weight * entropy
+    return cross_entropy(z, labels) - weight * entropy

@@ -20,6 +20,11 @@ from ldlstudy import checks
 LARGEST = 1e6  # Beta(alpha, alpha) is a half to three digits there
 
 
+def check_alpha(alpha: float) -> float:
+    """Return ``alpha`` if Beta(alpha, alpha) can be drawn from: in (0, 1e6]."""
+    return checks.in_range("alpha", alpha, 0, LARGEST, open_low=True)
+
+
 class Mixed(NamedTuple):
     """Mixed images and what they are made of.
 
@@ -58,7 +63,7 @@ class _Draws:
         (1 + s) / 2 with s = t / sqrt(2 alpha + t^2) and t from Bailey's polar method for Student's
         t with 2 alpha degrees of freedom: exact, and without the rejections of gamma draws.
         """
-        checks.in_range("alpha", alpha, 0, LARGEST, open_low=True)
+        check_alpha(alpha)
         power = self.uniform(1) ** (1 / alpha)
         cosine = (2 * math.pi * self.uniform(1)).cos()
         return (1 + cosine / (cosine.square() + power / (1 - power)).sqrt()) / 2
@@ -107,6 +112,31 @@ def mixup(images: Tensor, generator: torch.Generator | None = None, alpha: float
     weights = torch.stack([ratio, 1 - ratio]).float().expand(-1, len(images))
     mixed = torch.lerp(images[partner], images, ratio.to(images.dtype))
     return Mixed(mixed, torch.stack([own, partner]), weights)
+
+
+def blend(images: Tensor, mixed: Mixed) -> Tensor:
+    """Return other images blended as those of `mixup` were, with the same partners and weights.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape (N, C, H, W), floating point, N that of ``mixed``.
+    mixed : Mixed
+        As `mixup` gives it.
+
+    Returns
+    -------
+    Tensor
+        Shape (N, C, H, W).
+    """
+    count = mixed.sources.shape[1]
+    if images.ndim != 4 or len(images) != count or not images.is_floating_point():
+        raise ValueError(
+            f"images must be floating point of shape ({count}, C, H, W), "
+            f"got {images.dtype} of shape {tuple(images.shape)}"
+        )
+    weights = mixed.weights[:, :, None, None, None].to(images)
+    return (weights * images[mixed.sources]).sum(0)
 
 
 def cutmix(

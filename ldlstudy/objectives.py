@@ -2,7 +2,8 @@
 
 An objective is a function of a network and a batch; :func:`make` builds it once for a training set.
 Methods that only change the label are those of :mod:`ldlstudy.methods`: their label distributions
-are computed once, for every image, and looked up by the image's index.
+are computed once, for every image, and looked up by the image's index. Methods in which the network
+is its own teacher, or its head is another, are those of :mod:`ldlstudy.regularisers`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, losses, methods, scaling
+from ldlstudy import checks, losses, methods, regularisers, scaling
 from ldlstudy.batches import Batch
 from ldlstudy.methods import Lesson
-
-Network = Callable[[Tensor], Tensor]  # from images to logits
-Objective = Callable[[Network, Batch], Tensor]
+from ldlstudy.regularisers import Objective
 
 
 def _labelled(method: str) -> Callable[..., Objective]:
@@ -69,6 +68,26 @@ def _kd_coded(
     )
 
 
+def _kd_cs_kd(
+    lesson: Lesson,
+    weight: float,
+    temperature: float,
+    class_weight: float,
+    class_temperature: float,
+    partner: str = "train",
+    relabel: bool = False,
+) -> Objective:
+    """Distillation, and CS-KD's term on top (CS-KD Table 4)."""
+    teaching = _kd(lesson, weight, temperature, relabel=relabel)
+    term = regularisers.class_wise(class_temperature, class_weight, partner)
+
+    def loss(network: Any, batch: Batch) -> Tensor:
+        logits = network(batch.images)
+        return teaching(lambda _: logits, batch) + term(network, logits, batch.others[0])
+
+    return loss
+
+
 def _taught(lesson: Lesson, relabel: bool, loss: Callable[..., Tensor]) -> Objective:
     """``loss`` of the student's logits, the teacher's and the labels."""
     teacher = _teacher(lesson, relabel)
@@ -93,8 +112,11 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "kd": _kd,
     "kd_printed": _kd_printed,
     "kd_coded": _kd_coded,
+    "kd_cs_kd": _kd_cs_kd,
 }
 TAUGHT = frozenset(OBJECTIVES) - {"none", "ls"}  # methods that need a teacher
+OBJECTIVES |= regularisers.OBJECTIVES
+OTHERS = {**regularisers.OTHERS, "kd_cs_kd": ("partner",)}  # images that a batch brings along
 
 
 def make(method: str, lesson: Lesson, parameters: Mapping[str, Any]) -> Objective:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, data, models, objectives, train
+from ldlstudy import checks, data, heads, models, objectives, train
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.draws import seed_of
@@ -21,7 +21,8 @@ from ldlstudy.models import Classifier
 from ldlstudy.protocol import Protocol
 from ldlstudy.records import PROFILES, Run, root
 
-KEPT = ("class_loss", "plane", "reliability")  # what a run may ask to keep for figures
+# what a run may ask to keep for figures, and to be measured for them
+KEPT = ("class_loss", "errors", "features", "plane", "reliability")
 NETWORK, CHECKPOINT = "network.pt", "checkpoint.pt"
 
 
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
             taken = models.options_of(run.model)
             options = {k: v for k, v in fitting.items() if k in taken} | dict(self.protocol.network)
             network = models.build(run.model, len(self.dataset.classes), **options)
+            network = heads.fit(run.method, network, self.dataset.shape)
         self.execution.place(network)
         return network
 

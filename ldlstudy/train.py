@@ -7,7 +7,7 @@ one that was not.
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ def train(
     execution: Execution = Execution(),  # noqa: B008 - frozen
     *,
     seed: int = 0,
+    others: Sequence[str] = (),
     watch: Mapping[str, Watched] | None = None,
     checkpoint: Path | None = None,
     title: str | None = None,
@@ -64,6 +65,8 @@ def train(
         How it is optimised, what is done to the images, and on what it runs.
     seed : int
         All random numbers of the training derive from it.
+    others : sequence of str
+        Images that the objective needs beside a batch's own, see :func:`ldlstudy.batches.batches`.
     watch : Mapping, optional
         Images by name, to evaluate after every epoch.
     checkpoint : Path, optional
@@ -94,7 +97,7 @@ def train(
             start = time.perf_counter()
             protocol.set_rate(optimiser, epoch)
             network.train()
-            stream = _batches(training, protocol, augmentation, seed, epoch)
+            stream = _batches(training, protocol, augmentation, seed, epoch, others)
             entry = {"rate": protocol.share(epoch), "loss": _pass(step, stream, bar, epoch)}
             _check_finite(nn.utils.get_total_norm(network.parameters()), epoch)
             entry["seconds"] = time.perf_counter() - start
@@ -118,7 +121,8 @@ def _stepper(
     compiled = execution.compiled(network)
 
     def step(batch: Batch) -> Tensor:
-        batch = batch._replace(images=execution.layout(batch.images))
+        beside = tuple(execution.layout(images) for images in batch.others)
+        batch = batch._replace(images=execution.layout(batch.images), others=beside)
         with execution.autocast():
             loss = objective(compiled, batch)
         optimiser.zero_grad()
@@ -145,13 +149,18 @@ def _pass(step: Callable[[Batch], Tensor], stream: Iterator[Batch], bar: tqdm, e
 
 
 def _batches(
-    training: Images, protocol: Protocol, augmentation: Augmentation, seed: int, epoch: int
+    training: Images,
+    protocol: Protocol,
+    augmentation: Augmentation,
+    seed: int,
+    epoch: int,
+    others: Sequence[str],
 ) -> Iterator[Batch]:
     """One epoch's batches; the only place where an epoch's random numbers are seeded."""
     draws = torch.Generator(training.labels.device)
     draws.manual_seed(seed_of(seed, "epoch", epoch))
     torch.manual_seed(seed_of(seed, "dropout", epoch))
-    return batches(training, protocol.batch, augmentation, draws)
+    return batches(training, protocol.batch, augmentation, draws, others)
 
 
 def _check_finite(number: Tensor, epoch: int) -> None:
