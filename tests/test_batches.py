@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import chisquare
 
 from ldlstudy.augment import Augmentation
-from ldlstudy.batches import batches
+from ldlstudy.batches import OTHERS, Batch, batches
 from ldlstudy.dataset import Images
 from ldlstudy.decode import Stream
 
 PLAIN = Augmentation()
+MOVED = Augmentation(crop=4, pad=1, flip=True)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -19,6 +21,24 @@ def numbered(count: int) -> Images:
     """Images that hold their position, and labels that do as well."""
     positions = torch.arange(count)
     return Images(positions.view(-1, 1, 1, 1).expand(-1, 1, 4, 4).float(), positions)
+
+
+def same(one: Batch, other: Batch) -> bool:
+    """Whether two batches hold the same images, labels, positions and other images."""
+    pairs = zip([*one[:3], *one.others], [*other[:3], *other.others], strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def coloured(count: int, classes: int) -> Images:
+    """As `numbered`, with classes 0, 1, ... in turn, so that a class is a position's remainder."""
+    images = numbered(count)
+    return images._replace(labels=images.labels % classes)
+
+
+def noise(count: int, classes: int) -> Images:
+    """Images whose pixels all differ, so that each move of them shows."""
+    pixels = torch.rand(count, 1, 4, 4, generator=seeded(9))
+    return Images(pixels, torch.arange(count) % classes)
 
 
 @pytest.fixture
@@ -77,23 +97,105 @@ def test_training_batches_are_augmented_and_test_batches_are_not():
     assert torch.equal(train.images, augmentation.train(pixels[order], generator))
 
 
-@pytest.mark.parametrize("seed", [None, 3])
-def test_a_stream_gives_the_batches_of_the_same_images_in_memory(streamed, seed):
+@pytest.mark.parametrize(
+    ("seed", "others"), [(None, ()), (3, ()), (3, ("plain", "partner")), (3, ("view",))]
+)
+def test_a_stream_gives_the_batches_of_the_same_images_in_memory(streamed, seed, others):
     assert isinstance(streamed.pixels, Stream)
     kept = streamed._replace(pixels=streamed.pixels.tensor())
     augmentation = Augmentation(crop=6, flip=True)
     state = torch.get_rng_state()
     pairs = zip(
         *(
-            batches(images, 3, augmentation, None if seed is None else seeded(seed))
+            batches(images, 3, augmentation, None if seed is None else seeded(seed), others)
             for images in (streamed, kept)
         ),
         strict=True,
     )
     for ours, theirs in pairs:
-        for one, other in zip(ours, theirs, strict=True):
-            assert torch.equal(one, other)
+        assert same(ours, theirs)
     assert torch.equal(torch.get_rng_state(), state)  # dropout draws the same after either
+
+
+def test_partners_are_of_the_class_and_perhaps_the_image_itself():
+    itself = 0
+    for batch in batches(coloured(40, 4), 7, PLAIN, seeded(), ["partner"]):
+        (partner,) = batch.others
+        positions = partner[:, 0, 0, 0]
+        assert torch.equal(positions % 4, batch.labels.float())
+        assert partner.shape == batch.images.shape
+        itself += int((positions == batch.index).sum())
+    assert 0 < itself < 20  # four are expected
+
+
+def test_partners_are_drawn_anew_in_each_pass_uniformly_over_the_class():
+    images, draws = coloured(11, 2), seeded()  # classes of six and of five
+    counts = torch.zeros(11, 11)
+    for _ in range(600):
+        for batch in batches(images, 11, PLAIN, draws, ["partner"]):
+            counts[batch.index, batch.others[0][:, 0, 0, 0].long()] += 1
+    alike = images.labels[:, None] == images.labels
+    assert float(counts[~alike].sum()) == 0
+    p = [chisquare(row[own].numpy()).pvalue for row, own in zip(counts, alike, strict=True)]
+    assert min(p) > 0.001  # of eleven tests
+
+
+@pytest.mark.parametrize("name", ["partner", "view"])
+def test_another_image_is_augmented_on_its_own(name):
+    """In classes of one image both are the image itself: each flip comes with each other."""
+    images, draws = noise(50, 50), seeded()
+    counts = torch.zeros(2, 2)
+    for _ in range(40):
+        for batch in batches(images, 25, Augmentation(flip=True), draws, [name]):
+            whole = images.pixels[batch.index]
+            flips = [
+                (seen != whole).flatten(1).any(1).int() for seen in (batch.images, *batch.others)
+            ]
+            for seen, flip in zip((batch.images, *batch.others), flips, strict=True):
+                right = torch.where(flip.bool()[:, None, None, None], whole.flip(3), whole)
+                assert torch.equal(seen, right)
+            counts.index_put_(tuple(f.long() for f in flips), torch.ones(25), accumulate=True)
+    assert chisquare(counts.flatten().numpy()).pvalue > 0.01
+
+
+def test_a_view_is_of_the_same_image_and_a_plain_one_is_as_in_tests():
+    images = noise(20, 3)
+    shown = []
+    for batch in batches(images, 6, MOVED, seeded(), ["view", "plain"]):
+        view, plain = batch.others
+        assert torch.equal(plain, MOVED.test(images.pixels[batch.index]))
+        inside = [set(whole.flatten().tolist()) | {0.0} for whole in images.pixels[batch.index]]
+        for pixels, known in zip(view, inside, strict=True):
+            assert set(pixels.flatten().tolist()) <= known  # its own pixels, and the border
+        shown.append((view != batch.images).flatten(1).any(1))
+    assert float(torch.cat(shown).float().mean()) > 0.8  # 17 in 18 on average
+
+
+def test_others_come_in_the_order_in_which_they_are_asked_for():
+    images = noise(12, 1)
+    for asked in (("plain", "view"), ("view", "plain"), ("plain", "plain")):
+        for batch in batches(images, 4, MOVED, seeded(), asked):
+            plain = [torch.equal(o, MOVED.test(images.pixels[batch.index])) for o in batch.others]
+            assert plain == [name == "plain" for name in asked]
+
+
+def test_what_others_leave_of_a_batch_as_it_was():
+    """The order always; the images too until other images have taken draws."""
+    images = noise(20, 2)
+    alone = list(batches(images, 6, MOVED, seeded()))
+    for name in OTHERS:
+        for augmentation, without in ((MOVED, alone), (PLAIN, None)):
+            with_others = list(batches(images, 6, augmentation, seeded(), [name]))
+            without = without or list(batches(images, 6, augmentation, seeded()))
+            unchanged = []
+            for one, other in zip(with_others, without, strict=True):
+                assert torch.equal(one.index, other.index)
+                assert torch.equal(one.labels, other.labels)
+                unchanged.append(torch.equal(one.images, other.images))
+            first, *later = unchanged
+            assert all(unchanged) == (name == "plain" or augmentation == PLAIN)
+            assert first == (name != "partner" or augmentation == PLAIN)
+            assert all(later) == all(unchanged)
 
 
 def test_a_damaged_file_in_a_stream_is_one_line(streamed):
@@ -121,3 +223,16 @@ def test_a_generator_of_another_device_is_refused():
     images = Images(torch.zeros(2, 1, 4, 4, device="meta"), torch.zeros(2, device="meta").long())
     with pytest.raises(ValueError, match="the generator is on cpu, the images are on meta"):
         batches(images, 2, PLAIN, seeded())
+
+
+@pytest.mark.parametrize(
+    ("others", "generator", "message"),
+    [
+        (["twin"], seeded(), "image beside another 'twin'; known: partner, plain, view"),
+        (["twin"], None, "image beside another 'twin'; known: partner, plain, view"),
+        (["partner"], None, r"a test pass has no images beside its own, got \('partner',\)"),
+    ],
+)
+def test_others_that_cannot_be_had(others, generator, message):
+    with pytest.raises(ValueError, match=message):
+        batches(numbered(4), 2, PLAIN, generator, others)
