@@ -32,6 +32,8 @@ def entropy(logits):
 
 
 ALL = {
+    "cross_entropy": lambda s, t, y: losses.cross_entropy(s, y),
+    "divergence": lambda s, t, y: losses.divergence(s, t, 4.0),
     "soft_cross_entropy": lambda s, t, y: losses.soft_cross_entropy(s, t.double().softmax(1)),
     "kd": lambda s, t, y: losses.kd(s, t, y, 0.3, 3.0),
     "kd plain": lambda s, t, y: losses.kd(s, t, y, 0.3, 3.0, square=False),
@@ -124,6 +126,62 @@ def test_the_replications_losses_agree_with_kd_where_they_should():
 
 
 @settings(deadline=None)
+@given(batches())
+def test_cross_entropy_is_torchs(case):
+    logits, _, labels = case
+    torch.testing.assert_close(
+        losses.cross_entropy(logits, labels), F.cross_entropy(logits, labels)
+    )
+
+
+@settings(deadline=None)
+@given(batches(), HEAT)
+def test_divergence_by_hand(case, temperature):
+    logits, reference, _ = (x.numpy() for x in case)
+    total = 0.0
+    for z, v in zip(logits / temperature, reference / temperature, strict=True):
+        log_p, log_r = z - np.logaddexp.reduce(z), v - np.logaddexp.reduce(v)
+        total += sum(np.exp(r) * (r - p) for p, r in zip(log_p, log_r, strict=True))
+    ours = losses.divergence(case[0], case[1], temperature)
+    assert ours.dtype == torch.float64
+    expected = temperature**2 * total / len(logits)
+    assert float(ours) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(batches(), HEAT, st.floats(-5, 5))
+def test_divergence_from_itself_is_nothing_and_neither_is_its_slope(case, temperature, shift):
+    logits = case[0].requires_grad_()
+    same = losses.divergence(logits, logits + shift, temperature)
+    assert float(same.detach()) == pytest.approx(0, abs=1e-10)
+    same.backward()
+    torch.testing.assert_close(logits.grad, torch.zeros_like(logits), atol=1e-10, rtol=0)
+
+
+@settings(deadline=None)
+@given(batches(), HEAT)
+def test_the_slope_of_divergence_is_the_difference_of_probabilities(case, temperature):
+    logits, reference = (z.requires_grad_() for z in case[:2])
+    losses.divergence(logits, reference, temperature).backward()
+    p, r = ((z.detach() / temperature).softmax(1) for z in (logits, reference))
+    torch.testing.assert_close(logits.grad, (p - r) * temperature / len(p))
+    assert reference.grad is None
+
+
+@settings(deadline=None)
+@given(batches())
+def test_hot_divergence_compares_centred_logits(case):
+    """CS-KD after Hinton et al.: T^2 times the gradient tends to (z - v) / (N K)."""
+    logits, reference, _ = case
+    scale = float(torch.stack([logits, reference]).abs().max())
+    z, v = ((x - x.mean(1, keepdim=True)) / scale for x in (logits, reference))  # |z|, |v| <= 2
+    z.requires_grad_()
+    losses.divergence(z, v, 1000.0).backward()
+    expected = (z.detach() - v) / z.numel()
+    torch.testing.assert_close(z.grad, expected, rtol=0, atol=0.01 / z.numel())
+
+
+@settings(deadline=None)
 @given(batches(), HEAT, st.floats(0, 5))
 def test_cs_kd_is_cross_entropy_plus_divergence(case, temperature, weight):
     logits, partner, labels = case
@@ -151,7 +209,7 @@ def test_gradients(name):
     assert torch.autograd.gradcheck(lambda z: ALL[name](z, teacher, labels), student)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if "kd" in name])
+@pytest.mark.parametrize("name", [name for name in ALL if "kd" in name or name == "divergence"])
 def test_no_gradient_reaches_teacher_or_partner(name):
     student, teacher, labels = batch()
     student.requires_grad_()
@@ -204,6 +262,16 @@ Z, Y = torch.zeros(2, 3), torch.tensor([0, 2])
         (lambda: losses.kd_replication(Z, Z, Y, -0.1), "weight must lie in"),
         (lambda: losses.kd_mse(Z, Z, Y, 2.0), "weight must lie in"),
         (lambda: losses.kd_mse(Z, Z, Y, compare="both"), "known: logits, probabilities"),
+        (lambda: losses.cross_entropy(Z, Y + 1), r"labels must lie in \[0, 3\)"),
+        (lambda: losses.cross_entropy(Z, Y[:1]), r"labels must have shape \(2,\), got \(1,\)"),
+        (lambda: losses.cross_entropy(Z, Z), "labels must have shape"),
+        (lambda: losses.cross_entropy(Z[0], Y), r"logits must have shape \(N, K\)"),
+        (lambda: losses.cross_entropy(Z.long(), Y), "logits must be floating point"),
+        (lambda: losses.divergence(Z, Z[:1], 4.0), r"teacher must have shape \(2, 3\)"),
+        (lambda: losses.divergence(Z[:, :1], Z, 4.0), r"logits must have shape \(N, K\)"),
+        (lambda: losses.divergence(Z, Z, 0.0), r"temperature must lie in \(0, 1000\], got 0.0"),
+        (lambda: losses.divergence(Z, Z, 1001.0), "temperature must lie in"),
+        (lambda: losses.divergence(Z, Z, float("nan")), "temperature must lie in"),
         (lambda: losses.cs_kd(Z, Z, Y, float("nan"), 1.0), "temperature must lie in"),
         (lambda: losses.cs_kd(Z, Z, Y, 4.0, -1.0), "weight must lie in"),
         (lambda: losses.max_entropy(Z, Y.float(), 1.0), "labels must be whole numbers"),

@@ -55,6 +55,21 @@ def test_mixup_is_the_weighted_sum_of_its_sources(seed, alpha):
 
 
 @settings(deadline=None)
+@given(SEEDS, ALPHAS)
+def test_other_images_are_blended_as_mixup_s_own_were(seed, alpha):
+    images, others = torch.randn(2, 5, 3, 4, 4, generator=seeded(seed), dtype=torch.float64)
+    mixed = mixing.mixup(images, seeded(seed), alpha)
+    torch.testing.assert_close(mixing.blend(images, mixed), mixed.images, atol=1e-6, rtol=1e-6)
+    expected = torch.empty_like(others)
+    for i, ((first, second), (a, b)) in enumerate(
+        zip(mixed.sources.T.tolist(), mixed.weights.T.tolist(), strict=True)
+    ):
+        expected[i] = a * others[first] + b * others[second]
+    torch.testing.assert_close(mixing.blend(others, mixed), expected)
+    assert mixing.blend(others.float(), mixed).dtype == torch.float32
+
+
+@settings(deadline=None)
 @given(SIZES, SEEDS, ALPHAS)
 def test_cutmix_pixels_come_from_the_sources_in_exactly_their_shares(size, seed, alpha):
     images = numbered(*size)
@@ -219,6 +234,12 @@ IMAGES = numbered()
         (lambda: mixing.cutmix(IMAGES, probability=1.5), r"probability must lie in \[0, 1\]"),
         (lambda: mixing.cutout(IMAGES, size=1), "size must be a whole number of at least 2"),
         (
+            lambda: mixing.blend(IMAGES[:4], mixing.mixup(IMAGES)),
+            r"shape \(5, C, H, W\), got torch.float32 of shape \(4, 2, 6, 9\)",
+        ),
+        (lambda: mixing.blend(IMAGES[0], mixing.mixup(IMAGES)), "got torch.float32 of shape"),
+        (lambda: mixing.blend(IMAGES.byte(), mixing.mixup(IMAGES)), "got torch.uint8 of shape"),
+        (
             lambda: mixing.mixed_target(torch.ones(2, 3), mixing.mixup(IMAGES)),
             r"shape \(5, K\), got torch.float32 of shape \(2, 3\)",
         ),
@@ -235,3 +256,16 @@ IMAGES = numbered()
 def test_bad_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.2, 1e6])
+def test_an_alpha_that_can_be_drawn_from(alpha):
+    assert mixing.check_alpha(alpha) == alpha
+    weights = mixing.mixup(IMAGES, seeded(), alpha).weights
+    assert bool(((weights >= 0) & (weights <= 1)).all())
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, 2e6, float("nan"), float("inf")])
+def test_an_alpha_that_cannot(alpha):
+    with pytest.raises(ValueError, match=rf"alpha must lie in \(0, 1e\+06\], got {alpha}"):
+        mixing.check_alpha(alpha)
