@@ -78,6 +78,8 @@ def _kd_cs_kd(
     relabel: bool = False,
 ) -> Objective:
     """Distillation, and CS-KD's term on top (CS-KD Table 4)."""
+    checks.in_range("class_weight", class_weight, 0)
+    checks.in_range("class_temperature", class_temperature, 0, losses.HOTTEST, open_low=True)
     teaching = _kd(lesson, weight, temperature, relabel=relabel)
     term = regularisers.class_wise(class_temperature, class_weight, partner)
 

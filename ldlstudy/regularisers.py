@@ -68,6 +68,7 @@ def _cs_kd_e(
     partner: str = "train",
 ) -> Objective:
     """CS-KD and consistency: also l_E T^2 KL(P(x) || P(x_aug)), x the image as it is."""
+    checks.in_range("consistency", consistency, 0)
     term = class_wise(temperature, weight, partner)
     same = class_wise(temperature, consistency, partner)
 
