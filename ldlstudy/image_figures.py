@@ -1,6 +1,6 @@
-"""What figures of image runs need beyond metrics: penultimate planes and reliability diagrams.
+"""What figures of image runs need beyond metrics: planes, reliability diagrams, some features.
 
-Both are small enough to lie in a record, so a page shows them without the data or the weights.
+All are small enough to lie in a record, so a page shows them without the data or the weights.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,14 @@ from ldlstudy import metrics, projection
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Images
 from ldlstudy.execution import Execution
+from ldlstudy.misclassified import rounded
 from ldlstudy.models import Classifier
 from ldlstudy.train import predict
 
 PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
 POINTS = 100  # of each class and panel, as in the replication's code
+EMBEDDED = (10, 50)  # classes, and images of each, for t-SNE
+COMPONENTS = 50  # principal components that t-SNE starts from, as van der Maaten's do
 
 
 def reliability(probabilities: Tensor, labels: Tensor) -> dict[str, list[float | None]]:
@@ -74,3 +77,32 @@ def plane(
         row[f"{name}_spread"] = [projection.cluster_spread(points, labels)]
         row[f"{name}_distance"] = [projection.template_distance(means)]
     return figure, row
+
+
+def embedding(features: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return penultimate features of a few test images, for t-SNE (CS-KD Figure 3).
+
+    Parameters
+    ----------
+    features : Tensor
+        Shape (N, D).
+    labels : Tensor
+        Shape (N,).
+
+    Returns
+    -------
+    dict
+        ``index`` and ``labels`` (n,) of the first 50 images of each of the first ten classes, and
+        ``points`` (n, d), their first d = min(50, D, n) principal components, to 4 digits.
+    """
+    classes, images = EMBEDDED
+    index = torch.cat([(labels == k).nonzero()[:images, 0] for k in range(classes)])
+    chosen = features[index].double()
+    centred = chosen - chosen.mean(0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    points = centred @ directions[:COMPONENTS].T
+    return {
+        "index": index.tolist(),
+        "labels": labels[index].tolist(),
+        "points": rounded(points),
+    }

@@ -13,12 +13,12 @@ from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.draws import seed_of
 from ldlstudy.execution import Execution
-from ldlstudy.image_figures import plane, reliability
+from ldlstudy.image_measures import certain, measure
 from ldlstudy.methods import Lesson
 from ldlstudy.models import Classifier
 from ldlstudy.protocol import Protocol
 from ldlstudy.records import Record, Run, rounded
-from ldlstudy.scores import RESAMPLES, Outcome, Rows, predictions, score
+from ldlstudy.scores import Rows
 from ldlstudy.setting import CHECKPOINT, NETWORK, Setting, prepare, trained, workplace
 
 
@@ -69,8 +69,8 @@ def execute(
         title=title,
     )
     train.save(folder / NETWORK, network=network)
-    rows, estimates, figures = _measure(run, setting, network)
-    rows, estimates = rows | taught, estimates | _certain(taught)
+    rows, estimates, figures = measure(run, setting, network, history)
+    rows, estimates = rows | taught, estimates | certain(taught)
     figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
     made = _made(setting, history, time.perf_counter() - start)
     return Record(run.specification, *(map(rounded, (rows, estimates, figures, made))))
@@ -164,38 +164,3 @@ def _watched(run: Run, dataset: Dataset) -> dict[str, train.Watched]:
         "train": dataset.train if by_class else None,
     }
     return {k: train.Watched(v, by_class) for k, v in parts.items() if v is not None}
-
-
-def _measure(run: Run, setting: Setting, network: Classifier) -> tuple[Rows, Rows, dict[str, Any]]:
-    """Rows, estimates and the data for figures that the run asks to keep."""
-    dataset = setting.dataset
-    test, held = (
-        None
-        if images is None
-        else Outcome(
-            setting.predict(network, images).cpu(),
-            images.labels.cpu(),
-            None if images.truth is None else images.truth.cpu(),
-        )
-        for images in (dataset.test, dataset.held)
-    )
-    assert test is not None
-    again = RESAMPLES if run.profile == "paper" else 0
-    rows, estimates = score(test, held, again)
-    figures: dict[str, Any] = {}
-    if "reliability" in run.keep:
-        figures["reliability"] = {
-            name: reliability(p, test.labels) for name, (p, _) in predictions(test, held).items()
-        }
-    if "plane" in run.keep:
-        parts = {"train": dataset.train, "test": dataset.test}
-        figures["plane"], row = plane(network, parts, setting.augmentation, setting.execution)
-        rows["plane"], estimates["plane"] = row, _certain({"plane": row})["plane"]
-    return rows, estimates, figures
-
-
-def _certain(rows: Rows) -> Rows:
-    """Estimates of numbers without an interval."""
-    return {
-        name: {metric: values * 3 for metric, values in row.items()} for name, row in rows.items()
-    }

@@ -7,7 +7,7 @@ scored on: the held-out ones or, without any, one half of the test set for the o
 that looks at the answers, so it can only serve as a bound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +20,10 @@ from ldlstudy.dataset import split
 RESAMPLES = 100
 TEMPERATURES = np.arange(10, 301) / 50  # 0.2, 0.22, ..., 6: what `searched` looks through
 Metric = Callable[[Tensor, Tensor], float]
+More = Callable[[Tensor, Tensor, Tensor | None], dict[str, float]]  # of p, labels and truth
 METRICS: dict[str, Metric] = {
     "accuracy": metrics.accuracy,
+    "top5_accuracy": lambda p, y: metrics.topk_accuracy(p, y, min(5, p.shape[1])),
     "cross_entropy": metrics.nll,
     "brier": metrics.brier,
     "top_label_brier": metrics.top_label_brier,
@@ -71,7 +73,11 @@ def _fitted(test: Outcome, held: Outcome | None) -> tuple[Tensor, float]:
 
 
 def score(
-    test: Outcome, held: Outcome | None = None, resamples: int = RESAMPLES
+    test: Outcome,
+    held: Outcome | None = None,
+    resamples: int = RESAMPLES,
+    more: More | None = None,
+    temperatures: Mapping[str, float] | None = None,
 ) -> tuple[Rows, Rows]:
     """Every metric of every row, and its 95 % interval over test images drawn anew.
 
@@ -83,6 +89,10 @@ def score(
     resamples : int
         How often the test images are drawn anew; with 0 an interval has no width. A run that is
         repeated with other seeds needs none: its repetitions tell more.
+    more : callable, optional
+        Further metrics by name, from probabilities, labels and the truth; it may leave some out.
+    temperatures : Mapping, optional
+        Further rows by name: the predictions at a temperature.
 
     Returns
     -------
@@ -97,22 +107,36 @@ def score(
     drawn = [torch.from_numpy(rng.integers(0, n, n)) for _ in range(resamples)]
     rows: Rows = {}
     estimates: Rows = {}
-    for name, (p, temperature) in predictions(test, held).items():
-        value = _all(p, test.labels, test.truth)
+    scaled = {n: (scaling.scale(test.logits, t), t) for n, t in (temperatures or {}).items()}
+    for name, (p, temperature) in (predictions(test, held) | scaled).items():
+        value = _all(p, test.labels, test.truth, more)
         again = [
-            _all(p[i], test.labels[i], None if test.truth is None else test.truth[i]) for i in drawn
+            _all(p[i], test.labels[i], None if test.truth is None else test.truth[i], more)
+            for i in drawn
         ]
         rows[name] = {metric: [number] for metric, number in value.items()}
         estimates[name] = {
-            metric: [number, *np.percentile([a[metric] for a in again] or number, [2.5, 97.5])]
+            metric: [number, *_middle([a[metric] for a in again if metric in a] or [number])]
             for metric, number in value.items()
         }
         rows[name]["temperature"], estimates[name]["temperature"] = [temperature], [temperature] * 3
     return rows, estimates
 
 
-def _all(p: Tensor, labels: Tensor, truth: Tensor | None) -> dict[str, float]:
+def share(hits: Tensor, resamples: int = RESAMPLES) -> list[float]:
+    """A share of the test images, as `score` gives its estimates, from what holds of each (N,)."""
+    drawn = np.random.default_rng(0).integers(0, len(hits), (resamples, len(hits)))
+    values = hits.double().cpu().numpy()
+    return [float(values.mean()), *_middle(list(values[drawn].mean(1)) or [values.mean()])]
+
+
+def _middle(values: list[float]) -> list[float]:
+    """The ends of the middle 95 %."""
+    return [float(end) for end in np.percentile(values, [2.5, 97.5])]
+
+
+def _all(p: Tensor, labels: Tensor, truth: Tensor | None, more: More | None) -> dict[str, float]:
     values = {name: metric(p, labels) for name, metric in METRICS.items()}
     if truth is not None:
         values["kl_to_truth"] = metrics.kl_to_truth(truth, p)
-    return values
+    return values | (more(p, labels, truth) if more else {})

@@ -22,7 +22,7 @@ from ldlstudy.protocol import Protocol
 from ldlstudy.records import PROFILES, Run, root
 
 # what a run may ask to keep for figures, and to be measured for them
-KEPT = ("class_loss", "errors", "features", "plane", "reliability")
+KEPT = ("answers", "class_loss", "embedding", "errors", "neighbours", "plane", "reliability")
 NETWORK, CHECKPOINT = "network.pt", "checkpoint.pt"
 
 

@@ -25,7 +25,7 @@ FCN = {
 
 
 class Bench(NamedTuple):
-    """A data set and a network with the protocol that trains it; a row of Tables 2 and 3."""
+    """A data set and a network with the protocol that trains it."""
 
     dataset: str
     model: str
@@ -41,15 +41,29 @@ class Bench(NamedTuple):
         profile: str = "paper",
         keep: tuple[str, ...] = KEEP,
     ) -> Run:
-        """Label smoothing with ``alpha``; 0 is hard labels. Drawn data are drawn anew by seed."""
+        """Label smoothing with ``alpha``; 0 is hard labels."""
+        method, parameters = ("ls", {"epsilon": alpha}) if alpha else ("none", {})
+        return self.learn(method, parameters, seed, profile, keep)
+
+    def learn(
+        self,
+        method: str,
+        parameters: Mapping[str, Any],
+        seed: int = 0,
+        profile: str = "paper",
+        keep: tuple[str, ...] = KEEP,
+        teachers: tuple[Run, ...] = (),
+    ) -> Run:
+        """Any method by its name. Drawn data are drawn anew by seed."""
         draw = {"draw": seed} if self.dataset == "noisy_digits" else {}
         return Run(
             self.dataset,
             self.model,
-            "ls" if alpha else "none",
+            method,
             {**self.data, **draw},
-            {"epsilon": alpha} if alpha else {},
+            parameters,
             self.training,
+            teachers,
             seed=seed,
             profile=profile,
             keep=keep,

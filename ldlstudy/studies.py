@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ldlstudy import checks, distillation, ils, machine, records, smoothing
+from ldlstudy import checks, class_wise, distillation, ils, machine, records, smoothing
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record, Run
 from ldlstudy.sweep import sweep
@@ -16,6 +16,7 @@ TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
     "re-table4": distillation.table4,
     "re-figure7": distillation.runs,
     "re-figure8": functools.partial(distillation.runs, figure=8),
+    **{f"cskd-table{n}": functools.partial(class_wise.runs, n) for n in range(1, 6)},
 }
 
 

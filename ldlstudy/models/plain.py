@@ -64,17 +64,31 @@ def alexnet24(classes: int, *, channels: int = 3) -> Classifier:
     return Classifier(body, head, channels, (24, 24))
 
 
-def small_cnn(classes: int, *, channels: int = 1) -> Classifier:
+def small_cnn(classes: int, *, channels: int = 1, norm: bool = False) -> Classifier:
     """Return a three-layer CNN for the noisy digits: 3x3 convolutions of 32, 64 and 64 channels.
 
     Pooled after the first and the second, and over all places at the end; torch's default
     initialisation.
+
+    Parameters
+    ----------
+    classes, channels
+        Number of classes K, and channels of an image.
+    norm : bool
+        Whether batch norms follow the convolutions, as in the papers' residual networks.
     """
     checks.whole("channels", channels, 1)
+    if not isinstance(norm, bool):
+        raise ValueError(f"norm must be true or false, got {norm!r}")
+
+    def layer(inputs: int, outputs: int) -> list[nn.Module]:
+        normal = [nn.BatchNorm2d(outputs)] if norm else []
+        return [nn.Conv2d(inputs, outputs, 3, padding=1), *normal, nn.ReLU(inplace=True)]
+
     body = nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(inplace=True),
+        *layer(channels, 32), nn.MaxPool2d(2),
+        *layer(32, 64), nn.MaxPool2d(2),
+        *layer(64, 64),
         pool(),
     )  # fmt: skip
     return Classifier(body, nn.Linear(64, classes), channels, smallest=4)

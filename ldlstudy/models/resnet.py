@@ -24,6 +24,8 @@ def resnet(
     block: type[BasicBlock] | type[Bottleneck],
     blocks: Sequence[int],
     classes: int,
+    groups: int = 1,
+    width: int = 64,
     *,
     channels: int = 3,
     stem: str = "3x3",
@@ -36,6 +38,8 @@ def resnet(
         torchvision's block, and how many of them each stage has.
     classes : int
         Number of classes K.
+    groups, width : int
+        Of the bottlenecks' 3x3 convolutions: groups, and channels of a group in the first stage.
     channels : int
         Channels of an image.
     stem : {"3x3", "7x7"}
@@ -43,7 +47,7 @@ def resnet(
     """
     checks.whole("channels", channels, 1)
     checks.one_of("stem", stem, STEMS)
-    net = ResNet(block, list(blocks), num_classes=classes)
+    net = ResNet(block, list(blocks), num_classes=classes, groups=groups, width_per_group=width)
     if stem == "3x3":
         net.conv1, net.maxpool = convolution(channels, 64, 3), nn.Identity()
     elif channels != 3:
@@ -101,6 +105,17 @@ def pretrained_resnet(
     return network
 
 
+def resnext101_32x4d(classes: int, *, channels: int = 3, stem: str = "3x3") -> Classifier:
+    """Return ResNeXt-101 of 32 groups of width 4 (Xie et al. 2017), in CS-KD's Table 5.
+
+    Parameters
+    ----------
+    classes, channels, stem
+        As in `resnet`.
+    """
+    return resnet(Bottleneck, (3, 4, 23, 3), classes, 32, 4, channels=channels, stem=stem)
+
+
 MODELS: dict[str, Callable[..., Classifier]] = {
     "resnet10": partial(resnet, BasicBlock, (1, 1, 1, 1)),
     "resnet18": partial(resnet, BasicBlock, (2, 2, 2, 2)),
@@ -109,4 +124,5 @@ MODELS: dict[str, Callable[..., Classifier]] = {
     "resnet101": partial(resnet, Bottleneck, (3, 4, 23, 3)),
     "resnet152": partial(resnet, Bottleneck, (3, 8, 36, 3)),
     "resnet200": partial(resnet, Bottleneck, (3, 24, 36, 3)),
+    "resnext101_32x4d": resnext101_32x4d,
 }
