@@ -3,11 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ldlstudy import losses, machine, train
+from ldlstudy import heads, losses, machine, objectives, regularisers, train
 from ldlstudy.augment import Augmentation
 from ldlstudy.batches import Batch
 from ldlstudy.dataset import Images
 from ldlstudy.execution import Execution
+from ldlstudy.methods import Lesson
+from ldlstudy.models import Classifier
+from ldlstudy.models.layers import pool
 from ldlstudy.protocol import Protocol
 from ldlstudy.train import Watched
 
@@ -140,6 +143,83 @@ def test_a_run_cut_off_anywhere_ends_as_one_that_was_not(name, steps, tmp_path, 
     assert same(resumed, whole)
     assert without_time(history) == without_time(expected)
     assert [f.name for f in tmp_path.iterdir()] == [file.name]
+
+
+METHODS = {
+    "adacos": {},
+    "byot": {"temperature": 3.0, "weight": 0.3, "hint": 0.1},
+    "cs_kd": {"temperature": 4.0, "weight": 1.0},
+    "cs_kd eval": {"temperature": 4.0, "weight": 1.0, "partner": "eval"},
+    "cs_kd_e": {"temperature": 4.0, "weight": 1.0, "consistency": 1.0},
+    "ddgsd": {"temperature": 3.0, "weight": 1.0, "discrepancy": 0.1},
+    "kd_cs_kd": {
+        "weight": 0.5, "temperature": 4.0, "class_weight": 1.0, "class_temperature": 4.0
+    },
+    "max_entropy": {"weight": 0.5},
+    "mixup": {"alpha": 0.4},
+    "mixup_cs_kd": {"alpha": 0.4, "temperature": 4.0, "weight": 1.0},
+    "virtual_softmax": {},
+}  # fmt: skip
+
+
+def by_method(name, epochs, checkpoint):
+    """Train a network with the head, loss and other images of a method, for some of its epochs."""
+    method = name.split()[0]
+    torch.manual_seed(1)
+    body = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU(), pool(),
+    )  # fmt: skip
+    net = heads.fit(method, Classifier(body, nn.Linear(6, 3), 1), (1, 4, 4))
+    data = images()
+    logits = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+    lesson = Lesson(torch.empty(50, 0), data.labels, 3, 0, logits, teach=lambda views: None)
+    train.train(
+        net,
+        data,
+        objectives.make(method, lesson, METHODS[name]),
+        Protocol(epochs, batch=16, rate=0.05),
+        SHIFTED,
+        others=objectives.OTHERS.get(method, ()),
+        checkpoint=checkpoint,
+    )
+    return net
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_goes_on_from_its_checkpoint_as_if_never_stopped(name, tmp_path):
+    """Statistics of partners, AdaCos' scale, branches and mixup's draws included."""
+    whole = by_method(name, 3, None)
+    stopped = by_method(name, 1, tmp_path / "c.pt")
+    assert not same(stopped, whole)
+    assert same(by_method(name, 3, tmp_path / "c.pt"), whole)
+
+
+def test_every_method_of_a_network_alone_is_resumed_here():
+    assert {*regularisers.OBJECTIVES, "kd_cs_kd"} == {name.split()[0] for name in METHODS}
+
+
+def test_the_mode_of_the_partners_pass_shows_in_the_weights():
+    assert not same(by_method("cs_kd", 1, None), by_method("cs_kd eval", 1, None))
+
+
+def test_other_images_reach_the_objective_in_the_layout_of_the_network():
+    seen = []
+
+    def look(net, batch):
+        seen.append([o.is_contiguous(memory_format=torch.channels_last) for o in batch.others])
+        assert [o.shape for o in batch.others] == [batch.images.shape] * 2
+        return objective(net, batch)
+
+    colour = Images(torch.rand(32, 3, 4, 4), torch.arange(32) % 3)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
+    train.train(net, colour, look, PROTOCOLS["sgd"], SHIFTED, others=("partner", "plain"))
+    assert seen == [[True, True]] * 10
+
+
+def test_unknown_other_images_stop_the_training():
+    with pytest.raises(ValueError, match="image beside another 'twin'; known: partner, plain, v"):
+        fit(network(), others=("twin",))
 
 
 class Bar:
