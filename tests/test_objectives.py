@@ -1,6 +1,9 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ldlstudy import losses, methods, objectives
 from ldlstudy.batches import Batch
@@ -101,12 +104,44 @@ def test_options_of_distillation_reach_their_losses():
     torch.testing.assert_close(compared, losses.kd_mse(z, t, y, 0.5, 1.0, "probabilities"))
 
 
+KD, CLASS_WISE = (
+    {"weight": 0.7, "temperature": 3.0},
+    {"class_weight": 2.0, "class_temperature": 4.0},
+)
+
+
+@pytest.mark.parametrize("relabel", [False, True])
+@pytest.mark.parametrize("partner", ["train", "eval"])
+def test_distillation_with_cs_kd_is_their_sum(relabel, partner):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, K))
+    twin, of_class = copy.deepcopy(net), torch.randn(VIEWS.shape, generator=G)
+    parameters = KD | CLASS_WISE | {"partner": partner, "relabel": relabel}
+    objective = objectives.make("kd_cs_kd", TAUGHT, parameters)
+    ours = objective(net, BATCH._replace(others=(of_class,)))
+    z = twin(VIEWS)
+    teacher = teach(VIEWS) if relabel else LOGITS[INDEX]
+    reference = twin.train(partner == "train")(of_class)
+    taught = losses.kd(z, teacher, LABELS[INDEX], 0.7, 3.0)
+    p, r = (z / 4).log_softmax(1), (reference.detach() / 4).log_softmax(1)
+    expected = taught + 2 * 16 * (r.exp() * (r - p)).sum(1).mean()
+    torch.testing.assert_close(ours, expected)
+    for seen, right in zip(net.state_dict().values(), twin.state_dict().values(), strict=True):
+        assert torch.equal(seen, right)  # each pass was taken once, in the same order
+    slopes = (
+        torch.autograd.grad(x, list(n.parameters())) for x, n in ((ours, net), (expected, twin))
+    )
+    for mine, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 @pytest.mark.parametrize("method", sorted(objectives.TAUGHT))
 def test_a_method_without_its_teacher(method):
     needed = {
         "ils1": {"p1": 0.75, "p2": 1.5},
         "ils2": {"epsilon": 0.1, "teacher_temperature": 4.0},
         "ils": {"p1": 0.75, "p2": 1.5, "teacher_temperature": 4.0},
+        "kd_cs_kd": KD | CLASS_WISE,
     }
     parameters = needed.get(method) or TAUGHT_LOSSES.get(method, ({}, None))[0]
     with pytest.raises(ValueError, match="needs a teacher, the run names none"):
@@ -114,8 +149,8 @@ def test_a_method_without_its_teacher(method):
 
 
 def test_an_unknown_method():
-    with pytest.raises(ValueError, match="unknown method 'mixup'; known: beta, distil, ils, "):
-        loss("mixup")
+    with pytest.raises(ValueError, match="unknown method 'cutmix'; known: adacos, beta, byot, "):
+        loss("cutmix")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +165,10 @@ def test_an_unknown_method():
         ("kd", {"weight": "much", "temperature": 1.0}, "method 'kd' with"),
         ("kd_coded", {"weight": 0.5, "compare": "features"}, "unknown side of the student"),
         ("kd_printed", {"weight": 0.5, "temperature": 0}, "temperature must lie in"),
+        ("kd_cs_kd", KD | CLASS_WISE | {"class_weight": -1}, "^class_weight must lie in"),
+        ("kd_cs_kd", KD | CLASS_WISE | {"class_temperature": 0}, "^class_temperature must lie in"),
+        ("kd_cs_kd", KD, "'kd_cs_kd' with .*'class_weight' and 'class_temperature'"),
+        ("kd_cs_kd", KD | CLASS_WISE | {"partner": "test"}, "known: eval, train"),
         ("distil", {"temperature": 0}, "temperature must be above 0"),
         ("distil", {"weight": 1}, "weight"),
     ],
