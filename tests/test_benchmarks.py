@@ -5,7 +5,8 @@ import torch
 
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Images
-from tests.benchmarks import bounds
+from ldlstudy.execution import Execution
+from tests.benchmarks import bounds, cs_kd
 from tests.benchmarks import images as bench
 
 
@@ -61,3 +62,30 @@ def test_time_goes_to_its_part(name, part):
 def test_profile_names_the_callers():
     times = bounds.profiled(lambda: torch.ones(2), "cpu")
     assert times["/aten::ones/aten::empty"] > 0
+
+
+@pytest.mark.parametrize(
+    ("objective", "others", "passes"),
+    [(bench.cross_entropy, (), [True]), (cs_kd.cs_kd(), ("partner",), [True, False])],
+)
+def test_a_step_of_cs_kd_has_one_pass_more_without_a_gradient(objective, others, passes):
+    network, seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32**2, 100)), []
+    network.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    how = Execution(), objective, others
+    assert cs_kd.epoch_seconds(network, bench.random_images(2), *how) > 0
+    assert seen == passes * 2
+
+
+@pytest.mark.parametrize(("costs", "median", "missed"), [("1199", "1.45", 0), ("2229", "2.00", 1)])
+def test_the_median_round_of_cs_kd_is_held_against_the_target(
+    costs, median, missed, monkeypatch, capsys
+):
+    """A clock by hand: a warm-up of 50 s, then rounds of 1 s against some ratio."""
+    ratios = {"1": 1.4, "2": 2.0, "9": 1.5}
+    ticks = iter([50.0, 50.0, *(t for c in costs for t in (1.0, ratios[c]))])
+    monkeypatch.setattr(cs_kd, "epoch_seconds", lambda *_: next(ticks))
+    monkeypatch.setattr("sys.argv", ["cs_kd", f"--rounds={len(costs)}"])
+    with pytest.raises(SystemExit) as left:
+        cs_kd.main()
+    assert left.value.code == missed
+    assert f"ratio: {median}, by round" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import functools
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,7 @@ from ldlstudy.augment import NORMALISATIONS, Augmentation
 from ldlstudy.batches import Batch, batches
 from ldlstudy.dataset import Images
 from ldlstudy.execution import COMPILERS, Execution
+from ldlstudy.objectives import Objective
 from ldlstudy.protocol import Protocol
 from tests.benchmarks import bounds
 from tests.benchmarks.ensemble import best_of
@@ -150,6 +151,11 @@ def usual_rate(network: nn.Module, images: Images, device: str, workers: int) ->
     return (len(loader) - WARM_UP) * BATCH / (time.perf_counter() - start)
 
 
+def cross_entropy(network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    """Cross entropy, as the usual loop has it."""
+    return F.cross_entropy(network(batch.images), batch.labels)
+
+
 def our_rate(network: nn.Module, images: Images, execution: Execution) -> float:
     """Images a second of :func:`ldlstudy.train.train` in the second of two epochs."""
     seconds = our_epochs(network, images, execution, 2)[-1]["seconds"]
@@ -157,17 +163,17 @@ def our_rate(network: nn.Module, images: Images, execution: Execution) -> float:
 
 
 def our_epochs(
-    network: nn.Module, images: Images, execution: Execution, epochs: int
+    network: nn.Module,
+    images: Images,
+    execution: Execution,
+    epochs: int,
+    objective: Objective = cross_entropy,
+    others: Sequence[str] = (),
 ) -> train.History:
     """Go on training ``network``; the clock of an epoch stops when its loss is known."""
     protocol = Protocol(epochs, BATCH, rate=RATE, nesterov=True, weight_decay=DECAY)
     there = images.to(execution.device)
-    return train.train(network, there, objective, protocol, AUGMENTATION, execution)
-
-
-def objective(network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """Cross entropy."""
-    return F.cross_entropy(network(batch.images), batch.labels)
+    return train.train(network, there, objective, protocol, AUGMENTATION, execution, others=others)
 
 
 def print_bounds(
