@@ -40,6 +40,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "cs_kd_eval": ("cs_kd", {**SOFT, "partner": "eval"}),  # ours: what the partner's pass changes
     "max_entropy_light": ("max_entropy", {"weight": 0.1}),  # ours: Pereyra et al.'s weight
 }
+TEMPERATURES, WEIGHTS = (1.0, 4.0), (1.0, 2.0, 3.0, 4.0)
 TAUGHT = ("kd", "kd_cs_kd")
 OUTPUT = ("none", "adacos", "virtual_softmax", "max_entropy", "ls", "cs_kd")
 SELF = ("none", "ddgsd", "byot", "cs_kd")
@@ -155,6 +156,29 @@ QUICK_TABLES = {
     3: [(QUICK, method) for method in MIXED],
     4: [(STUDENT, method) for method in DISTILLED],
 }
+
+
+def grid(profile: str) -> dict[str, Run]:
+    """CS-KD on noisy digits at every temperature and weight that the paper tried.
+
+    By ``<bench> cs_kd T<temperature> l<weight>``, with `` #1``, ... for further seeds. The authors'
+    setting is the run of Table 1.
+
+    Raises
+    ------
+    ValueError
+        An unknown profile, or the paper's, which has no noisy digits.
+    """
+    checks.one_of("profile of the grid", profile, ["quick", "smoke"])
+    bench, table1, found = benches(profile)[QUICK], runs(1, profile), dict[str, Run]()
+    for temperature, weight in itertools.product(TEMPERATURES, WEIGHTS):
+        setting = {"temperature": temperature, "weight": weight}
+        for seed in range(bench.seeds):
+            run = table1[name(QUICK, "cs_kd", seed)]
+            if setting != SOFT:
+                run = replace(run, parameters=setting, keep=("errors", "neighbours"))
+            found[name(QUICK, f"cs_kd T{temperature:g} l{weight:g}", seed)] = run
+    return found
 
 
 def _run(known: Mapping[str, Bench], bench: str, method: str, seed: int, profile: str) -> Run:

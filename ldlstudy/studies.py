@@ -17,6 +17,7 @@ TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
     "re-figure7": distillation.runs,
     "re-figure8": functools.partial(distillation.runs, figure=8),
     **{f"cskd-table{n}": functools.partial(class_wise.runs, n) for n in range(1, 6)},
+    "cskd-grid": class_wise.grid,
 }
 
 
