@@ -6,7 +6,9 @@ mixup and with distillation, Table 5 is ImageNet. The paper profile has the pape
 networks, three seeds each, and a reduced CIFAR-100; the others have noisy digits.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ldlstudy import checks
