@@ -34,6 +34,7 @@ PARAMETERS = {
     "resnet44": (658_586, 664_436),
     "resnet50": (23_520_842, 23_705_252),
     "resnet56": (853_018, 858_868),
+    "resnext101_32x4d": (42_141_514, 42_325_924),
     "resnext29_4x64d": (27_104_586, 27_288_996),
     "small_cnn": (56_394, 62_244),
     "small_fcn": (8_970, 14_820),
@@ -95,10 +96,22 @@ def test_parameters_at_10_and_100_classes(name):
         ("resnet50", 1000, 25_557_032),
         ("densenet121", 1000, 7_978_856),
         ("preact_resnet56", 100, 3_421_204),
+        ("resnext101_32x4d", 1000, 44_177_704),
     ],
 )
 def test_parameters_with_a_7x7_stem(name, classes, expected):
     assert count(on_meta(name, classes, stem="7x7")) == expected
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_batch_norms_of_the_small_cnn_add_a_scale_and_a_shift_a_channel(classes):
+    plain, normed = (on_meta("small_cnn", classes, norm=norm) for norm in (False, True))
+    assert count(plain) == PARAMETERS["small_cnn"][classes == 100]
+    assert count(normed) == count(plain) + 2 * (32 + 64 + 64)
+    norms = [m for m in normed.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    added = {id(p) for norm in norms for p in norm.parameters()}
+    others = [p.shape for p in normed.parameters() if id(p) not in added]
+    assert others == [p.shape for p in plain.parameters()]
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
@@ -263,6 +276,8 @@ def test_images_of_whole_numbers():
         ("small_fcn", 10, {"hidden": 64}, "hidden must be the widths of at least one layer"),
         ("small_fcn", 10, {"hidden": []}, "hidden must be the widths of at least one layer"),
         ("small_fcn", 10, {"hidden": [0]}, "hidden width must be a whole number of at least 1"),
+        ("small_cnn", 10, {"norm": "yes"}, "norm must be true or false, got 'yes'"),
+        ("small_cnn", 10, {"norm": 1}, "norm must be true or false, got 1"),
         ("lenet", 10, {"size": 15}, "size must be a whole number of at least 16, got 15"),
     ],
 )

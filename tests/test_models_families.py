@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+from torchvision.models.resnet import Bottleneck
 
 from ldlstudy import models
 from ldlstudy.models import cifar_resnet, preact_resnet, wide_resnet
@@ -105,6 +106,27 @@ def test_7x7_stems_are_torchvisions_networks(name, size):
     x = torch.randn(2, 3, size, size)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), reference(x))
+
+
+def test_resnext101_is_torchvisions_with_groups_of_width_4():
+    with torch.device("meta"):
+        ours = models.build("resnext101_32x4d", 5, stem="7x7")
+        reference = torchvision.models.ResNet(
+            Bottleneck, [3, 4, 23, 3], 5, groups=32, width_per_group=4
+        )
+        wide = torchvision.models.resnext101_32x8d(num_classes=5)  # its one sibling there
+    shapes = [tuple(p.shape) for p in ours.parameters()]
+    assert shapes == [tuple(p.shape) for p in reference.parameters()]
+    body = dict(reference.state_dict())
+    assert [body.pop(f"fc.{part}").shape[0] for part in ("weight", "bias")] == [5, 5]
+    assert list(ours.body.state_dict()) == list(body)
+    convolutions, theirs = (
+        [m for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (ours, wide)
+    )
+    for own, other in zip(convolutions, theirs, strict=True):
+        assert (own.groups, own.stride) == (other.groups, other.stride)
+        if own.groups == 32:
+            assert 2 * own.out_channels == other.out_channels
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet18", "preact_resnet56", "dla"])
