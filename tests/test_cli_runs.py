@@ -80,7 +80,7 @@ def test_a_run_with_a_record_is_not_run_again(study):
     [
         (["cifar", "small_fcn", "none"], "unknown data set 'cifar'; known: cifar10, "),
         (["digits", "resnet", "none"], "unknown model 'resnet'; known: alexnet24, "),
-        (["digits", "small_fcn", "mixup"], "unknown method 'mixup'; known: beta, "),
+        (["digits", "small_fcn", "cutmix"], "unknown method 'cutmix'; known: adacos, "),
         (["digits", "small_fcn", "kd"], "method 'kd' needs a teacher, the run names 0"),
         (["digits", "small_fcn", "none", "--teacher", "abc"], "no record has the id 'abc'"),
         (["noisy_digits", "small_fcn", "ls", "-p", "epsilon"], "a value is given as name=value"),
@@ -142,10 +142,11 @@ def test_only_some_runs_of_a_table(study):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["re-table9"], "unknown table 're-table9'; known: ils, re-figure7, re-figure8, re-table2"),
+        (["re-table9"], "unknown table 're-table9'; known: cskd-"),
         (["re-table2", "--profile", "fast"], "unknown profile 'fast'; known: paper, quick, smoke"),
         (["re-table2", "--device", "tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
         (["re-figure8", "--profile", "quick"], "unknown profile of Figure 8 'quick'; known: paper"),
+        (["cskd-table5", "--profile", "quick"], "unknown profile of Table 5 'quick'; known: paper"),
     ],
 )
 def test_a_sweep_of_something_unknown(arguments, message, study):

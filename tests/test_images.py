@@ -62,7 +62,9 @@ def test_a_run_from_data_to_record(work):
     record = images.execute(run, work=work)
     assert record.specification == run.specification
     assert list(record.rows) == ["plain", "fitted", "searched", "plane"]
-    assert set(record.rows["plain"]) == {*METRICS, "kl_to_truth", "temperature"}
+    scored = {*METRICS, "kl_to_truth", "temperature"}
+    assert set(record.rows["plain"]) == {*scored, "best_test_accuracy"}
+    assert set(record.rows["fitted"]) == set(record.rows["searched"]) == scored
     assert record.estimates.keys() == record.rows.keys()
     plane = {name: value for name, (value,) in record.rows["plane"].items()}
     panels = {f"{part}_{what}" for part in ("train", "test") for what in PLANE}
@@ -228,10 +230,14 @@ def until(there, process=None, seconds=120):
     ("change", "message"),
     [
         ({"model": "resnet"}, "unknown model 'resnet'; known: alexnet24, "),
-        ({"method": "mixup"}, "unknown method 'mixup'; known: beta, "),
+        ({"method": "cutmix"}, "unknown method 'cutmix'; known: adacos, "),
         ({"dataset": "cifar"}, "unknown data set 'cifar'; known: cifar10, "),
         ({"profile": "fast"}, "unknown profile 'fast'; known: paper, quick, smoke"),
-        ({"keep": ("map",)}, "unknown data to keep 'map'; known: class_loss, plane, reliability"),
+        (
+            {"keep": ("map",)},
+            "unknown data to keep 'map'; known: answers, class_loss, embedding, errors, "
+            "neighbours, plane, reliability",
+        ),
         ({"data": {"sigmas": 1}}, "unknown option 'sigmas' of data set noisy_digits; known: draw"),
         ({"data": {"augment": {"crops": 1}}}, "unknown augmentation setting 'crops'"),
         ({"training": {}}, "a run needs the number of epochs"),
