@@ -84,6 +84,7 @@ def test_the_median_round_of_cs_kd_is_held_against_the_target(
     ratios = {"1": 1.4, "2": 2.0, "9": 1.5}
     ticks = iter([50.0, 50.0, *(t for c in costs for t in (1.0, ratios[c]))])
     monkeypatch.setattr(cs_kd, "epoch_seconds", lambda *_: next(ticks))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # other tests keep theirs
     monkeypatch.setattr("sys.argv", ["cs_kd", f"--rounds={len(costs)}"])
     with pytest.raises(SystemExit) as left:
         cs_kd.main()
