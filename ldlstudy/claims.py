@@ -123,7 +123,7 @@ def show(judged: pd.DataFrame) -> Styler:
     shown = []
     for claim in judged.itertuples():
         known = not math.isnan(claim.difference)
-        column = Column(claim.metric, "", percent=str(claim.metric).startswith("accuracy"))
+        column = Column(claim.metric, "", percent="accuracy" in str(claim.metric))
         means = (claim.right_mean, claim.left_mean, claim.difference)
         right, left, d = (column.write(v) for v in means)
         low, high = column.write(claim.low), column.write(claim.high)

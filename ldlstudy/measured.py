@@ -13,6 +13,7 @@ from ldlstudy import stats
 from ldlstudy.records import Record
 from ldlstudy.stats import Estimate
 
+ERRORS = {"accuracy": "error", "top5_accuracy": "top5_error"}
 SIDES = 3.92  # width of a 95 % interval in standard errors
 
 
@@ -44,7 +45,8 @@ def gather(records: Mapping[str, Record]) -> Measurements:
 
     Runs that differ in their seed are named ``name``, ``name #1``, ``name #2``, ... and become one
     row; ``name`` is the row of their predictions as they are, ``name fitted`` and so on the others.
-    A row of a penultimate plane has the ratio of its spread to the distance of its clusters, too.
+    A row of a penultimate plane has the ratio of its spread to the distance of its clusters, too,
+    and one with an accuracy the error, ``top5_error`` likewise.
     """
     values: dict[str, dict[str, list[tuple[float, list[float]]]]] = {}
     for name, record in records.items():
@@ -53,6 +55,10 @@ def gather(records: Mapping[str, Record]) -> Measurements:
             into = values.setdefault(base if row == "plain" else f"{base} {row}", {})
             for metric, (value, *_) in metrics.items():
                 into.setdefault(metric, []).append((value, record.estimates[row][metric]))
+            for accuracy, error in ERRORS.items():
+                if accuracy in metrics:
+                    value, low, high = record.estimates[row][accuracy]
+                    into.setdefault(error, []).append((1 - value, [1 - value, 1 - high, 1 - low]))
             for part in ("train", "test"):
                 if f"{part}_spread" in metrics:
                     ratio = metrics[f"{part}_spread"][0] / metrics[f"{part}_distance"][0]
