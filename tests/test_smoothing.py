@@ -2,20 +2,11 @@
 
 import pytest
 
-from ldlstudy import data, models, objectives, records, smoothing, studies
+from ldlstudy import models, smoothing
 from ldlstudy.augment import Augmentation
 from ldlstudy.protocol import Protocol
-from ldlstudy.records import PROFILES
-from tests.conftest import ROOT
 
 PAPER = smoothing.runs("paper")
-PAPER_ALONE = {"re-figure8"}
-TABLES = [
-    (table, profile)
-    for table in studies.TABLES
-    for profile in PROFILES
-    if table != "ils" and (profile == "paper" or table not in PAPER_ALONE)
-]
 
 
 def plan(row):
@@ -107,20 +98,6 @@ def test_a_reduced_protocol_says_so():
         assert {name for name in PAPER if name.startswith(row)} == {f"{row} 0", f"{row} 0.1"}
 
 
-@pytest.mark.parametrize(("table", "profile"), TABLES)
-def test_every_run_can_be_read(table, profile):
-    runs = studies.runs(table, profile)
-    for run in runs.values():
-        assert run.dataset in data.available()
-        assert run.method in objectives.OBJECTIVES
-        assert (run.method in objectives.TAUGHT) == bool(run.teachers)
-        network = Protocol.of(run.training).network
-        assert set(network) <= set(models.options_of(run.model))
-        Augmentation.of(run.data.get("augment", {}))
-        assert all(teacher.dataset == run.dataset for teacher in run.teachers)
-    assert {run.profile for run in runs.values()} == {profile}
-
-
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
 def test_seeds_draw_noisy_digits_anew(profile):
     runs = smoothing.runs(profile)
@@ -131,27 +108,6 @@ def test_seeds_draw_noisy_digits_anew(profile):
     assert len({run.id for run in runs.values()}) == len(runs)
 
 
-def test_the_smoke_profile_is_small():
-    for table, profile in TABLES:
-        if profile == "smoke":
-            assert all(run.training["epochs"] <= 2 for run in studies.runs(table, profile).values())
-
-
-def test_an_unknown_profile_or_table():
+def test_an_unknown_profile():
     with pytest.raises(ValueError, match="unknown profile 'fast'; known: paper, quick, smoke"):
         smoothing.runs("fast")
-    with pytest.raises(ValueError, match="unknown table 're-table9'; known: ils, re-figure7, "):
-        studies.runs("re-table9", "paper")
-
-
-def test_every_committed_record_of_images_belongs_to_a_run():
-    results = ROOT / "book" / "results"
-    found = {file for file, _ in records.every(results) if file.parent.name != "six_gaussians"}
-    expected = {
-        records.path(each, results)
-        for table, profile in TABLES
-        if profile != "smoke"
-        for run in studies.runs(table, profile).values()
-        for each in (run, *run.teachers)
-    }
-    assert found <= expected

@@ -7,41 +7,73 @@ import tempfile
 
 import pandas as pd
 import pytest
+import torch
 from tqdm import tqdm
 
-from ldlstudy import machine, measured, records, scores, studies, tables
-from ldlstudy.records import Record
+from ldlstudy import (
+    data,
+    machine,
+    measured,
+    models,
+    objectives,
+    records,
+    scores,
+    setting,
+    studies,
+    tables,
+)
+from ldlstudy.augment import Augmentation
+from ldlstudy.methods import Lesson
+from ldlstudy.protocol import Protocol
+from ldlstudy.records import PROFILES, Record
 from tests.conftest import ROOT
 
 PUBLISHED = ROOT / "book" / "published"
-IMAGES = [table for table in studies.TABLES if table != "ils"]
-PAPER = {n: run for table in IMAGES for n, run in studies.runs(table, "paper").items()}
-QUICK = {
-    f"quick {n}": run
-    for table in IMAGES
-    if table != "re-figure8"  # has the paper profile alone
-    for n, run in studies.runs(table, "quick").items()
+ALONE = {"re-figure8": ["paper"], "cskd-table5": ["paper"], "cskd-grid": ["quick", "smoke"]}
+OFFERED = [(t, p) for t in studies.TABLES for p in PROFILES if p in ALONE.get(t, PROFILES)]
+REFUSED = [(t, p) for t in studies.TABLES for p in PROFILES if (t, p) not in OFFERED]
+IMAGES = [(table, profile) for table, profile in OFFERED if table != "ils"]
+RUNS = {
+    profile: {
+        n: r for table, p in IMAGES if p == profile for n, r in studies.runs(table, p).items()
+    }
+    for profile in PROFILES
 }
 PLANE = {f"{part}_{what}" for part in ("train", "test") for what in ("spread", "distance", "ratio")}
+ON_ERRORS = {"confidence_on_errors", "predicted_score_on_errors", "true_score_on_errors"}
+NEIGHBOURS = {"recall_at_1", "recall_at_1_train", "intra_class_variation"}
+SMALL = ["re-table4", "cskd-table4"]
+LESSON = Lesson(
+    torch.empty(3, 0), torch.arange(3), 3, 0, logits=torch.eye(3), teach=lambda views: torch.eye(3)
+)
 
 
 def rows_of(name, run):
     """Return the metrics of each row that the record of a run gives."""
-    own = {*scores.METRICS, "temperature"}
+    own = {*scores.METRICS, *measured.ERRORS.values(), "temperature"}
     if run.dataset == "noisy_digits":
         own.add("kl_to_truth")
+    if "errors" in run.keep:
+        own |= ON_ERRORS
+        if run.dataset == "noisy_digits":
+            own.add("kl_to_truth_on_errors")
+        if run.dataset == "cifar100":
+            own |= {"superclass_accuracy", "error_within_superclass"}
     base = name.split(" #")[0]
-    rows = dict.fromkeys((base, f"{base} fitted", f"{base} searched"), own)
+    rows = dict.fromkeys((f"{base} fitted", f"{base} searched"), own)
+    rows[base] = own | {"best_test_accuracy"} | (NEIGHBOURS if "neighbours" in run.keep else set())
+    if run.method == "adacos":
+        rows[f"{base} unscaled"] = own
     if "plane" in run.keep:
         rows[f"{base} plane"] = {"template_distance", *PLANE}
     if run.teachers:
-        rows[f"{base} teacher"] = {"smoothness", "accuracy"}
+        rows[f"{base} teacher"] = {"smoothness", "accuracy", "error"}
     return rows
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Return the smallest table carried out, the progress bar, and what is left on the disk."""
+    """Return two small tables carried out, the progress bar, and what is left on the disk."""
     folder = tmp_path_factory.mktemp("temporary")
     bars = []
 
@@ -53,25 +85,29 @@ def made(tmp_path_factory):
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setattr(machine, "progress", progress)
         patch.chdir(folder)
-        found = studies.measure(["re-table4"], "smoke", title="training")
+        found = studies.measure(SMALL, "smoke", title="training")
     return found, bars[0], [*folder.iterdir()]
+
+
+def smoke():
+    """Return the runs of the small tables."""
+    return {n: run for table in SMALL for n, run in studies.runs(table, "smoke").items()}
 
 
 def test_measuring_gives_a_record_for_each_run_and_leaves_no_file(made):
     found, bar, left = made
-    runs = studies.runs("re-table4", "smoke")
+    runs = smoke()
     assert {name: record.specification for name, record in found.items()} == {
         name: run.specification for name, run in runs.items()
     }
     assert left == []
-    assert bar.n == bar.total == len(set(runs.values()))
+    assert bar.n == len({each for run in runs.values() for each in (run, *run.teachers)})
 
 
 def test_records_have_the_rows_that_the_claims_may_name(made):
     found, _, _ = made
-    runs = studies.runs("re-table4", "smoke")
     expected = dict[str, set[str]]()
-    for name, run in runs.items():
+    for name, run in smoke().items():
         for row, metrics in rows_of(name, run).items():
             expected[row] = expected.get(row, set()) | metrics
     gathered = measured.gather(found)
@@ -108,21 +144,70 @@ def test_a_run_of_two_tables_has_one_record(tmp_path, monkeypatch):
     assert set(found) == {"mnist-fcn1200 0.1", "teacher ls"}
 
 
-def test_no_name_stands_for_two_runs():
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_name_stands_for_two_runs(profile):
     """Tables are asked for together: a name that two of them used would hide a run."""
-    for profile in ("paper", "quick", "smoke"):
-        wanted = [t for t in studies.TABLES if t != "re-figure8" or profile == "paper"]
-        named = {table: studies.runs(table, profile) for table in wanted}
-        for one, other in itertools.combinations(named.values(), 2):
-            assert {n for n in one.keys() & other.keys() if one[n] != other[n]} == set()
+    named = [studies.runs(table, p) for table, p in OFFERED if p == profile]
+    for one, other in itertools.combinations(named, 2):
+        assert {n for n in one.keys() & other.keys() if one[n] != other[n]} == set()
 
 
-def test_every_claim_of_the_replication_names_a_row_and_metric_that_runs_give():
+@pytest.mark.parametrize(("table", "profile"), IMAGES)
+def test_every_run_can_be_carried_out(table, profile):
+    """All that a run names is known, and its method takes its parameters."""
+    runs = studies.runs(table, profile)
+    assert runs
+    for run in runs.values():
+        assert run.dataset in data.available()
+        assert (run.method in objectives.TAUGHT) == bool(run.teachers)
+        objectives.make(run.method, LESSON, run.parameters)
+        assert set(Protocol.of(run.training).network) <= set(models.options_of(run.model))
+        Augmentation.of(run.data.get("augment", {}))
+        assert set(run.keep) <= set(setting.KEPT)
+        assert all(teacher.dataset == run.dataset for teacher in run.teachers)
+    assert {run.profile for run in runs.values()} == {profile}
+
+
+def test_the_smoke_profile_is_small():
+    assert {run.training["epochs"] for run in RUNS["smoke"].values()} <= {1, 2}
+
+
+def test_every_committed_record_of_images_belongs_to_a_run():
+    results = ROOT / "book" / "results"
+    found = {file for file, _ in records.every(results) if file.parent.name != "six_gaussians"}
+    expected = {
+        records.path(each, results)
+        for profile in ("quick", "paper")
+        for run in RUNS[profile].values()
+        for each in (run, *run.teachers)
+    }
+    assert found <= expected
+
+
+@pytest.mark.parametrize(("table", "profile"), REFUSED)
+def test_a_table_that_a_profile_lacks(table, profile):
+    known = ", ".join(sorted(ALONE[table]))
+    with pytest.raises(ValueError, match=f"unknown profile of .* '{profile}'; known: {known}$"):
+        studies.runs(table, profile)
+
+
+def test_an_unknown_table_or_profile():
+    known = ", ".join(sorted(studies.TABLES))
+    with pytest.raises(ValueError, match=f"unknown table 're-table9'; known: {known}$"):
+        studies.runs("re-table9", "paper")
+    for table in studies.TABLES:
+        with pytest.raises(ValueError, match="unknown profile.* 'fast'; known: .*"):
+            studies.runs(table, "fast")
+
+
+@pytest.mark.parametrize("paper", ["re", "cskd"])
+def test_every_claim_on_images_names_a_row_and_metric_that_runs_give(paper):
+    quick = {f"quick {name}": run for name, run in RUNS["quick"].items()}
     rows = dict[str, set[str]]()
-    for name, run in (PAPER | QUICK).items():
+    for name, run in (RUNS["paper"] | quick).items():
         for row, metrics in rows_of(name, run).items():
             rows.setdefault(row, set()).update(metrics)
-    listed = tables.published("re_claims", PUBLISHED)
+    listed = tables.published(f"{paper}_claims", PUBLISHED)
     assert listed.index.is_unique
     for claim in listed.itertuples():
         for side in (claim.left, claim.right):
