@@ -73,6 +73,22 @@ def test_planes_have_their_spread_in_units_of_the_distance_of_clusters():
     assert alone["test_ratio"] == ([1.5], (1.5, 1.5, 1.5))
 
 
+def test_an_accuracy_is_an_error_too():
+    """The papers print either; an interval of accuracy turns round."""
+    plain = {"accuracy": (0.75, 0.5, 0.875), "top5_accuracy": (1.0, 0.9375, 1.0)}
+    taught = {"accuracy": (0.5, 0.5, 0.5), "smoothness": (0.25, 0.25, 0.25)}
+    first = record({"plain": plain}, teacher=taught)
+    alone = measured.gather({"net": first})
+    assert alone["net"]["error"] == ([0.25], (0.25, 0.125, 0.5))
+    assert alone["net"]["top5_error"] == ([0.0], (0.0, 0.0, 0.0625))
+    assert set(alone["net"]) == {"accuracy", "error", "top5_accuracy", "top5_error"}
+    assert set(alone["net teacher"]) == {"accuracy", "error", "smoothness"}
+    other = record({"plain": {"accuracy": (0.25, 0.125, 0.375)}})
+    both = measured.gather({"net": first, "net #1": other})["net"]
+    assert both["error"] == ([0.25, 0.75], stats.estimate([0.25, 0.75]))
+    assert both["top5_error"].values == [0.0]
+
+
 @given(means, halves)
 def test_error_of_a_single_network_is_that_of_a_normal_interval(mean, half):
     assert single(mean, half).error == pytest.approx(half / 1.96)
