@@ -1,4 +1,4 @@
-"""Penultimate planes against a naive computation, and the bins of reliability diagrams."""
+"""Planes against a naive computation, bins of reliability diagrams, features for t-SNE."""
 
 import json
 
@@ -13,6 +13,7 @@ from ldlstudy.execution import Execution
 
 COUNTS = {"train": (1050, 130, 40, 60), "test": (70, 101, 30, 5)}  # more than a batch of 1000
 PLAIN = Augmentation()
+NEAR = {"rtol": 0, "atol": 5e-3}  # four digits are kept
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +129,56 @@ def test_reliability_by_hand():
     assert bins["accuracy"][9] == 0.5
     assert bins["confidence"][9] == pytest.approx(0.61)
     assert (bins["accuracy"][14], bins["confidence"][14]) == (1, 1)
+
+
+def features(count, width, classes=12, seed=0):
+    """Return features (N, D) of different spread by column, and labels in random order."""
+    rng = np.random.default_rng(seed)
+    scales = rng.uniform(0.1, 3, width)
+    labels = torch.from_numpy(rng.integers(0, classes, count))
+    return torch.from_numpy(rng.normal(5, scales, (count, width))).float(), labels
+
+
+@pytest.mark.parametrize(("count", "width"), [(900, 7), (900, 50), (40, 200), (12, 3), (1, 4)])
+def test_an_embedding_that_is_whole_keeps_the_distances(count, width):
+    """With 50 images or columns at most, components only turn the features."""
+    x, labels = features(count, width)
+    found = image_figures.embedding(x, labels)
+    points = torch.tensor(found["points"], dtype=torch.float64)
+    n = len(found["index"])
+    assert points.shape == (n, min(50, width, n))
+    chosen = x[found["index"]].double()
+    torch.testing.assert_close(
+        torch.cdist(points, points), torch.cdist(chosen, chosen), rtol=2e-3, atol=1e-2
+    )
+    torch.testing.assert_close(points.mean(0), torch.zeros(points.shape[1]).double(), **NEAR)
+    json.dumps(found, allow_nan=False)
+
+
+def test_an_embedding_has_the_first_images_of_each_of_ten_classes():
+    x, labels = features(900, 5)
+    found = image_figures.embedding(x, labels)
+    expected = [i for k in range(10) for i in np.flatnonzero(labels.numpy() == k)[:50].tolist()]
+    assert found["index"] == expected
+    assert found["labels"] == labels[expected].tolist()
+    assert len(expected) == 500
+    few = labels.clone()
+    few[(labels > 2) & (labels != 11)] = 11  # the eleventh class and those after it are left out
+    assert set(image_figures.embedding(x, few)["labels"]) == {0, 1, 2}
+
+
+def test_an_embedding_of_wide_features_has_their_50_largest_components():
+    x, labels = features(600, 80)
+    found = image_figures.embedding(x, labels)
+    points, chosen = np.array(found["points"]), x[found["index"]].double().numpy()
+    assert points.shape == (len(chosen), 50)
+    variances = np.linalg.eigvalsh(np.cov(chosen.T, bias=True))[::-1]
+    np.testing.assert_allclose(points.var(0), variances[:50], rtol=2e-3)
+    apart = np.cov(points.T) / np.sqrt(np.outer(points.var(0), points.var(0)))
+    np.testing.assert_allclose(apart, np.eye(50), atol=5e-3)
+
+
+def test_four_digits_of_an_embedding_are_kept():
+    x, labels = features(30, 3)
+    for row in image_figures.embedding(x, labels)["points"]:
+        assert [float(f"{value:.4g}") for value in row] == row
