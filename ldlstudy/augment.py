@@ -97,6 +97,8 @@ class Augmentation:
     affine : tuple of float, optional
         Largest angle in degrees, largest move as a fraction of the side, smallest and largest
         scale, as in `random_affine`.
+    noise : float
+        Standard deviation of Gaussian noise on each value, pixels counted from 0 to 1.
     normalise : str
         As in `normalise`; done in tests as well.
     """
@@ -106,12 +108,14 @@ class Augmentation:
     flip: bool = False
     shift: int = 0
     affine: Sequence[float] | None = None
+    noise: float = 0.0
     normalise: str = "none"
 
     def __post_init__(self) -> None:
         """Check every field."""
         checks.whole("pad", self.pad, 0)
         checks.whole("shift", self.shift, 0)
+        checks.in_range("noise", self.noise, 0)
         checks.one_of("normalisation", self.normalise, ("none", "image", *NORMALISATIONS))
         if self.crop is not None:
             checks.whole("crop", self.crop, 1)
@@ -149,6 +153,9 @@ class Augmentation:
         if self.affine is not None:
             degrees, translate, low, high = self.affine
             images = random_affine(images, degrees, translate, (low, high), generator)
+        if self.noise:
+            drawn = torch.empty_like(images).normal_(generator=generator)
+            images = images + self.noise * drawn
         return normalise(images, self.normalise)
 
     def test(self, pixels: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ PREACT = ("cifar100", "tiny_imagenet")  # where the paper's ResNet-18 is the pre
 REDUCED = "cifar100-resnet20-reduced"
 QUICK = "noisy_digits-small_cnn"
 STUDENT = "noisy_digits-small_fcn"
+NOISE = {"augment": {"noise": 0.1}}  # so that two views of an image differ
 DIGITS = {"sigma": 0.5, "train": 400, "test": 300}
 CNN = {"epochs": 20, "batch": 128, "rate": 0.05, "schedule": "linear"}
 NORMED = {**CNN, "network": {"norm": True}}
@@ -86,7 +87,8 @@ def benches(profile: str) -> dict[str, Bench]:
     if profile == "paper":
         return _paper()
     seeds = SEEDS if profile == "quick" else 2
-    data = DIGITS if profile == "quick" else {"sigma": 0.5, "train": 20, "test": 20}
+    sizes = DIGITS if profile == "quick" else {"sigma": 0.5, "train": 20, "test": 20}
+    data = {**sizes, **NOISE}
     made = {
         QUICK: Bench("noisy_digits", "small_cnn", "noisy digits, CNN", data, NORMED, seeds),
         STUDENT: Bench("noisy_digits", "small_fcn", "noisy digits, FCN", data, FCN, seeds),

@@ -99,16 +99,20 @@ class Branched(Classifier):
         self.heads = nn.ModuleList(
             nn.Linear(widths[-1], self.head.out_features) for _ in self.branches
         )
-        self._maps: dict[int, Tensor] = {}
+        self._maps: dict[int, Tensor] | None = None  # gathered while `shallow` runs
         for place, (module, _) in enumerate(stages[:-1]):
-            module.register_forward_hook(
-                lambda _, __, maps, place=place: self._maps.__setitem__(place, maps)
-            )
+            module.register_forward_hook(lambda _, __, maps, place=place: self._gather(place, maps))
+
+    def _gather(self, place: int, maps: Tensor) -> None:
+        if self._maps is not None:
+            self._maps[place] = maps
 
     def shallow(self, images: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         """Return logits (N, K) and features (N, D), and those of every branch, shallowest first."""
+        self._maps = maps = {}
         logits, features = self(images, return_features=True)
-        found = [branch(self._maps.pop(i)) for i, branch in enumerate(self.branches)]
+        self._maps = None
+        found = [branch(maps[i]) for i, branch in enumerate(self.branches)]
         return logits, features, [(h(f), f) for h, f in zip(self.heads, found, strict=True)]
 
 

@@ -56,10 +56,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels)
 
 
-def _softened(teacher: Tensor, like: Tensor, temperature: float) -> Tensor:
-    """Return the teacher's probabilities softmax(z / T), as constants."""
+def _softened(logits: Tensor, like: Tensor, temperature: float, name: str = "teacher") -> Tensor:
+    """Return the probabilities softmax(z / T), as constants."""
     checks.in_range("temperature", temperature, 0, HOTTEST, open_low=True)
-    return (_logits(teacher, "teacher", like).detach() / temperature).softmax(1)
+    return (_logits(logits, name, like).detach() / temperature).softmax(1)
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ def divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
         Without dimensions, at least 0.
     """
     z = _logits(logits)
-    softened = _softened(reference, z, temperature).to(z)
+    softened = _softened(reference, z, temperature, "reference").to(z)
     log_p = (z / temperature).log_softmax(1)
     return temperature**2 * F.kl_div(log_p, softened, reduction="batchmean")
 
