@@ -97,10 +97,10 @@ class Augmentation:
     affine : tuple of float, optional
         Largest angle in degrees, largest move as a fraction of the side, smallest and largest
         scale, as in `random_affine`.
-    noise : float
-        Standard deviation of Gaussian noise on each value, pixels counted from 0 to 1.
     normalise : str
         As in `normalise`; done in tests as well.
+    noise : float
+        Standard deviation of Gaussian noise on each value, in the units of normalised images.
     """
 
     crop: int | None = None
@@ -108,8 +108,8 @@ class Augmentation:
     flip: bool = False
     shift: int = 0
     affine: Sequence[float] | None = None
-    noise: float = 0.0
     normalise: str = "none"
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -153,10 +153,10 @@ class Augmentation:
         if self.affine is not None:
             degrees, translate, low, high = self.affine
             images = random_affine(images, degrees, translate, (low, high), generator)
+        images = normalise(images, self.normalise)
         if self.noise:
-            drawn = torch.empty_like(images).normal_(generator=generator)
-            images = images + self.noise * drawn
-        return normalise(images, self.normalise)
+            images = images + self.noise * torch.empty_like(images).normal_(generator=generator)
+        return images
 
     def test(self, pixels: Tensor) -> Tensor:
         """Test images, (B, C, h, w) float32: the central window, normalised."""

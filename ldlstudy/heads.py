@@ -109,7 +109,8 @@ class Branched(Classifier):
 
     def shallow(self, images: Tensor) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
         """Return logits (N, K) and features (N, D), and those of every branch, shallowest first."""
-        self._maps = maps = {}
+        maps: dict[int, Tensor] = {}
+        self._maps = maps
         logits, features = self(images, return_features=True)
         self._maps = None
         found = [branch(maps[i]) for i, branch in enumerate(self.branches)]
