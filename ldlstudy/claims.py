@@ -136,7 +136,7 @@ def show(judged: pd.DataFrame) -> Styler:
                 "published": html.escape(said),
                 "ours": f"{right} → {left}" if known else "",
                 "difference": d + interval if known else "",
-                "p": _write_p(claim.p),
+                "p": write_p(claim.p),
                 "verdict": claim.verdict,
             }
         )
@@ -145,7 +145,8 @@ def show(judged: pd.DataFrame) -> Styler:
     )
 
 
-def _write_p(p: float) -> str:
+def write_p(p: float) -> str:
+    """A p value as the book writes it; nothing for NaN."""
     if math.isnan(p):
         return ""
     return short(f"{p:.3f}") if p >= 0.001 else "< .001"

@@ -189,9 +189,10 @@ def _run(known: Mapping[str, Bench], bench: str, method: str, seed: int, profile
     """A network; the first of cross entropy, label smoothing and CS-KD keeps what figures draw."""
     own = known[bench]
     name, parameters = METHODS[method]
-    weight = SETS[own.dataset][3] if own.dataset in SETS else 1.0
-    if name.startswith("cs_kd"):
-        parameters = {**parameters, "weight": weight}
+    weight = SETS[own.dataset][3] if own.dataset in SETS else SOFT["weight"]
+    own_weight = "class_weight" if name == "kd_cs_kd" else "weight"
+    if "cs_kd" in name:
+        parameters = {**parameters, own_weight: weight}
     keep: Iterable[str] = ("errors", "neighbours")
     if seed == 0:
         keep = (*keep, "reliability")

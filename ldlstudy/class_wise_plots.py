@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ldlstudy import losses
+from ldlstudy import losses, misclassified
+from ldlstudy.dataset import Images
 from ldlstudy.measured import Measurements
 from ldlstudy.plots import BLUE, GREEN, GREY, ORANGE, WIDTH
 
@@ -48,6 +49,52 @@ class Example(NamedTuple):
     answers: Mapping[str, tuple[Sequence[str], Sequence[float]]]
 
 
+def examples(
+    kept: Mapping[str, Mapping[str, Any]],
+    classes: Sequence[str],
+    test: Images | None = None,
+    count: int = 4,
+) -> list[Example]:
+    """The first test images that every network gets wrong, with what each says.
+
+    Parameters
+    ----------
+    kept : Mapping
+        By name of each network :func:`ldlstudy.misclassified.answers` of the same test images.
+    classes : sequence of str
+        Names of the classes.
+    test : Images, optional
+        The test images, in memory and of one channel, where they can be shown; with their truth,
+        that joins the networks.
+    count : int
+        How many at most.
+    """
+    found = []
+    for place, (index, label) in enumerate(zip(*_asked(kept), strict=True)):
+        said = {
+            name: ([classes[k] for k in of["classes"][place]], of["scores"][place])
+            for name, of in kept.items()
+        }
+        if any(names[0] == classes[label] for names, _ in said.values()):
+            continue
+        if test is not None and test.truth is not None:
+            best = test.truth[index].topk(misclassified.ANSWERS)
+            said["truth"] = [classes[k] for k in best.indices], best.values.tolist()
+        pixels = None
+        if test is not None and isinstance(test.pixels, torch.Tensor):
+            pixels = test.pixels[index, 0].numpy()
+        found.append(Example(pixels, classes[label], said))
+    return found[:count]
+
+
+def _asked(kept: Mapping[str, Mapping[str, Any]]) -> tuple[list[int], list[int]]:
+    """Positions and labels of the test images, which all networks share."""
+    asked = [(of["index"], of["labels"]) for of in kept.values()]
+    if any(each != asked[0] for each in asked):
+        raise ValueError(f"the networks {', '.join(kept)} answered to different test images")
+    return asked[0]
+
+
 def answers(examples: Sequence[Example]) -> Figure:
     """CS-KD Figure 1b: the best answers to misclassified images, a row an image; green is true."""
     names = list(examples[0].answers)
@@ -78,22 +125,25 @@ def answers(examples: Sequence[Example]) -> Figure:
 LOOKS = ((BLUE, "-"), (ORANGE, "--"), (GREEN, ":"))
 
 
-def score_histograms(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Figure:
     """CS-KD Figure 2: log-probabilities of the predicted and the true class of errors.
 
     Parameters
     ----------
     panels : Mapping
-        Title of each row to name of each network (at most three) to ``log_predicted`` and
-        ``log_true`` of its errors (:func:`ldlstudy.misclassified.kept`). Vertical lines are means.
+        Title of each row to name of each method (at most three) to what
+        :func:`ldlstudy.misclassified.kept` gives of each seed. Vertical lines are means.
     """
     sides = {"log_predicted": "(a) predicted class", "log_true": "(b) true class"}
     fig, axes = plt.subplots(
         len(panels), 2, squeeze=False, sharex="col", figsize=(WIDTH, 2.4 * len(panels))
     )
-    for row, (title, networks) in zip(axes, panels.items(), strict=True):
+    for row, (title, methods) in zip(axes, panels.items(), strict=True):
         for ax, (side, heading) in zip(row, sides.items(), strict=True):
-            values = {name: np.array(scores[side]) for name, scores in networks.items()}
+            values = {
+                name: np.concatenate([seed[side] for seed in seeds])
+                for name, seeds in methods.items()
+            }
             low = min(np.quantile(v, 0.002) for v in values.values())
             edges = np.linspace(low, 0, BINS + 1)
             for (name, v), (colour, dash) in zip(values.items(), LOOKS, strict=False):

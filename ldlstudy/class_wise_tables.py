@@ -1,14 +1,14 @@
-"""The tables of the CS-KD chapter, and what the paper's own tables say of its claims."""
+"""The tables of the CS-KD chapter."""
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ldlstudy import class_wise, stats, tables
+from ldlstudy import claims, class_wise, class_wise_findings, tables
 from ldlstudy.class_wise import SETS
+from ldlstudy.class_wise_findings import SCORES
 from ldlstudy.measured import Measurements
 from ldlstudy.tables import Column
 
@@ -33,6 +33,10 @@ ERROR = Column("error", "error, %", percent=True, digits=4)
 TOP5 = Column("top5_error", "top-5 error, %", percent=True, digits=4)
 ECE = Column("ece_20", "ECE", digits=3)
 RECALL = Column("recall_at_1", "R@1, %", percent=True, digits=4)
+KL = Column("kl_to_truth", "KL to the truth", digits=3)
+KL_ON_ERRORS = Column("kl_to_truth_on_errors", "KL on errors", digits=3)
+VARIATION = Column("intra_class_variation", "variation", digits=3)
+BEST = Column("best_test_accuracy", "best on the test set, %", percent=True)
 MEASURES = {
     "top5_error": TOP5,
     "ece": Column("ece_20", "ECE, %", percent=True),
@@ -117,121 +121,52 @@ def _run(row: str, dataset: str) -> str:
     return class_wise.name(f"{dataset}-{class_wise.model(dataset, model)}", method)
 
 
-def errors_compared(
-    left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]
-) -> pd.DataFrame:
-    """Mean scores on errors of two methods, and tests of their difference (CS-KD Figure 2).
+def grid(measurements: Measurements) -> Styler:
+    """CS-KD by temperature and weight on noisy digits (:func:`ldlstudy.class_wise.grid`)."""
+    columns = (ERROR, ECE, KL, KL_ON_ERRORS, RECALL)
+    rows = {
+        f"T = {t:g}, λ = {w:g}": f"{class_wise.QUICK} cs_kd T{t:g} l{w:g}"
+        for t in class_wise.TEMPERATURES
+        for w in class_wise.WEIGHTS
+    }
+    return tables.grid(
+        measurements,
+        {
+            label: {c.heading: (row, c, float("nan")) for c in columns}
+            for label, row in rows.items()
+        },
+    )
 
-    Parameters
-    ----------
-    left, right : sequence of Mapping
-        Of each seed what :func:`ldlstudy.misclassified.kept` gives; the seeds share test images.
 
-    Returns
-    -------
-    DataFrame
-        For each score both means over all errors, Welch's p of their difference, and on the images
-        that both get wrong their number, the mean difference and the p of the paired t test.
+def scores_on_errors(
+    errors: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
+) -> Styler:
+    """The two methods of each set compared, the second against the first.
+
+    ``errors`` holds set, method and seed as :func:`ldlstudy.class_wise_plots.score_histograms`
+    takes them, two methods each.
     """
-    found = {}
-    for score in ("log_predicted", "log_true"):
-        own, other = ([v for seed in side for v in seed[score]] for side in (left, right))
-        pairs = [pair for a, b in zip(left, right, strict=True) for pair in _common(a, b, score)]
-        one, two = ([pair[i] for pair in pairs] for i in (0, 1))
-        found[score] = {
-            "left": statistics.fmean(own),
-            "right": statistics.fmean(other),
-            "p": stats.welch_p(own, other),
-            "common": len(pairs),
-            "difference": statistics.fmean(one) - statistics.fmean(two),
-            "common_p": stats.paired_p(one, two),
-        }
-    return pd.DataFrame.from_dict(found, orient="index")
-
-
-def _common(
-    left: Mapping[str, Any], right: Mapping[str, Any], score: str
-) -> list[tuple[float, float]]:
-    """The scores of both on the images that both get wrong."""
-    other = dict(zip(right["index"], right[score], strict=True))
-    each = zip(left["index"], left[score], strict=True)
-    return [(value, other[i]) for i, value in each if i in other]
-
-
-Holds = Callable[[pd.DataFrame, str], bool]
-
-
-def _best(rows: Sequence[str], own: str, highest: bool = False) -> Holds:
-    def holds(table: pd.DataFrame, dataset: str) -> bool:
-        values = table.loc[list(rows), dataset]
-        return bool((values.idxmax() if highest else values.idxmin()) == own)
-
-    return holds
-
-
-def _rows(prefix: str, methods: Sequence[str]) -> list[str]:
-    return [f"{prefix} {method}" for method in methods]
-
-
-OUTPUT = class_wise.OUTPUT
-SAID: dict[str, tuple[str, Holds]] = {
-    "lowest error of the output regularisers, ResNet-18": (
-        "cskd_table1",
-        _best(_rows("resnet18", OUTPUT), "resnet18 cs_kd"),
-    ),
-    "the same, DenseNet-121": (
-        "cskd_table1",
-        _best(_rows("densenet121", OUTPUT), "densenet121 cs_kd"),
-    ),
-    "lowest error of the self-distillers": (
-        "cskd_table2",
-        _best(_rows("resnet18", class_wise.SELF), "resnet18 cs_kd"),
-    ),
-    "lowest top-5 error": (
-        "cskd_measures",
-        _best(_rows("top5_error", OUTPUT), "top5_error cs_kd"),
-    ),
-    "lower ECE than cross entropy": (
-        "cskd_measures",
-        _best(["ece none", "ece cs_kd"], "ece cs_kd"),
-    ),
-    "lower ECE than label smoothing": (
-        "cskd_measures",
-        _best(["ece ls", "ece cs_kd"], "ece cs_kd"),
-    ),
-    "lowest ECE of the output regularisers": (
-        "cskd_measures",
-        _best(_rows("ece", OUTPUT), "ece cs_kd"),
-    ),
-    "CS-KD-E: lower ECE than CS-KD": (
-        "cskd_measures",
-        _best(["ece cs_kd", "ece cs_kd_e"], "ece cs_kd_e"),
-    ),
-    "highest R@1": (
-        "cskd_measures",
-        _best(_rows("recall_at_1", OUTPUT), "recall_at_1 cs_kd", highest=True),
-    ),
-    "lowers the error of mixup": (
-        "cskd_table3",
-        _best(_rows("resnet18", class_wise.MIXED), "resnet18 mixup_cs_kd"),
-    ),
-    "lowers the error of distillation": (
-        "cskd_table4",
-        _best(_rows("resnet10", class_wise.DISTILLED), "resnet10 kd_cs_kd"),
-    ),
-}
+    body = {}
+    for title, methods in errors.items():
+        (first, of_first), (second, of_second) = methods.items()
+        for score, side in SCORES.items():
+            found = class_wise_findings.errors_compared(of_second, of_first, score)
+            body[f"{title}: {side}"] = {
+                first: f"{found.means[1]:.2f}",
+                second: f"{found.means[0]:.2f}",
+                "p": claims.write_p(found.p),
+                "both wrong": f"{found.common:,}",
+                "difference there": f"{found.difference:+.2f}",
+                "p there": claims.write_p(found.common_p),
+            }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"))
 
 
 def in_its_own_tables() -> Styler:
     """On how many of the five sets the paper's printed means bear out what is said of CS-KD."""
-    body = []
-    for source, holds in SAID.values():
-        printed = tables.published(source)
-        missing = [label for dataset, (label, *_) in SETS.items() if not holds(printed, dataset)]
-        body.append(
-            {
-                "holds on": f"{len(SETS) - len(missing)} of {len(SETS)}",
-                "not on": ", ".join(missing),
-            }
-        )
-    return tables.style(pd.DataFrame(body, index=list(SAID)), ("not on",))
+    missing = class_wise_findings.not_borne_out()
+    body = {
+        claim: {"holds on": f"{len(SETS) - len(sets)} of {len(SETS)}", "not on": ", ".join(sets)}
+        for claim, sets in missing.items()
+    }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("not on",))

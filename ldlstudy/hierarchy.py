@@ -37,6 +37,7 @@ SUPERCLASSES: dict[str, tuple[str, ...]] = {
     "vehicles_1": ("bicycle", "bus", "motorcycle", "pickup_truck", "train"),
     "vehicles_2": ("lawn_mower", "rocket", "streetcar", "tank", "tractor"),
 }
+CLASSES = tuple(sorted(name for own in SUPERCLASSES.values() for name in own))  # in label order
 
 
 def groups(classes: Sequence[str]) -> Tensor:

@@ -267,7 +267,7 @@ Z, Y = torch.zeros(2, 3), torch.tensor([0, 2])
         (lambda: losses.cross_entropy(Z, Z), "labels must have shape"),
         (lambda: losses.cross_entropy(Z[0], Y), r"logits must have shape \(N, K\)"),
         (lambda: losses.cross_entropy(Z.long(), Y), "logits must be floating point"),
-        (lambda: losses.divergence(Z, Z[:1], 4.0), r"teacher must have shape \(2, 3\)"),
+        (lambda: losses.divergence(Z, Z[:1], 4.0), r"reference must have shape \(2, 3\)"),
         (lambda: losses.divergence(Z[:, :1], Z, 4.0), r"logits must have shape \(N, K\)"),
         (lambda: losses.divergence(Z, Z, 0.0), r"temperature must lie in \(0, 1000\], got 0.0"),
         (lambda: losses.divergence(Z, Z, 1001.0), "temperature must lie in"),

@@ -1,0 +1,166 @@
+"""What the CS-KD chapter computes beyond the scores of its networks.
+
+Whether two methods differ on their errors, how confident a maximum-entropy network can be, and what
+the paper's own tables say of its claims.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ldlstudy import checks, class_wise, stats, tables
+from ldlstudy.class_wise import SETS
+
+SCORES = {"log_predicted": "predicted class", "log_true": "true class"}
+
+
+class Compared(NamedTuple):
+    """One score on the errors of two methods; see :func:`errors_compared`."""
+
+    means: tuple[float, float]
+    p: float
+    common: int
+    difference: float
+    common_p: float
+
+
+def errors_compared(
+    left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]], score: str
+) -> Compared:
+    """Whether two methods give another log-probability to their errors (CS-KD Figure 2).
+
+    Parameters
+    ----------
+    left, right : sequence of Mapping
+        Of each seed what :func:`ldlstudy.misclassified.kept` gives; the seeds share test images.
+    score : {"log_predicted", "log_true"}
+        Of the predicted or of the true class.
+
+    Returns
+    -------
+    Compared
+        Both means over all errors and Welch's ``p``; on the ``common`` images that both get wrong
+        the mean ``difference``, left minus right, and the p of the paired t test.
+    """
+    checks.one_of("score", score, SCORES)
+    own, other = ([v for seed in side for v in seed[score]] for side in (left, right))
+    pairs = [pair for a, b in zip(left, right, strict=True) for pair in _common(a, b, score)]
+    one, two = ([pair[i] for pair in pairs] for i in (0, 1))
+    return Compared(
+        (statistics.fmean(own), statistics.fmean(other)),
+        stats.welch_p(own, other),
+        len(pairs),
+        statistics.fmean(one) - statistics.fmean(two),
+        stats.paired_p(one, two),
+    )
+
+
+def _common(
+    left: Mapping[str, Any], right: Mapping[str, Any], score: str
+) -> list[tuple[float, float]]:
+    """The scores of both on the images that both get wrong."""
+    other = dict(zip(right["index"], right[score], strict=True))
+    each = zip(left["index"], left[score], strict=True)
+    return [(value, other[i]) for i, value in each if i in other]
+
+
+def least_confident(weight: float, classes: int) -> float:
+    """Probability of the true class where the maximum-entropy loss of one image is least.
+
+    It minimises -log p - w H, the other classes alike: w log(p (K - 1) / (1 - p)) = 1 / p.
+
+    Parameters
+    ----------
+    weight : float
+        w of the entropy, above 0.
+    classes : int
+        K, at least 2.
+    """
+    from scipy.optimize import brentq
+
+    checks.in_range("weight", weight, 0, open_low=True)
+    k = checks.whole("classes", classes, 2)
+
+    def slope(p: float) -> float:
+        return weight * math.log(p * (k - 1) / (1 - p)) - 1 / p
+
+    return float(brentq(slope, 1 / k, 1 - 1e-12))
+
+
+Holds = Callable[[pd.DataFrame, str], bool]
+
+
+def _best(rows: Sequence[str], own: str, highest: bool = False) -> Holds:
+    def holds(table: pd.DataFrame, dataset: str) -> bool:
+        values = table.loc[list(rows), dataset]
+        return bool((values.idxmax() if highest else values.idxmin()) == own)
+
+    return holds
+
+
+def _rows(prefix: str, methods: Sequence[str]) -> list[str]:
+    return [f"{prefix} {method}" for method in methods]
+
+
+OUTPUT = class_wise.OUTPUT
+SAID: dict[str, tuple[str, Holds]] = {
+    "lowest error of the output regularisers, ResNet-18": (
+        "cskd_table1",
+        _best(_rows("resnet18", OUTPUT), "resnet18 cs_kd"),
+    ),
+    "the same, DenseNet-121": (
+        "cskd_table1",
+        _best(_rows("densenet121", OUTPUT), "densenet121 cs_kd"),
+    ),
+    "lowest error of the self-distillers": (
+        "cskd_table2",
+        _best(_rows("resnet18", class_wise.SELF), "resnet18 cs_kd"),
+    ),
+    "lowest top-5 error": (
+        "cskd_measures",
+        _best(_rows("top5_error", OUTPUT), "top5_error cs_kd"),
+    ),
+    "lower ECE than cross entropy": (
+        "cskd_measures",
+        _best(["ece none", "ece cs_kd"], "ece cs_kd"),
+    ),
+    "lower ECE than label smoothing": (
+        "cskd_measures",
+        _best(["ece ls", "ece cs_kd"], "ece cs_kd"),
+    ),
+    "lowest ECE of the output regularisers": (
+        "cskd_measures",
+        _best(_rows("ece", OUTPUT), "ece cs_kd"),
+    ),
+    "CS-KD-E: lower ECE than CS-KD": (
+        "cskd_measures",
+        _best(["ece cs_kd", "ece cs_kd_e"], "ece cs_kd_e"),
+    ),
+    "highest R@1": (
+        "cskd_measures",
+        _best(_rows("recall_at_1", OUTPUT), "recall_at_1 cs_kd", highest=True),
+    ),
+    "lowers the error of mixup": (
+        "cskd_table3",
+        _best(_rows("resnet18", class_wise.MIXED), "resnet18 mixup_cs_kd"),
+    ),
+    "lowers the error of distillation": (
+        "cskd_table4",
+        _best(_rows("resnet10", class_wise.DISTILLED), "resnet10 kd_cs_kd"),
+    ),
+}
+
+
+def not_borne_out() -> dict[str, list[str]]:
+    """What is said of CS-KD, and the data sets whose printed means do not bear it out."""
+    return {
+        claim: [
+            label
+            for dataset, (label, *_) in SETS.items()
+            if not holds(tables.published(source), dataset)
+        ]
+        for claim, (source, holds) in SAID.items()
+    }
