@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ldlstudy import metrics, misclassified
@@ -66,6 +66,7 @@ def test_without_an_error_there_is_no_score():
     assert kept(P, right) == {"index": [], "log_predicted": [], "log_true": []}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(2, 8), st.integers(0, 99))
 def test_scores_are_means_of_the_log_probabilities(count, classes, seed):
     p, y = drawn(count, classes, seed)
@@ -117,7 +118,11 @@ def test_answers_are_the_best_of_each_sample(classes):
     assert json.loads(json.dumps(found)) == found
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12_000))
+@example(500)
+@example(501)
+@example(10_000)
 def test_answers_are_of_at_most_500_evenly_spread_samples(count):
     p = torch.full((count, 2), 0.5)
     labels = torch.arange(count) % 2
