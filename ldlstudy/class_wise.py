@@ -65,7 +65,7 @@ SETS = {  # data set: its name in the book, data, training, the weight of CS-KD'
     "stanford_dogs": ("Stanford Dogs", CROP, FINE, 3.0),
     "mit67": ("MIT67", CROP, FINE, 3.0),
 }
-PREACT = ("cifar100", "tiny_imagenet")  # where the paper's ResNet-18 is the pre-activation one
+PREACT = ("cifar100", "tiny_imagenet")  # where the authors' small ResNets are pre-activation ones
 REDUCED = "cifar100-resnet20-reduced"
 QUICK = "noisy_digits-small_cnn"
 STUDENT = "noisy_digits-small_fcn"
@@ -77,8 +77,8 @@ FCN = {**CNN, "network": {"hidden": [32, 32]}}
 
 
 def model(dataset: str, name: str) -> str:
-    """Which network the paper calls ResNet-18 on a data set; others keep their names."""
-    return "preact_resnet18" if name == "resnet18" and dataset in PREACT else name
+    """Which network the paper calls ResNet-18 or -10 on a set; others keep their names."""
+    return f"preact_{name}" if name in ("resnet10", "resnet18") and dataset in PREACT else name
 
 
 def benches(profile: str) -> dict[str, Bench]:
@@ -186,7 +186,7 @@ def grid(profile: str) -> dict[str, Run]:
 
 
 def _run(known: Mapping[str, Bench], bench: str, method: str, seed: int, profile: str) -> Run:
-    """A network; the first of cross entropy, label smoothing and CS-KD keeps what figures draw."""
+    """A network; the first of cross entropy and of CS-KD keeps what the figures draw."""
     own = known[bench]
     name, parameters = METHODS[method]
     weight = SETS[own.dataset][3] if own.dataset in SETS else SOFT["weight"]

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ldlstudy import losses, misclassified
 from ldlstudy.dataset import Images
@@ -55,7 +56,7 @@ def examples(
     test: Images | None = None,
     count: int = 4,
 ) -> list[Example]:
-    """The first test images that every network gets wrong, with what each says.
+    """Test images that every network gets wrong, one of a class, with what each says of them.
 
     Parameters
     ----------
@@ -69,13 +70,14 @@ def examples(
     count : int
         How many at most.
     """
-    found = []
+    found: dict[str, Example] = {}
     for place, (index, label) in enumerate(zip(*_asked(kept), strict=True)):
         said = {
             name: ([classes[k] for k in of["classes"][place]], of["scores"][place])
             for name, of in kept.items()
         }
-        if any(names[0] == classes[label] for names, _ in said.values()):
+        true = classes[label]
+        if true in found or any(names[0] == true for names, _ in said.values()):
             continue
         if test is not None and test.truth is not None:
             best = test.truth[index].topk(misclassified.ANSWERS)
@@ -83,8 +85,8 @@ def examples(
         pixels = None
         if test is not None and isinstance(test.pixels, torch.Tensor):
             pixels = test.pixels[index, 0].numpy()
-        found.append(Example(pixels, classes[label], said))
-    return found[:count]
+        found[true] = Example(pixels, true, said)
+    return list(found.values())[:count]
 
 
 def _asked(kept: Mapping[str, Mapping[str, Any]]) -> tuple[list[int], list[int]]:
@@ -151,6 +153,7 @@ def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any
                 ax.stairs(shares, edges, color=colour, ls=dash, lw=1.5, label=name)
                 ax.axvline(v.mean(), color=colour, ls=dash, lw=0.9)
             ax.set_title(f"{title}: {heading}")
+            ax.xaxis.set_major_locator(MaxNLocator(5))
         row[0].set_ylabel("share of the errors")
     for ax in axes[-1]:
         ax.set_xlabel("log-probability, nats")

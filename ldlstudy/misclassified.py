@@ -55,6 +55,9 @@ def scores(
         in nats; with the truth ``kl_to_truth_on_errors``.
     """
     p, y = checks.paired(probabilities, labels)
+    known = None if truth is None else checks.distributions(truth, "truth")
+    if known is not None and known.shape != p.shape:
+        raise ValueError(f"truth must have shape {tuple(p.shape)}, got {tuple(known.shape)}")
     errors = wrong(p, y)
     if len(errors) == 0:
         return {}
@@ -64,9 +67,8 @@ def scores(
         "predicted_score_on_errors": float(predicted.mean()),
         "true_score_on_errors": float(true.mean()),
     }
-    if truth is not None:
-        known = torch.as_tensor(truth)[errors]
-        found["kl_to_truth_on_errors"] = metrics.kl_to_truth(known, p[errors])
+    if known is not None:
+        found["kl_to_truth_on_errors"] = metrics.kl_to_truth(known[errors], p[errors])
     return found
 
 

@@ -40,9 +40,10 @@ def measure(
 ) -> dict[str, Record]:
     """Carry out every run of some tables here and now; records by name, none is kept."""
     wanted = _all(tables, profile)
+    carried = {each for run in wanted.values() for each in (run, *run.teachers)}
     with (
         tempfile.TemporaryDirectory() as folder,
-        machine.progress(len(set(wanted.values())), title, "run") as bar,
+        machine.progress(len(carried), title, "run") as bar,
     ):
         results, work = Path(folder, "results"), Path(folder, "runs")
 

@@ -37,7 +37,8 @@ COUNTS = {  # sets x networks and methods x seeds, and the reduced CIFAR-100
 
 def network(dataset, printed):
     """Return our name of the network that the paper prints."""
-    return "preact_resnet18" if printed == "resnet18" and dataset in SMALL else printed
+    small = printed in ("resnet18", "resnet10") and dataset in SMALL
+    return f"preact_{printed}" if small else printed
 
 
 @pytest.mark.parametrize("table", PAPER)
@@ -140,13 +141,13 @@ def test_a_run_is_named_after_its_method():
     assert [name for name, run in ALL.items() if name.split(" ")[1] != run.method] == []
 
 
-def test_resnet18_is_the_pre_activation_one_on_small_images_alone():
+def test_small_resnets_are_pre_activation_ones_on_small_images_alone():
     where = {
         model: {r.dataset for r in ALL.values() if r.model == model} for model in models.available()
     }
-    assert where["preact_resnet18"] == set(SMALL)
-    assert where["resnet18"] == set(FINE)
-    assert where["densenet121"] == where["resnet10"] == {*SMALL, *FINE}
+    assert where["preact_resnet18"] == where["preact_resnet10"] == set(SMALL)
+    assert where["resnet18"] == where["resnet10"] == set(FINE)
+    assert where["densenet121"] == {*SMALL, *FINE}
     assert [m for m in where if where[m] == {"imagenet"}] == [
         "resnet101", "resnet50", "resnext101_32x4d",
     ]  # fmt: skip

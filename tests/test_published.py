@@ -38,7 +38,7 @@ PAPERS = {  # bench: the tables' model and column
     "cub200-resnet18": ("resnet18", "cub200"),
     "mit67-resnet18": ("resnet18", "mit67"),
     "cifar100-densenet121": ("densenet121", "cifar100"),
-    "cifar100-resnet10": ("resnet10", "cifar100"),
+    "cifar100-preact_resnet10": ("resnet10", "cifar100"),
     "imagenet-resnet50": ("resnet50", "imagenet"),
 }
 ERRORS = ["accuracy", "top5_accuracy"]  # metrics of ours that the paper prints as errors

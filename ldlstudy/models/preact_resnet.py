@@ -6,6 +6,7 @@ batch norm before the pooling.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,18 +38,19 @@ class PreActBlock(nn.Module):
         return identity + self.conv2(F.relu(self.bn2(self.conv1(active))))
 
 
-def preact_resnet18(classes: int, *, channels: int = 3) -> Classifier:
-    """Return CS-KD's PreAct ResNet-18 for small images; torch's default initialisation, as theirs.
+def preact_resnet(blocks: int, classes: int, *, channels: int = 3) -> Classifier:
+    """Return CS-KD's PreAct ResNet for small images; torch's default initialisation, as theirs.
 
-    Four stages of two blocks, 64 to 512 channels; the shortcuts that act are bare 1x1 convolutions.
+    Four stages, 64 to 512 channels, of one block each in ResNet-10 and two in ResNet-18; the
+    shortcuts that act are bare 1x1 convolutions.
     """
     checks.whole("channels", channels, 1)
     body = nn.Sequential(
         layers.stem(channels, 64),
-        stage(PreActBlock, 64, 64, 2),
-        stage(PreActBlock, 64, 128, 2, 2, conv1x1),
-        stage(PreActBlock, 128, 256, 2, 2, conv1x1),
-        stage(PreActBlock, 256, 512, 2, 2, conv1x1),
+        stage(PreActBlock, 64, 64, blocks),
+        stage(PreActBlock, 64, 128, blocks, 2, conv1x1),
+        stage(PreActBlock, 128, 256, blocks, 2, conv1x1),
+        stage(PreActBlock, 256, 512, blocks, 2, conv1x1),
         pool(),
     )
     return Classifier(body, nn.Linear(512, classes), channels)
@@ -81,6 +83,7 @@ def preact_resnet56(classes: int, *, channels: int = 3, stem: str = "3x3") -> Cl
 
 
 MODELS: dict[str, Callable[..., Classifier]] = {
-    "preact_resnet18": preact_resnet18,
+    "preact_resnet10": partial(preact_resnet, 1),
+    "preact_resnet18": partial(preact_resnet, 2),
     "preact_resnet56": preact_resnet56,
 }
