@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, measured, stats
-from ldlstudy.measured import Measured
+from ldlstudy.measured import ERRORS, Measured
 from ldlstudy.tables import Column, Row, short, style
 
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
@@ -123,7 +123,7 @@ def show(judged: pd.DataFrame) -> Styler:
     shown = []
     for claim in judged.itertuples():
         known = not math.isnan(claim.difference)
-        column = Column(claim.metric, "", percent="accuracy" in str(claim.metric))
+        column = Column(claim.metric, "", percent=_in_percent(str(claim.metric)))
         means = (claim.right_mean, claim.left_mean, claim.difference)
         right, left, d = (column.write(v) for v in means)
         low, high = column.write(claim.low), column.write(claim.high)
@@ -143,6 +143,10 @@ def show(judged: pd.DataFrame) -> Styler:
     return style(
         pd.DataFrame(shown, index=list(judged.index)), ("claim", "verdict"), "study claims"
     )
+
+
+def _in_percent(metric: str) -> bool:
+    return "accuracy" in metric or metric in ERRORS.values()
 
 
 def write_p(p: float) -> str:

@@ -70,6 +70,7 @@ def examples(
     count : int
         How many at most.
     """
+    classes = [name.replace("_", " ") for name in classes]
     found: dict[str, Example] = {}
     for place, (index, label) in enumerate(zip(*_asked(kept), strict=True)):
         said = {
@@ -183,7 +184,8 @@ def embeddings(panels: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) 
         for k, (name, marker) in enumerate(zip(classes, "osv^D<>pPX", strict=True)):
             x, y = found[labels == k].T
             colour = plt.get_cmap("tab10")(k)
-            ax.plot(x, y, marker, color=colour, ms=3, alpha=0.75, label=name)
+            label = name.replace("_", " ")
+            ax.plot(x, y, marker, color=colour, ms=3, alpha=0.75, label=label)
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(True)
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -214,5 +216,5 @@ def divergences(measurements: Measurements, rows: Mapping[str, str]) -> Figure:
     ax.set_yticks(order, [rows[row] for row in order])
     ax.set(xlabel="KL to the truth, nats", xlim=(0, None))
     ax.grid(axis="y", lw=0.4, alpha=0.6)
-    ax.legend(loc="lower right")
+    fig.legend(loc="outside lower center", ncols=2)
     return fig
