@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -63,3 +63,17 @@ def toy_book(tmp_path: Path) -> Callable[..., Project]:
         return Project(tmp_path)
 
     return make
+
+
+@pytest.fixture
+def book_style() -> Iterator[None]:
+    """Figures are drawn as the book draws them, and closed."""
+    import matplotlib.pyplot as plt
+
+    from ldlstudy import plots
+
+    plt.switch_backend("Agg")
+    with plt.rc_context():
+        plots.setup()
+        yield
+    plt.close("all")

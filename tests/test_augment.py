@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -80,6 +81,51 @@ def test_each_image_has_a_draw_of_its_own():
     assert len(result.flatten(1).unique(dim=0)) > 32  # of 162 equally probable ones
 
 
+@pytest.mark.parametrize("deviation", [0.1, 2.0])
+@pytest.mark.parametrize("normalisation", ["none", "cifar10", "image"])
+def test_noise_is_normal_in_the_units_of_normalised_images(deviation, normalisation):
+    images = pixels(40, side=32)
+    augmentation = Augmentation(normalise=normalisation, noise=deviation)
+    added = (augmentation.train(images, seeded()) - augmentation.test(images)).double()
+    n = added.numel()
+    assert float(added.mean()) == pytest.approx(0, abs=4 * deviation / n**0.5)
+    assert float(added.std()) == pytest.approx(deviation, rel=4 / (2 * n) ** 0.5)
+    within = (added.abs() < deviation).double().mean()
+    assert float(within) == pytest.approx(math.erf(0.5**0.5), abs=4 * (0.217 / n) ** 0.5)
+    one, other = added[:, :, :-1].flatten(), added[:, :, 1:].flatten()  # neighbours
+    assert float(torch.corrcoef(torch.stack([one, other]))[0, 1]) == pytest.approx(0, abs=0.02)
+
+
+def test_tests_see_no_noise():
+    images = pixels()
+    assert torch.equal(Augmentation(noise=0.5).test(images), Augmentation().test(images))
+
+
+def test_no_noise_leaves_images_and_generator_as_they_are():
+    draws = seeded()
+    before = draws.get_state()
+    assert torch.equal(Augmentation(noise=0).train(pixels(), draws), unit(pixels()))
+    assert torch.equal(draws.get_state(), before)
+
+
+def test_noise_follows_the_generator_and_two_views_of_an_image_differ():
+    augmentation, images = Augmentation(noise=0.1), pixels()
+    assert torch.equal(augmentation.train(images, seeded(1)), augmentation.train(images, seeded(1)))
+    draws = seeded(1)
+    first, second = augmentation.train(images, draws), augmentation.train(images, draws)
+    apart = (first - second).double()
+    assert float(apart.std()) == pytest.approx(0.1 * 2**0.5, rel=0.1)
+    same = augmentation.train(pixels(1).expand(8, -1, -1, -1), seeded())
+    assert len(same.flatten(1).unique(dim=0)) == 8  # a draw of its own for each image of a batch
+
+
+def test_noise_leaves_the_pixels_it_is_given_alone():
+    noisy = pixels().float() / 255
+    before = noisy.clone()
+    Augmentation(noise=0.1).train(noisy, seeded())
+    assert torch.equal(noisy, before)
+
+
 def test_a_run_s_mapping_is_an_augmentation():
     settings = {"crop": 32, "pad": 4, "flip": True, "affine": [10, 0.1, 1, 1]}
     assert Augmentation.of(settings) == Augmentation(32, 4, True, affine=[10, 0.1, 1, 1])
@@ -97,6 +143,8 @@ def test_a_run_s_mapping_is_an_augmentation():
         (lambda: Augmentation(crop=4, pad=-1), "pad must be a whole number"),
         (lambda: Augmentation(pad=4), "pad 4 needs the side of a crop"),
         (lambda: Augmentation(shift=-1), "shift must be a whole number"),
+        (lambda: Augmentation(noise=-0.1), "noise must lie in [0, inf], got -0.1"),
+        (lambda: Augmentation(noise=math.nan), "noise must lie in [0, inf], got nan"),
         (lambda: Augmentation(affine=(1, 2)), "affine must be degrees, translate, smallest"),
         (lambda: Augmentation(normalise="z"), "unknown normalisation 'z'; known: cifar10,"),
         (lambda: Augmentation(crop=9).test(pixels()), "crop 9 is larger than images of 8 x 8"),

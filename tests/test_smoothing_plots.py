@@ -2,49 +2,18 @@
 
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
-from ldlstudy import plots, smoothing_plots
+from ldlstudy import smoothing_plots
 from ldlstudy.measured import Measured
 from ldlstudy.stats import Estimate
+from tests.figures import check_whole
 
 CLASSES = ("zero", "one", "two")
-
-
-@pytest.fixture(autouse=True)
-def book_style():
-    plt.switch_backend("Agg")
-    with plt.rc_context():
-        plots.setup()
-        yield
-    plt.close("all")
-
-
-def check_whole(figure):
-    """Draw the figure: no data, marker, title or legend is cut off."""
-    figure.canvas.draw()
-    for ax in figure.axes:
-        frame = ax.get_window_extent()
-        for line in ax.lines:
-            room = line.get_markersize() / 2 / 72 * figure.dpi if line.get_marker() != "None" else 0
-            room = room if line.get_clip_on() else 0
-            pixels = ax.transData.transform(line.get_xydata())
-            assert (pixels >= [frame.x0 + room - 0.1, frame.y0 + room - 0.1]).all()
-            assert (pixels <= [frame.x1 - room + 0.1, frame.y1 - room + 0.1]).all()
-        for stars in (c for c in ax.collections if isinstance(c, PathCollection)):
-            room = np.sqrt(stars.get_sizes().max()) / 2 / 72 * figure.dpi
-            pixels = ax.transData.transform(stars.get_offsets())
-            assert (pixels >= [frame.x0 + room, frame.y0 + room]).all()
-            assert (pixels <= [frame.x1 - room, frame.y1 - room]).all()
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert box.x0 >= 0
-    assert box.y0 >= 0
-    assert box.x1 <= width
-    assert box.y1 <= height
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def legend(figure):

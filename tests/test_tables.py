@@ -289,6 +289,24 @@ def test_claims_of_single_networks_are_judged_by_their_intervals():
     assert page.data.loc["X-0", "difference"] == "-.0600 <small>[-.1100, -.0100]</small>"
 
 
+@pytest.mark.parametrize(
+    ("metric", "ours", "difference"),
+    [
+        ("error", "24.71 → 21.99", "-2.72 <small>[-3.22, -2.22]</small>"),
+        ("top5_error", "24.71 → 21.99", "-2.72 <small>[-3.22, -2.22]</small>"),
+        ("accuracy", "24.71 → 21.99", "-2.72 <small>[-3.22, -2.22]</small>"),
+        ("superclass_accuracy", "24.71 → 21.99", "-2.72 <small>[-3.22, -2.22]</small>"),
+        ("ece_20", ".2471 → .2199", "-.0272 <small>[-.0322, -.0222]</small>"),
+        ("kl_to_truth_on_errors", ".2471 → .2199", "-.0272 <small>[-.0322, -.0222]</small>"),
+    ],
+)
+def test_claims_about_accuracies_and_errors_are_shown_in_percent(metric, ours, difference):
+    rows = {"a": {metric: single(0.2199, 0.003)}, "b": {metric: single(0.2471, 0.004)}}
+    shown = claims.show(claims.judge(rows, listed(metric))).data.loc["X-0"]
+    assert (shown["ours"], shown["difference"]) == (ours, difference)
+    assert shown["verdict"] == "reproduced"
+
+
 def test_claims_of_repeated_networks_are_those_of_their_values():
     """Gathered rows and plain lists of values give the same verdict, interval and p."""
     a, b = around(1, 0.1, 3), around(1.05, 0.3, 3)

@@ -1,0 +1,227 @@
+"""What the CS-KD chapter computes: errors compared, the limit of confidence, the paper's tables."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from ldlstudy import class_wise_findings, tables
+from ldlstudy.class_wise_findings import errors_compared, least_confident, not_borne_out
+from tests.conftest import ROOT
+
+TINY, MIT = "Tiny ImageNet", "MIT67"
+BETTER_CALIBRATED = [TINY, "CUB-200", "Stanford Dogs", MIT]  # virtual softmax or label smoothing
+EVERYWHERE = (
+    "lowest error of the output regularisers, ResNet-18",
+    "the same, DenseNet-121",
+    "lowest top-5 error",
+    "lower ECE than cross entropy",
+    "CS-KD-E: lower ECE than CS-KD",
+    "lowers the error of mixup",
+    "lowers the error of distillation",
+)
+PRINTED = {
+    **{claim: [] for claim in EVERYWHERE},
+    "lowest error of the self-distillers": [TINY],
+    "lower ECE than label smoothing": [TINY, MIT],
+    "lowest ECE of the output regularisers": BETTER_CALIBRATED,
+    "highest R@1": ["CIFAR-100"],
+}
+
+
+def errors(scores):
+    """What a record keeps, from position to the log-probabilities of predicted and true class."""
+    predicted, true = zip(*scores.values(), strict=True)
+    return {"index": list(scores), "log_predicted": list(predicted), "log_true": list(true)}
+
+
+LEFT = [
+    errors({2: (-0.5, -2.0), 3: (-1.5, -1.0), 8: (-0.25, -4.0)}),
+    errors({0: (-1.0, -3.0), 2: (-0.75, -1.5)}),
+]
+RIGHT = [
+    errors({8: (-0.125, -6.0), 1: (-0.5, -9.0), 2: (-0.25, -3.0)}),
+    errors({2: (-0.5, -2.0), 3: (-0.0625, -8.0)}),
+]
+
+
+def test_errors_by_hand():
+    found = errors_compared(LEFT, RIGHT, "log_predicted")
+    assert found.means == (-4.0 / 5, -1.4375 / 5)
+    assert found.common == 3  # images 2 and 8 of the first seed, 2 of the second
+    pairs = [(-0.5, -0.25), (-0.25, -0.125), (-0.75, -0.5)]
+    assert found.difference == pytest.approx(np.subtract(*zip(*pairs, strict=True)).mean())
+    assert found.difference == pytest.approx((-0.25 - 0.125 - 0.25) / 3)
+    assert found.common_p == pytest.approx(scipy_stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
+    own, other = [-0.5, -1.5, -0.25, -1.0, -0.75], [-0.125, -0.5, -0.25, -0.5, -0.0625]
+    assert found.p == pytest.approx(scipy_stats.ttest_ind(own, other, equal_var=False).pvalue)
+
+
+def test_scores_of_the_true_class_by_hand():
+    found = errors_compared(LEFT, RIGHT, "log_true")
+    assert found.means == (-11.5 / 5, -28.0 / 5)
+    assert (found.common, found.difference) == (3, pytest.approx((1.0 + 2.0 + 0.5) / 3))
+
+
+def test_images_are_paired_within_a_seed():
+    """Each seed has test images of its own: image 0 of the second is not that of the first."""
+    left = [errors({0: (-1.0, -2.0), 1: (-1.5, -2.0)}), errors({7: (-2.0, -2.0)})]
+    right = [errors({7: (-9.0, -9.0), 1: (-3.0, -4.0)}), errors({0: (-9.0, -9.0), 7: (-5.0, -6.0)})]
+    found = errors_compared(left, right, "log_predicted")
+    assert (found.common, found.difference) == (2, (1.5 + 3.0) / 2)
+    crossed = errors_compared(left, right[::-1], "log_predicted")
+    assert (crossed.common, crossed.difference) == (2, (8.0 + 7.0) / 2)
+    with pytest.raises(ValueError, match="at least two replicates: got 1"):
+        errors_compared(left[:1], right[:1], "log_predicted")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from(["log_predicted", "log_true"]))
+def test_comparing_the_other_way_round_turns_the_signs(seed, seeds, score):
+    rng = np.random.default_rng(seed)
+
+    def side():
+        return [
+            errors({int(i): tuple(-rng.exponential(size=2)) for i in rng.permutation(40)[:25]})
+            for _ in range(seeds)
+        ]  # two halves and more of 40 images: at least ten are common
+
+    left, right = side(), side()
+    there, back = errors_compared(left, right, score), errors_compared(right, left, score)
+    assert back.means == there.means[::-1]
+    assert back.difference == pytest.approx(-there.difference)
+    assert (back.p, back.common, back.common_p) == pytest.approx(
+        (there.p, there.common, there.common_p)
+    )
+    common = [len({*a["index"]} & {*b["index"]}) for a, b in zip(left, right, strict=True)]
+    assert there.common == sum(common)
+    assert there.means[0] == pytest.approx(np.mean([v for of in left for v in of[score]]))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "score", "message"),
+    [
+        (LEFT, RIGHT, "index", "unknown score 'index'; known: log_predicted, log_true"),
+        (LEFT, RIGHT[:1], "log_true", "shorter"),
+        ([errors({1: (-1.0, -2.0)})], RIGHT[:1], "log_true", "two values on each side, got 1"),
+    ],
+)
+def test_errors_that_cannot_be_compared(left, right, score, message):
+    with pytest.raises(ValueError, match=message):
+        errors_compared(left, right, score)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 100, 1000])
+@pytest.mark.parametrize("weight", [0.1, 0.5, 1.0, 4.0, 50.0])
+def test_the_least_loss_of_maximum_entropy_by_brute_force(weight, classes):
+    logit = np.linspace(-math.log(classes - 1) - 1, 25, 2_000_001)
+    p, rest = 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))
+    entropy = -p * np.log(p) - rest * np.log(rest / (classes - 1))
+    loss = -np.log(p) - weight * entropy
+    found = least_confident(weight, classes)
+    assert math.log(found / (1 - found)) == pytest.approx(logit[loss.argmin()], abs=1e-3)
+    assert type(found) is float
+
+
+@settings(deadline=None)
+@given(st.floats(0.1, 100), st.integers(2, 1000))
+def test_the_printed_condition_holds_and_more_weight_makes_less_sure(weight, classes):
+    p = least_confident(weight, classes)
+    assert 1 / classes < p < 1
+    assert weight * math.log(p * (classes - 1) / (1 - p)) == pytest.approx(1 / p, rel=1e-3)
+    assert least_confident(1.5 * weight, classes) < p
+
+
+@pytest.mark.parametrize(
+    ("weight", "classes", "message"),
+    [
+        (0.0, 10, "weight must lie in (0, inf], got 0.0"),
+        (-1.0, 10, "weight must lie in (0, inf], got -1.0"),
+        (math.nan, 10, "weight must lie in (0, inf], got nan"),
+        (1.0, 1, "classes must be a whole number of at least 2, got 1"),
+        (1.0, 2.5, "classes must be a whole number of at least 2, got 2.5"),
+    ],
+)
+def test_no_such_penalty(weight, classes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        least_confident(weight, classes)
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """The paper's tables, a copy that the test may change."""
+    monkeypatch.chdir(ROOT)
+    sources = {source for source, _ in class_wise_findings.SAID.values()}
+    copies = {source: tables.published(source) for source in sources}
+    monkeypatch.setattr(tables, "published", copies.__getitem__)
+    return copies
+
+
+def test_what_the_printed_tables_do_not_bear_out(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert not_borne_out() == PRINTED
+
+
+@pytest.mark.parametrize(
+    ("source", "row", "dataset", "value", "changed"),
+    [
+        (
+            "cskd_table1", "resnet18 cs_kd", "mit67", 0.9,
+            {"lowest error of the output regularisers, ResNet-18": [MIT]},
+        ),
+        (
+            "cskd_table1", "densenet121 adacos", "cub200", 0.3,
+            {"the same, DenseNet-121": ["CUB-200"]},
+        ),
+        (
+            "cskd_table2", "resnet18 ddgsd", "tiny_imagenet", 0.5,
+            {"lowest error of the self-distillers": []},
+        ),
+        (
+            "cskd_table2", "resnet18 byot", "cifar100", 0.1,
+            {"lowest error of the self-distillers": ["CIFAR-100", TINY]},
+        ),
+        (
+            "cskd_table3", "resnet18 mixup", "stanford_dogs", 0.1,
+            {"lowers the error of mixup": ["Stanford Dogs"]},
+        ),
+        (
+            "cskd_table4", "resnet10 kd_cs_kd", "cifar100", 0.2584,  # as many as distillation alone
+            {"lowers the error of distillation": ["CIFAR-100"]},
+        ),
+        (
+            "cskd_measures", "top5_error max_entropy", "tiny_imagenet", 0.01,
+            {"lowest top-5 error": [TINY]},
+        ),
+        (
+            "cskd_measures", "ece ls", "mit67", 0.2,
+            {"lower ECE than label smoothing": [TINY]},  # virtual softmax is still better
+        ),
+        (
+            "cskd_measures", "ece none", "cifar100", 0.05,
+            {
+                "lower ECE than cross entropy": ["CIFAR-100"],
+                "lowest ECE of the output regularisers": ["CIFAR-100", *BETTER_CALIBRATED],
+            },
+        ),
+        (
+            "cskd_measures", "ece cs_kd_e", "stanford_dogs", 0.1046,  # the same as CS-KD
+            {"CS-KD-E: lower ECE than CS-KD": ["Stanford Dogs"]},
+        ),
+        (
+            "cskd_measures", "recall_at_1 cs_kd", "cifar100", 0.7152,  # just above maximum entropy
+            {"highest R@1": []},
+        ),
+        (
+            "cskd_measures", "recall_at_1 none", "mit67", 0.99,
+            {"highest R@1": ["CIFAR-100", MIT]},
+        ),
+    ],
+)  # fmt: skip
+def test_another_number_is_another_verdict(printed, source, row, dataset, value, changed):
+    printed[source].loc[row, dataset] = value
+    assert not_borne_out() == PRINTED | changed
