@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ldlstudy import claims, class_wise, class_wise_findings, tables
+from ldlstudy import checks, claims, class_wise, class_wise_findings, tables
 from ldlstudy.class_wise import SETS
 from ldlstudy.class_wise_findings import SCORES
 from ldlstudy.measured import Measurements
@@ -93,6 +93,7 @@ def imagenet(measurements: Measurements) -> Styler:
 
 def measures(measurements: Measurements, measure: str) -> Styler:
     """One measure of the paper's table of ResNet-18: ``top5_error``, ``ece`` or ``recall_at_1``."""
+    checks.one_of("measure", measure, MEASURES)
     printed = tables.published("cskd_measures")
     rows = [row for row in printed.index if row.startswith(f"{measure} ")]
     return tables.grid(
