@@ -105,7 +105,7 @@ def answers(examples: Sequence[Example]) -> Figure:
     widths = [0.55] * pictured + [1.0] * len(names)
     fig, axes = plt.subplots(
         len(examples), len(widths), squeeze=False, width_ratios=widths,
-        figsize=(WIDTH, 1.25 * len(examples)), sharex="col",
+        figsize=(WIDTH, 1.25 * len(examples) + 0.3), sharex="col",
     )  # fmt: skip
     for row, example in zip(axes, examples, strict=True):
         if example.image is not None:
@@ -178,7 +178,9 @@ def embeddings(panels: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) 
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     fig, axes = plt.subplots(rows, columns, squeeze=False, figsize=(WIDTH, 3.4 * rows))
-    for ax, (title, figure) in zip(axes.flat, panels.items(), strict=True):
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, figure) in zip(axes.flat, panels.items(), strict=False):
         tsne = TSNE(perplexity=PERPLEXITY, init="pca", random_state=0)
         found, labels = tsne.fit_transform(np.array(figure["points"])), np.array(figure["labels"])
         for k, (name, marker) in enumerate(zip(classes, "osv^D<>pPX", strict=True)):

@@ -42,7 +42,14 @@ MEASURES = {
     "ece": Column("ece_20", "ECE, %", percent=True),
     "recall_at_1": RECALL,
 }
-MODELS = {"resnet18": "ResNet-18", "densenet121": "DenseNet-121", "resnet10": "ResNet-10"}
+MODELS = {
+    "resnet18": "ResNet-18",
+    "densenet121": "DenseNet-121",
+    "resnet10": "ResNet-10",
+    "resnet50": "ResNet-50",
+    "resnet101": "ResNet-101",
+    "resnext101_32x4d": "ResNeXt-101-32x4d",
+}
 
 
 def of_bench(
@@ -82,8 +89,12 @@ def imagenet(measurements: Measurements) -> Styler:
     return tables.grid(
         measurements,
         {
-            model: {
-                heading: (f"imagenet-{model} {m}", ERROR, printed.loc[f"{model} {m}", "imagenet"])
+            MODELS[model]: {
+                heading: (
+                    f"imagenet-{model} {m}",
+                    ERROR._replace(digits=3),
+                    printed.loc[f"{model} {m}", "imagenet"],
+                )
                 for m, heading in names.items()
             }
             for model in models
