@@ -21,10 +21,9 @@ class Compared(NamedTuple):
     """One score on the errors of two methods; see :func:`errors_compared`."""
 
     means: tuple[float, float]
-    p: float
     common: int
     difference: float
-    common_p: float
+    p: float
 
 
 def errors_compared(
@@ -42,24 +41,36 @@ def errors_compared(
     Returns
     -------
     Compared
-        Both means over all errors and Welch's ``p``; on the ``common`` images that both get wrong
-        the mean ``difference``, left minus right, and the p of the paired t test.
+        The means over all errors of each; on the ``common`` images that both get wrong the mean
+        ``difference``, left minus right, and the ``p`` of the paired t test. With several seeds the
+        test is over their differences, for the images of one network are not independent of one
+        another; with one it is over its images and says nothing about another seed.
+
+    Raises
+    ------
+    ValueError
+        An unknown score, other numbers of seeds, or a seed in which fewer than two images are wrong
+        in both.
     """
     checks.one_of("score", score, SCORES)
     if len(left) != len(right):
         raise ValueError(f"need as many seeds of both, got {len(left)} and {len(right)}")
-    own, other = ([v for seed in side for v in seed[score]] for side in (left, right))
-    pairs = [pair for a, b in zip(left, right, strict=True) for pair in _common(a, b, score)]
-    if len(pairs) < 2:
-        raise ValueError(f"need two images or more that both get wrong, got {len(pairs)}")
-    one, two = ([pair[i] for pair in pairs] for i in (0, 1))
+    pairs = [_common(a, b, score) for a, b in zip(left, right, strict=True)]
+    fewest = min(map(len, pairs))
+    if fewest < 2:
+        raise ValueError(f"need two images or more that both get wrong, got {fewest}")
+    sides = [[statistics.fmean(p[i] for p in seed) for seed in pairs] for i in (0, 1)]
+    one, two = sides if len(pairs) > 1 else ([p[i] for p in pairs[0]] for i in (0, 1))
     return Compared(
-        (statistics.fmean(own), statistics.fmean(other)),
-        stats.welch_p(own, other),
-        len(pairs),
-        statistics.fmean(one) - statistics.fmean(two),
+        (_mean(left, score), _mean(right, score)),
+        sum(map(len, pairs)),
+        statistics.fmean(sides[0]) - statistics.fmean(sides[1]),
         stats.paired_p(one, two),
     )
+
+
+def _mean(seeds: Sequence[Mapping[str, Any]], score: str) -> float:
+    return statistics.fmean(value for seed in seeds for value in seed[score])
 
 
 def _common(

@@ -196,27 +196,32 @@ def embeddings(panels: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) 
 
 
 def divergences(measurements: Measurements, rows: Mapping[str, str]) -> Figure:
-    """How far predictions are from the true distribution, on all images and on the errors.
+    """How far predictions are from the true distribution, as trained and scaled.
 
     Parameters
     ----------
     measurements : Mapping
         As :func:`ldlstudy.measured.gather` gives them.
     rows : Mapping
-        Row to label; drawn from the nearest on errors to the farthest. Bars are 95 % intervals.
+        Row to label; drawn from the nearest on errors to the farthest, as trained. The left panel
+        has each row, the right one its predictions at the fitted temperature. Bars are 95 %
+        intervals.
     """
     order = sorted(rows, key=lambda row: -measurements[row]["kl_to_truth_on_errors"].estimate.mean)
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.32 * len(rows) + 1))
+    fig, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(WIDTH, 0.3 * len(rows) + 1.1))
     kinds = {
         "kl_to_truth": ("all test images", BLUE, "o"),
-        "kl_to_truth_on_errors": ("misclassified ones", ORANGE, "s"),
+        "kl_to_truth_on_errors": ("those that the method gets wrong", ORANGE, "s"),
     }
-    for metric, (label, colour, marker) in kinds.items():
-        found = [measurements[row][metric].estimate for row in order]
-        ax.plot([f.mean for f in found], order, marker, color=colour, ms=5, label=label)
-        ax.hlines(order, [f.low for f in found], [f.high for f in found], color=colour)
-    ax.set_yticks(order, [rows[row] for row in order])
-    ax.set(xlabel="KL to the truth, nats", xlim=(0, None))
-    ax.grid(axis="y", lw=0.4, alpha=0.6)
-    fig.legend(loc="outside lower center", ncols=2)
+    for ax, (title, suffix) in zip(
+        axes, {"as trained": "", "scaled": " fitted"}.items(), strict=True
+    ):
+        for metric, (label, colour, marker) in kinds.items():
+            found = [measurements[f"{row}{suffix}"][metric].estimate for row in order]
+            ax.plot([f.mean for f in found], order, marker, color=colour, ms=5, label=label)
+            ax.hlines(order, [f.low for f in found], [f.high for f in found], color=colour)
+        ax.set(title=title, xlabel="KL to the truth, nats", xlim=(0, None))
+        ax.grid(axis="y", lw=0.4, alpha=0.6)
+    axes[0].set_yticks(order, [rows[row] for row in order])
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig

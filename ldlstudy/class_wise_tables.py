@@ -34,6 +34,7 @@ TOP5 = Column("top5_error", "top-5 error, %", percent=True, digits=4)
 ECE = Column("ece_20", "ECE", digits=3)
 RECALL = Column("recall_at_1", "R@1, %", percent=True, digits=4)
 KL = Column("kl_to_truth", "KL to the truth", digits=3)
+NLL = Column("cross_entropy", "NLL", digits=3)
 KL_ON_ERRORS = Column("kl_to_truth_on_errors", "KL on errors", digits=3)
 VARIATION = Column("intra_class_variation", "variation", digits=3)
 BEST = Column("best_test_accuracy", "best on the test set, %", percent=True)
@@ -52,14 +53,38 @@ MODELS = {
 }
 
 
-def of_bench(
-    measurements: Measurements, bench: str, methods: Sequence[str], columns: Sequence[Column]
+Cell = tuple[str, Column]  # a row of a network, such as "fitted" or "" for the plain one, a metric
+
+
+def of_methods(
+    measurements: Measurements,
+    benches: Mapping[str, str],
+    methods: Sequence[str],
+    columns: Mapping[str, Cell] | Sequence[Column],
 ) -> Styler:
-    """Measured numbers of some methods of one bench; what has not been run stays away."""
+    """Measured numbers of some methods; what has not been run stays away.
+
+    Parameters
+    ----------
+    measurements : Mapping
+        As :func:`ldlstudy.measured.gather` gives them.
+    benches : Mapping
+        Name of each bench to its title; one without a title is not named in the table.
+    methods : sequence of str
+        Keys of ``LABELS``.
+    columns : Mapping or sequence of Column
+        Heading to cell; a column alone is of the predictions as they are, under its own heading.
+    """
+    if not isinstance(columns, Mapping):
+        columns = {column.heading: ("", column) for column in columns}
     return tables.grid(
         measurements,
         {
-            LABELS[method]: {c.heading: (f"{bench} {method}", c, float("nan")) for c in columns}
+            f"{title}: {LABELS[method]}" if title else LABELS[method]: {
+                heading: (f"{bench} {method} {row}".strip(), column, float("nan"))
+                for heading, (row, column) in columns.items()
+            }
+            for bench, title in benches.items()
             for method in methods
             if f"{bench} {method}" in measurements
         },
@@ -134,18 +159,29 @@ def _run(row: str, dataset: str) -> str:
 
 
 def grid(measurements: Measurements) -> Styler:
-    """CS-KD by temperature and weight on noisy digits (:func:`ldlstudy.class_wise.grid`)."""
-    columns = (ERROR, ECE, KL, KL_ON_ERRORS, RECALL)
+    """CS-KD by temperature and weight on noisy digits (:func:`ldlstudy.class_wise.grid`).
+
+    Below them cross entropy, where ``measurements`` have it.
+    """
+    bench = class_wise.QUICK
     rows = {
-        f"T = {t:g}, λ = {w:g}": f"{class_wise.QUICK} cs_kd T{t:g} l{w:g}"
+        f"T = {t:g}, λ = {w:g}": f"{bench} cs_kd T{t:g} l{w:g}"
         for t in class_wise.TEMPERATURES
         for w in class_wise.WEIGHTS
+    }
+    columns = {
+        ERROR.heading: ("", ERROR),
+        ECE.heading: ("", ECE),
+        KL.heading: ("", KL),
+        "KL, scaled": (" fitted", KL),
+        "T fitted": (" fitted", tables.TEMPERATURE),
+        RECALL.heading: ("", RECALL),
     }
     return tables.grid(
         measurements,
         {
-            label: {c.heading: (row, c, float("nan")) for c in columns}
-            for label, row in rows.items()
+            label: {h: (f"{row}{of}", column, float("nan")) for h, (of, column) in columns.items()}
+            for label, row in {**rows, "cross entropy": f"{bench} none"}.items()
         },
     )
 
@@ -164,14 +200,17 @@ def scores_on_errors(
         for score, side in SCORES.items():
             found = class_wise_findings.errors_compared(of_second, of_first, score)
             body[f"{title}: {side}"] = {
-                first: f"{found.means[1]:.2f}",
-                second: f"{found.means[0]:.2f}",
-                "p": claims.write_p(found.p),
+                first: _signed(found.means[1]),
+                second: _signed(found.means[0]),
                 "both wrong": f"{found.common:,}",
-                "difference there": f"{found.difference:+.2f}",
-                "p there": claims.write_p(found.common_p),
+                "difference there": _signed(found.difference, "+"),
+                "p": claims.write_p(found.p),
             }
     return tables.style(pd.DataFrame.from_dict(body, orient="index"))
+
+
+def _signed(value: float, plus: str = "") -> str:
+    return f"{value:{plus}.2f}".replace("-", "−")
 
 
 def in_its_own_tables() -> Styler:

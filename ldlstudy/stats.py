@@ -74,19 +74,6 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
     return float(stats.ttest_rel(a, b).pvalue) if d.any() else 1.0
 
 
-def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p value of Welch's t test of two independent samples (scipy).
-
-    Raises
-    ------
-    ValueError
-        If one has fewer than two values.
-    """
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"Welch's test needs two values on each side, got {len(a)} and {len(b)}")
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
-
-
 def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
     if len(a) != len(b):
         raise ValueError(f"paired samples need equal lengths: got {len(a)} and {len(b)}")
