@@ -41,47 +41,83 @@ def errors(scores):
 
 LEFT = [
     errors({2: (-0.5, -2.0), 3: (-1.5, -1.0), 8: (-0.25, -4.0)}),
-    errors({0: (-1.0, -3.0), 2: (-0.75, -1.5)}),
+    errors({0: (-1.0, -3.0), 2: (-0.75, -1.5), 3: (-0.5, -2.5), 5: (-0.25, -1.0)}),
 ]
 RIGHT = [
     errors({8: (-0.125, -6.0), 1: (-0.5, -9.0), 2: (-0.25, -3.0)}),
-    errors({2: (-0.5, -2.0), 3: (-0.0625, -8.0)}),
+    errors({2: (-0.5, -2.0), 5: (-0.125, -4.0), 3: (-0.0625, -8.0)}),
 ]
 
 
-def test_errors_by_hand():
+def p_of_two(one, other):
+    """Two-sided p of the t test of two differences: with one degree of freedom t is Cauchy's."""
+    t = (one + other) / abs(one - other)
+    return 1 - 2 / math.pi * math.atan(abs(t))
+
+
+def test_errors_of_two_seeds_by_hand():
     found = errors_compared(LEFT, RIGHT, "log_predicted")
-    assert found.means == (-4.0 / 5, -1.4375 / 5)
-    assert found.common == 3  # images 2 and 8 of the first seed, 2 of the second
-    pairs = [(-0.5, -0.25), (-0.25, -0.125), (-0.75, -0.5)]
-    assert found.difference == pytest.approx(np.subtract(*zip(*pairs, strict=True)).mean())
-    assert found.difference == pytest.approx((-0.25 - 0.125 - 0.25) / 3)
-    assert found.common_p == pytest.approx(scipy_stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
-    own, other = [-0.5, -1.5, -0.25, -1.0, -0.75], [-0.125, -0.5, -0.25, -0.5, -0.0625]
-    assert found.p == pytest.approx(scipy_stats.ttest_ind(own, other, equal_var=False).pvalue)
+    assert found.means == (-4.75 / 7, -1.5625 / 6)
+    assert found.common == 5  # images 2 and 8 of the first seed; 2, 3 and 5 of the second
+    of_seeds = (-0.25 - 0.125) / 2, (-0.25 - 0.4375 - 0.125) / 3
+    assert found.difference == pytest.approx(sum(of_seeds) / 2)
+    assert found.p == pytest.approx(p_of_two(*of_seeds))
 
 
 def test_scores_of_the_true_class_by_hand():
     found = errors_compared(LEFT, RIGHT, "log_true")
-    assert found.means == (-11.5 / 5, -28.0 / 5)
-    assert (found.common, found.difference) == (3, pytest.approx((1.0 + 2.0 + 0.5) / 3))
+    assert found.means == (-15.0 / 7, -32.0 / 6)
+    of_seeds = (1.0 + 2.0) / 2, (0.5 + 5.5 + 3.0) / 3
+    assert (found.common, found.difference) == (5, pytest.approx(sum(of_seeds) / 2))
+    assert found.p == pytest.approx(p_of_two(*of_seeds))
+
+
+def test_errors_of_one_seed_are_tested_over_its_images():
+    found = errors_compared(LEFT[:1], RIGHT[:1], "log_predicted")
+    assert found.means == (-2.25 / 3, -0.875 / 3)
+    assert (found.common, found.difference) == (2, (-0.25 - 0.125) / 2)
+    assert found.p == pytest.approx(p_of_two(-0.25, -0.125))
+    found = errors_compared(LEFT[1:], RIGHT[1:], "log_predicted")
+    pairs = [(-0.75, -0.5), (-0.5, -0.0625), (-0.25, -0.125)]
+    assert found.p == pytest.approx(scipy_stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
+    assert (found.common, found.difference) == (3, pytest.approx(-0.8125 / 3))
+
+
+def repeated(seed, times):
+    """Return the errors of ``seed`` as if each image were ``times`` images, all alike."""
+    index = [i + 100 * time for time in range(times) for i in seed["index"]]
+    return {"index": index} | {s: times * seed[s] for s in ("log_predicted", "log_true")}
+
+
+def test_more_images_make_one_seed_surer_but_not_several():
+    left, right = ([repeated(seed, 50) for seed in side] for side in (LEFT, RIGHT))
+    few = errors_compared(LEFT, RIGHT, "log_predicted")
+    many = errors_compared(left, right, "log_predicted")
+    assert many.common == 50 * few.common
+    assert (many.difference, many.p) == pytest.approx((few.difference, few.p))
+    assert errors_compared(LEFT[1:], RIGHT[1:], "log_predicted").p > 0.05
+    assert errors_compared(left[1:], right[1:], "log_predicted").p < 1e-6
 
 
 def test_images_are_paired_within_a_seed():
     """Each seed has test images of its own: image 0 of the second is not that of the first."""
-    left = [errors({0: (-1.0, -2.0), 1: (-1.5, -2.0)}), errors({7: (-2.0, -2.0)})]
-    right = [errors({7: (-9.0, -9.0), 1: (-3.0, -4.0)}), errors({0: (-9.0, -9.0), 7: (-5.0, -6.0)})]
+    left = [
+        errors({0: (-1.0, -2.0), 1: (-1.5, -2.0), 4: (-1.0, -2.0)}),
+        errors({7: (-2.0, -2.0), 4: (-3.0, -2.0)}),
+    ]
+    right = [
+        errors({7: (-9.0, -9.0), 1: (-3.0, -4.0), 4: (-2.0, -2.0)}),
+        errors({0: (-9.0, -9.0), 7: (-5.0, -6.0), 4: (-7.0, -2.0)}),
+    ]
     found = errors_compared(left, right, "log_predicted")
-    assert (found.common, found.difference) == (2, (1.5 + 3.0) / 2)
+    assert (found.common, found.difference) == (4, ((1.5 + 1.0) / 2 + (3.0 + 4.0) / 2) / 2)
     crossed = errors_compared(left, right[::-1], "log_predicted")
-    assert (crossed.common, crossed.difference) == (2, (8.0 + 7.0) / 2)
-    with pytest.raises(ValueError, match="two images or more that both get wrong, got 1"):
-        errors_compared(left[:1], right[:1], "log_predicted")
+    assert (crossed.common, crossed.difference) == (4, ((8.0 + 6.0) / 2 + (7.0 - 1.0) / 2) / 2)
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from(["log_predicted", "log_true"]))
-def test_comparing_the_other_way_round_turns_the_signs(seed, seeds, score):
+def test_seeds_are_the_unit_and_the_other_way_round_turns_the_signs(seed, seeds, score):
     rng = np.random.default_rng(seed)
 
     def side():
@@ -94,12 +130,14 @@ def test_comparing_the_other_way_round_turns_the_signs(seed, seeds, score):
     there, back = errors_compared(left, right, score), errors_compared(right, left, score)
     assert back.means == there.means[::-1]
     assert back.difference == pytest.approx(-there.difference)
-    assert (back.p, back.common, back.common_p) == pytest.approx(
-        (there.p, there.common, there.common_p)
-    )
-    common = [len({*a["index"]} & {*b["index"]}) for a, b in zip(left, right, strict=True)]
-    assert there.common == sum(common)
+    assert (back.p, back.common) == (pytest.approx(there.p), there.common)
     assert there.means[0] == pytest.approx(np.mean([v for of in left for v in of[score]]))
+    values = [[dict(zip(of["index"], of[score], strict=True)) for of in s] for s in (left, right)]
+    apart = [[a[i] - b[i] for i in a if i in b] for a, b in zip(*values, strict=True)]
+    assert there.common == sum(map(len, apart))
+    assert there.difference == pytest.approx(np.mean([np.mean(seed) for seed in apart]))
+    unit = apart[0] if seeds == 1 else [np.mean(seed) for seed in apart]
+    assert there.p == pytest.approx(scipy_stats.ttest_1samp(unit, 0).pvalue)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +145,10 @@ def test_comparing_the_other_way_round_turns_the_signs(seed, seeds, score):
     [
         (LEFT, RIGHT, "index", "unknown score 'index'; known: log_predicted, log_true"),
         (LEFT, RIGHT[:1], "log_true", "as many seeds of both, got 2 and 1"),
+        (LEFT[:1], RIGHT, "log_true", "as many seeds of both, got 1 and 2"),
         ([errors({1: (-1.0, -2.0)})], RIGHT[:1], "log_true", "both get wrong, got 1"),
+        (LEFT, [RIGHT[0], errors({5: (-1.0, -2.0)})], "log_true", "images or more .* got 1"),
+        (LEFT, [errors({0: (-1.0, -2.0)}), RIGHT[1]], "log_true", "images or more .* got 0"),
     ],
 )
 def test_errors_that_cannot_be_compared(left, right, score, message):

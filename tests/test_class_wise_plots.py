@@ -339,15 +339,23 @@ MEASURED = {
     "near": distances(0.3, 0.4),
     "middle": distances(0.1, 0.9, half=0.02),
     "not asked for": distances(9, 9),
+    "far fitted": distances(0.15, 0.3),  # scaled, the other way round
+    "near fitted": distances(0.25, 0.7, half=0.01),
+    "middle fitted": distances(0.35, 0.5),
 }
-ROWS = {"far": "cross entropy", "near": "CS-KD", "middle": "T fitted"}
+ROWS = {"far": "cross entropy", "near": "CS-KD", "middle": "mixup"}
 
 
-def test_divergences_are_points_and_intervals_from_nearest_to_farthest():
+@pytest.mark.parametrize(
+    ("panel", "title", "suffix"), [(0, "as trained", ""), (1, "scaled", " fitted")]
+)
+def test_divergences_are_points_and_intervals_from_nearest_to_farthest(panel, title, suffix):
     figure = class_wise_plots.divergences(MEASURED, ROWS)
-    (ax,) = figure.axes
-    order = ["near", "middle", "far"]
-    labels = {tick.get_loc(): tick.label1.get_text() for tick in ax.yaxis.get_major_ticks()}
+    ax = figure.axes[panel]
+    assert (len(figure.axes), ax.get_title()) == (2, title)
+    order = ["near", "middle", "far"]  # in both panels that of the networks as trained
+    ticks = figure.axes[0].yaxis.get_major_ticks()  # the panels share their rows
+    labels = {tick.get_loc(): tick.label1.get_text() for tick in ticks}
     heights = {name: height for height, name in labels.items()}
     assert set(heights) == set(ROWS.values())
     figure.canvas.draw()
@@ -355,7 +363,7 @@ def test_divergences_are_points_and_intervals_from_nearest_to_farthest():
     assert pixels == sorted(pixels, reverse=True)  # the nearest on top
     metrics = ("kl_to_truth", "kl_to_truth_on_errors")
     for metric, line, bars in zip(metrics, ax.lines, ax.collections, strict=True):
-        found = {row: MEASURED[row][metric].estimate for row in order}
+        found = {row: MEASURED[f"{row}{suffix}"][metric].estimate for row in order}
         drawn = {labels[y]: x for x, y in line.get_xydata()}
         assert drawn == {ROWS[row]: e.mean for row, e in found.items()}
         ends = {labels[a[1]]: (a[0], b[0]) for a, b in bars.get_segments()}
@@ -363,21 +371,22 @@ def test_divergences_are_points_and_intervals_from_nearest_to_farthest():
         assert to_hex(bars.get_color()[0]) == line.get_color().lower()
     assert len({line.get_marker() for line in ax.lines}) == 2
     (box,) = figure.legends
-    assert named(box) == ["all test images", "misclassified ones"]
+    assert named(box) == ["all test images", "those that the method gets wrong"]
     assert ax.get_xlim()[0] == 0
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1  # the panels can be compared
     check_whole(figure)
     check_apart(figure)
 
 
-@pytest.mark.parametrize("count", [1, 4, 19])
+@pytest.mark.parametrize("count", [1, 4, len(class_wise_tables.LABELS)])
 def test_divergences_have_room_for_every_label(count):
-    labels = [
-        *class_wise_tables.LABELS.values(),
-        *(f"{n}, T fitted" for n in ("AdaCos", "a", "b", "c")),
-    ]
-    rows = {f"row {i}": label for i, label in enumerate(labels[:count])}
+    rows = dict(list(class_wise_tables.LABELS.items())[:count])
     measurements = {row: distances(0.1 + i / 9, 1 + i % 5) for i, row in enumerate(rows)}
-    figure = class_wise_plots.divergences(measurements, rows)
+    scaled = {f"{row} fitted": distances(0.1, 1 + i % 3) for i, row in enumerate(rows)}
+    figure = class_wise_plots.divergences(measurements | scaled, rows)
+    shown = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert sorted(shown) == sorted(rows.values())
+    assert not any(tick.get_visible() for tick in figure.axes[1].get_yticklabels())
     check_whole(figure)
     check_apart(figure)
 

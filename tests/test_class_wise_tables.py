@@ -7,7 +7,7 @@ import re
 import pytest
 from scipy import stats as scipy_stats
 
-from ldlstudy import class_wise, class_wise_tables, stats
+from ldlstudy import class_wise, class_wise_tables, tables
 from ldlstudy.measured import Measured
 from ldlstudy.stats import Estimate
 from tests.conftest import ROOT
@@ -176,13 +176,43 @@ def test_what_has_not_been_run_stays_away():
         "other ls": {"error": one(0.1)},
     }
     columns = (class_wise_tables.ERROR, class_wise_tables.ECE)
-    shown = class_wise_tables.of_bench(
-        measurements, "digits-cnn", ["cs_kd", "ls", "none", "byot"], columns
-    )
-    assert cells(shown) == {
+    methods = ["cs_kd", "ls", "none", "byot"]
+    shown = cells(class_wise_tables.of_methods(measurements, {"digits-cnn": ""}, methods, columns))
+    assert shown == {
         "CS-KD": {"error, %": "25.00", "ECE": ".051 <small>±.001</small>"},
         "cross entropy": {"error, %": "50.00", "ECE": ""},
     }
+    assert list(shown) == ["CS-KD", "cross entropy"]  # as asked for
+
+
+def test_methods_of_several_benches_have_their_titles_and_scaled_columns():
+    measurements = {
+        "a none": {"cross_entropy": one(1.5), "error": one(0.3)},
+        "a none fitted": {"cross_entropy": one(1.25, 0.01), "temperature": one(2.125)},
+        "b none": {"cross_entropy": one(0.75)},
+        "b ls": {"cross_entropy": one(0.5), "temperature": one(9)},
+        "b ls fitted": {"error": one(0.2)},
+    }
+    columns = {
+        "NLL": ("", class_wise_tables.NLL),
+        "NLL, scaled": ("fitted", class_wise_tables.NLL),
+        "T": ("fitted", tables.TEMPERATURE),
+    }
+    shown = cells(
+        class_wise_tables.of_methods(
+            measurements, {"a": "small", "b": "large"}, ["ls", "none"], columns
+        )
+    )
+    assert shown == {
+        "small: cross entropy": {
+            "NLL": "1.500",
+            "NLL, scaled": "1.250 <small>±.010</small>",
+            "T": "2.125",
+        },
+        "large: label smoothing": {"NLL": ".500", "NLL, scaled": "", "T": ""},
+        "large: cross entropy": {"NLL": ".750", "NLL, scaled": "", "T": ""},
+    }
+    assert list(shown) == ["small: cross entropy", "large: label smoothing", "large: cross entropy"]
 
 
 def test_every_method_has_a_label_of_its_own():
@@ -195,15 +225,45 @@ def test_every_method_has_a_label_of_its_own():
 def test_the_grid_has_every_temperature_and_weight():
     runs = class_wise.grid("quick")
     names = [name for name in runs if " #" not in name]
-    errors = {name: 0.1 + place / 100 for place, name in enumerate(names)}
+    settings = {name: runs[name].parameters for name in names}
+    labels = {n: f"T = {s['temperature']:g}, λ = {s['weight']:g}" for n, s in settings.items()}
+    labels["noisy_digits-small_cnn none"] = "cross entropy"
+    assert set(labels) - set(names) <= set(class_wise.runs(1, "quick"))
+    errors = {name: 0.1 + place / 100 for place, name in enumerate(labels)}
     shown = cells(class_wise_tables.grid({n: {"error": one(e)} for n, e in errors.items()}))
-    assert len(shown) == len(names) == 8
-    for name in names:
-        setting = runs[name].parameters
-        row = shown[f"T = {setting['temperature']:g}, λ = {setting['weight']:g}"]
+    assert len(shown) == len(labels) == 9
+    assert list(shown)[-1] == "cross entropy"
+    for name, label in labels.items():
+        row = shown[label]
         assert row.pop("error, %") == f"{100 * errors[name]:.2f}"
         assert set(row.values()) == {""}
-        assert list(row) == ["ECE", "KL to the truth", "KL on errors", "R@1, %"]
+        assert list(row) == ["ECE", "KL to the truth", "KL, scaled", "T fitted", "R@1, %"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("cs_kd T4 l2", "T = 4, λ = 2"), ("none", "cross entropy")],
+)
+def test_the_grid_shows_a_network_as_trained_and_scaled(name, label):
+    trained = {
+        "error": 0.25, "ece_20": 0.125, "kl_to_truth": 0.5, "recall_at_1": 0.75, "temperature": 7,
+    }  # fmt: skip
+    scaled = {"error": 0.9, "ece_20": 0.9, "kl_to_truth": 0.375, "recall_at_1": 0.9}
+    rows = {"": trained, " fitted": scaled | {"temperature": 1.625}}
+    measurements = {
+        f"{class_wise.QUICK} {name}{of}": {metric: one(v) for metric, v in row.items()}
+        for of, row in rows.items()
+    }
+    shown = cells(class_wise_tables.grid(measurements))
+    assert shown.pop(label) == {
+        "error, %": "25.00",
+        "ECE": ".125",
+        "KL to the truth": ".500",
+        "KL, scaled": ".375",
+        "T fitted": "1.625",
+        "R@1, %": "75.00",
+    }
+    assert {cell for row in shown.values() for cell in row.values()} == {""}
 
 
 def test_scores_on_errors_by_hand():
@@ -217,18 +277,18 @@ def test_scores_on_errors_by_hand():
         for side in ("predicted class", "true class")
     ]
     row = cells(shown)["digits: predicted class"]
-    p = stats.welch_p([-0.1, -0.2, -0.6], [-1, -0.5, -0.9])
     paired = scipy_stats.ttest_rel([-0.9, -1.0], [-0.1, -0.6]).pvalue
     assert row == {
-        "plain": "-0.30",
-        "soft": "-0.80",
-        "p": f"{p:.3f}".removeprefix("0"),
+        "plain": "\N{MINUS SIGN}0.30",
+        "soft": "\N{MINUS SIGN}0.80",
         "both wrong": "2",
-        "difference there": "-0.60",  # images 0 and 5: -.8 and -.4
-        "p there": f"{paired:.3f}".removeprefix("0"),
+        "difference there": "\N{MINUS SIGN}0.60",  # images 0 and 5: -.8 and -.4
+        "p": f"{paired:.3f}".removeprefix("0"),
     }
+    assert list(row) == ["plain", "soft", "both wrong", "difference there", "p"]
     row = cells(shown)["toys: true class"]
-    assert (row["plain"], row["soft"], row["difference there"]) == ("-2.00", "-1.50", "+0.25")
+    assert (row["plain"], row["soft"]) == ("\N{MINUS SIGN}2.00", "\N{MINUS SIGN}1.50")
+    assert row["difference there"] == "+0.25"
 
 
 def test_scores_on_many_errors_have_small_p_and_a_comma():
@@ -241,9 +301,9 @@ def test_scores_on_many_errors_have_small_p_and_a_comma():
     other = [{**some[0], "log_predicted": [-1.1, -1.2] * 1200}]
     shown = cells(class_wise_tables.scores_on_errors({"a": {"x": some, "y": other}}))
     row = shown["a: predicted class"]
-    assert (row["p"], row["both wrong"], row["p there"]) == ("< .001", "2,400", "< .001")
+    assert (row["p"], row["both wrong"]) == ("< .001", "2,400")
     same = shown["a: true class"]
-    assert (same["p"], same["difference there"], same["p there"]) == ("1.000", "+0.00", "1.000")
+    assert (same["p"], same["difference there"]) == ("1.000", "+0.00")
 
 
 def test_what_the_paper_s_tables_say_is_counted():

@@ -82,33 +82,3 @@ def test_unpaired(compare):
 def test_a_test_of_one_replicate():
     with pytest.raises(ValueError, match="at least two replicates: got 1"):
         stats.paired_p([1.0], [2.0])
-
-
-def test_welch_p_against_a_formula():
-    a, b = [1.0, 2.0, 4.0, 4.5, 3.0], [0.5, 12.5, -7.0]
-    va, vb = np.var(a, ddof=1) / 5, np.var(b, ddof=1) / 3
-    t = (np.mean(a) - np.mean(b)) / np.sqrt(va + vb)
-    freedom = (va + vb) ** 2 / (va**2 / 4 + vb**2 / 2)  # Welch and Satterthwaite's
-    p = stats.welch_p(a, b)
-    assert p == pytest.approx(2 * scipy_stats.t.sf(abs(t), freedom))
-    assert p == stats.welch_p(b, a)
-    assert p != pytest.approx(scipy_stats.ttest_ind(a, b).pvalue)  # which takes variances for equal
-
-
-def test_welch_p_tells_means_apart_and_needs_no_pairs():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(0, 1, 400).tolist(), rng.normal(0, 3, 90).tolist()
-    assert stats.welch_p(a, b) > 0.05
-    assert stats.welch_p(a, [value + 2 for value in b]) < 1e-6
-    p = [
-        stats.welch_p(*pair)
-        for pair in zip(rng.normal(size=(400, 9)), rng.normal(0, 3, (400, 5)), strict=True)
-    ]
-    assert 0.03 < np.mean(np.array(p) < 0.05) < 0.08  # .05 is nominal, its standard error .011
-
-
-@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([1.0, 2.0], [3.0]), ([], [])])
-def test_welch_p_of_one_value(a, b):
-    message = f"two values on each side, got {len(a)} and {len(b)}"
-    with pytest.raises(ValueError, match=message):
-        stats.welch_p(a, b)
