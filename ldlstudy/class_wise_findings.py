@@ -56,7 +56,7 @@ def errors_compared(
     if len(left) != len(right):
         raise ValueError(f"need as many seeds of both, got {len(left)} and {len(right)}")
     pairs = [_common(a, b, score) for a, b in zip(left, right, strict=True)]
-    fewest = min(map(len, pairs))
+    fewest = min(map(len, pairs), default=0)
     if fewest < 2:
         raise ValueError(f"need two images or more that both get wrong, got {fewest}")
     sides = [[statistics.fmean(p[i] for p in seed) for seed in pairs] for i in (0, 1)]

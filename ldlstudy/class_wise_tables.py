@@ -161,7 +161,7 @@ def _run(row: str, dataset: str) -> str:
 def grid(measurements: Measurements) -> Styler:
     """CS-KD by temperature and weight on noisy digits (:func:`ldlstudy.class_wise.grid`).
 
-    Below them cross entropy, where ``measurements`` have it.
+    Cross entropy stands below; what ``measurements`` lack stays empty.
     """
     bench = class_wise.QUICK
     rows = {
@@ -210,7 +210,7 @@ def scores_on_errors(
 
 
 def _signed(value: float, plus: str = "") -> str:
-    return f"{value:{plus}.2f}".replace("-", "−")
+    return f"{round(value, 2) + 0:{plus}.2f}".replace("-", "−")  # + 0: no minus zero
 
 
 def in_its_own_tables() -> Styler:
