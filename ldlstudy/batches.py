@@ -101,12 +101,13 @@ def _training(
     for index, pixels in zip(parts, _decoded(images, wanted), strict=True):
         own, of_class = pixels[: len(index)], pixels[len(index) :]
         batch = augmentation.train(own, generator)
-        beside = {
-            "partner": lambda seen=of_class: augmentation.train(seen, generator),
-            "view": lambda seen=own: augmentation.train(seen, generator),
-            "plain": lambda seen=own: augmentation.test(seen),
-        }
-        yield Batch(batch, images.labels[index], index, tuple(beside[name]() for name in others))
+        beside = tuple(
+            augmentation.test(own)
+            if name == "plain"
+            else augmentation.train(of_class if name == "partner" else own, generator)
+            for name in others
+        )
+        yield Batch(batch, images.labels[index], index, beside)
 
 
 def _decoded(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ldlstudy import losses, misclassified
+from ldlstudy.class_wise_findings import SCORES
 from ldlstudy.dataset import Images
 from ldlstudy.measured import Measurements
 from ldlstudy.plots import BLUE, GREEN, GREY, ORANGE, WIDTH
@@ -137,12 +138,11 @@ def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any
         Title of each row to name of each method (at most three) to what
         :func:`ldlstudy.misclassified.kept` gives of each seed. Vertical lines are means.
     """
-    sides = {"log_predicted": "(a) predicted class", "log_true": "(b) true class"}
     fig, axes = plt.subplots(
         len(panels), 2, squeeze=False, sharex="col", figsize=(WIDTH, 2.4 * len(panels))
     )
     for row, (title, methods) in zip(axes, panels.items(), strict=True):
-        for ax, (side, heading) in zip(row, sides.items(), strict=True):
+        for ax, letter, (side, heading) in zip(row, "ab", SCORES.items(), strict=True):
             values = {
                 name: np.concatenate([seed[side] for seed in seeds])
                 for name, seeds in methods.items()
@@ -153,7 +153,7 @@ def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any
                 shares = np.histogram(v.clip(low, 0), edges)[0] / len(v)
                 ax.stairs(shares, edges, color=colour, ls=dash, lw=1.5, label=name)
                 ax.axvline(v.mean(), color=colour, ls=dash, lw=0.9)
-            ax.set_title(f"{title}: {heading}")
+            ax.set_title(f"{title}: ({letter}) {heading}")
             ax.xaxis.set_major_locator(MaxNLocator(5))
         row[0].set_ylabel("share of the errors")
     for ax in axes[-1]:

@@ -80,15 +80,22 @@ def of_methods(
     return tables.grid(
         measurements,
         {
-            f"{title}: {LABELS[method]}" if title else LABELS[method]: {
-                heading: (f"{bench} {method} {row}".strip(), column, float("nan"))
-                for heading, (row, column) in columns.items()
-            }
+            f"{title}: {LABELS[method]}" if title else LABELS[method]: _cells(
+                f"{bench} {method}", columns
+            )
             for bench, title in benches.items()
             for method in methods
             if f"{bench} {method}" in measurements
         },
     )
+
+
+def _cells(network: str, columns: Mapping[str, Cell]) -> dict[str, tuple[str, Column, float]]:
+    """The cells of a network's line, which no published number stands below."""
+    return {
+        heading: (f"{network} {row}".strip(), column, float("nan"))
+        for heading, (row, column) in columns.items()
+    }
 
 
 def against_paper(measurements: Measurements, table: int) -> Styler:
@@ -173,14 +180,14 @@ def grid(measurements: Measurements) -> Styler:
         ERROR.heading: ("", ERROR),
         ECE.heading: ("", ECE),
         KL.heading: ("", KL),
-        "KL, scaled": (" fitted", KL),
-        "T fitted": (" fitted", tables.TEMPERATURE),
+        "KL, scaled": ("fitted", KL),
+        "T fitted": ("fitted", tables.TEMPERATURE),
         RECALL.heading: ("", RECALL),
     }
     return tables.grid(
         measurements,
         {
-            label: {h: (f"{row}{of}", column, float("nan")) for h, (of, column) in columns.items()}
+            label: _cells(row, columns)
             for label, row in {**rows, "cross entropy": f"{bench} none"}.items()
         },
     )

@@ -31,7 +31,10 @@ def wrong(probabilities: ArrayLike, labels: ArrayLike) -> Tensor:
     Tensor
         Ascending positions, int64.
     """
-    p, y = checks.paired(probabilities, labels)
+    return _wrong(*checks.paired(probabilities, labels))
+
+
+def _wrong(p: Tensor, y: Tensor) -> Tensor:
     return (p.argmax(1) != y).nonzero()[:, 0]
 
 
@@ -58,10 +61,10 @@ def scores(
     known = None if truth is None else checks.distributions(truth, "truth")
     if known is not None and known.shape != p.shape:
         raise ValueError(f"truth must have shape {tuple(p.shape)}, got {tuple(known.shape)}")
-    errors = wrong(p, y)
+    errors = _wrong(p, y)
     if len(errors) == 0:
         return {}
-    predicted, true = log_probabilities(p, y)
+    predicted, true = _log(p[errors], y[errors])
     found = {
         "confidence_on_errors": float(p[errors].amax(1).double().mean()),
         "predicted_score_on_errors": float(predicted.mean()),
@@ -87,12 +90,15 @@ def log_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Tens
         smallest normal number of the dtype.
     """
     p, y = checks.paired(probabilities, labels)
-    errors = wrong(p, y)
+    errors = _wrong(p, y)
+    return _log(p[errors], y[errors])
+
+
+def _log(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of the predicted and of the true class of each of some errors."""
     least = torch.finfo(p.dtype).tiny
-    rows, true = p[errors], y[errors]
-    both = rows.amax(1), rows.gather(1, true[:, None])[:, 0]
-    predicted, of_true = (scores.double().clamp_min(least).log() for scores in both)
-    return predicted, of_true
+    predicted, true = p.amax(1), p.gather(1, y[:, None])[:, 0]
+    return predicted.double().clamp_min(least).log(), true.double().clamp_min(least).log()
 
 
 def kept(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, list[Any]]:
@@ -108,9 +114,11 @@ def kept(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, list[Any]]:
     dict
         ``index``, ``log_predicted`` and ``log_true``, lists of E.
     """
-    predicted, true = log_probabilities(probabilities, labels)
+    p, y = checks.paired(probabilities, labels)
+    errors = _wrong(p, y)
+    predicted, true = _log(p[errors], y[errors])
     return {
-        "index": wrong(probabilities, labels).tolist(),
+        "index": errors.tolist(),
         "log_predicted": rounded(predicted),
         "log_true": rounded(true),
     }
