@@ -13,8 +13,8 @@ from ldlstudy import metrics, projection
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Images
 from ldlstudy.execution import Execution
-from ldlstudy.misclassified import rounded
 from ldlstudy.models import Classifier
+from ldlstudy.records import PICTURED_DIGITS, rounded
 from ldlstudy.train import predict
 
 PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
@@ -104,5 +104,5 @@ def embedding(features: Tensor, labels: Tensor) -> dict[str, Any]:
     return {
         "index": index.tolist(),
         "labels": labels[index].tolist(),
-        "points": rounded(points),
+        "points": rounded(points.tolist(), PICTURED_DIGITS),
     }

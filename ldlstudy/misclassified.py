@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ldlstudy import checks, metrics
 from ldlstudy.checks import ArrayLike
+from ldlstudy.records import PICTURED_DIGITS, rounded
 
 SAMPLED = 500  # test images whose best answers a record keeps
 ANSWERS = 5
@@ -119,8 +120,8 @@ def kept(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, list[Any]]:
     predicted, true = _log(p[errors], y[errors])
     return {
         "index": errors.tolist(),
-        "log_predicted": rounded(predicted),
-        "log_true": rounded(true),
+        "log_predicted": rounded(predicted.tolist(), PICTURED_DIGITS),
+        "log_true": rounded(true.tolist(), PICTURED_DIGITS),
     }
 
 
@@ -145,12 +146,5 @@ def answers(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, list[Any]]
         "index": index.tolist(),
         "labels": y[index].tolist(),
         "classes": best.indices.tolist(),
-        "scores": rounded(best.values),
+        "scores": rounded(best.values.tolist(), PICTURED_DIGITS),
     }
-
-
-def rounded(values: Tensor) -> list[Any]:
-    """Return nested lists of ``values`` to four digits, enough for a picture."""
-    if values.ndim > 1:
-        return [rounded(row) for row in values]
-    return [float(f"{value:.4g}") for value in values.tolist()]

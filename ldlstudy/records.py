@@ -20,6 +20,7 @@ from typing import Any
 FORMAT = 1
 PROFILES = ("smoke", "quick", "paper")
 DIGITS = 6  # significant digits of a stored number
+PICTURED_DIGITS = 4  # of one that only a picture shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,14 +216,14 @@ def from_specification(specification: Mapping[str, Any]) -> Run:
     return Run(**{**fields, "keep": tuple(fields["keep"])})
 
 
-def rounded(value: Any) -> Any:
-    """Floats to six significant digits, through lists and dictionaries."""
+def rounded(value: Any, digits: int = DIGITS) -> Any:
+    """Floats to ``digits`` significant digits, through lists and dictionaries."""
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return float(f"{value:.{digits}g}")
     if isinstance(value, list | tuple):
-        return [rounded(v) for v in value]
+        return [rounded(v, digits) for v in value]
     if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
+        return {k: rounded(v, digits) for k, v in value.items()}
     return value
 
 

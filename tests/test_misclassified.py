@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ldlstudy import metrics, misclassified
+from ldlstudy import metrics
 from ldlstudy.misclassified import answers, kept, log_probabilities, scores, wrong
 
 P = torch.tensor(
@@ -134,11 +134,6 @@ def test_answers_are_of_at_most_500_evenly_spread_samples(count):
     assert len(steps) <= 1
     assert count - index[-1] <= max(steps, default=1)  # the last step reaches the end
     assert found["labels"] == [i % 2 for i in index]
-
-
-def test_rounding_keeps_four_digits_at_any_depth():
-    values = torch.tensor([[[1 / 3, 12345.6]], [[0.0, -2e-7 / 3]]], dtype=torch.float64)
-    assert misclassified.rounded(values) == [[[0.3333, 12350.0]], [[0.0, -6.667e-08]]]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

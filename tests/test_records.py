@@ -230,6 +230,11 @@ def test_six_digits_are_kept(value):
     assert len(f"{kept!r}".split("e")[0].strip("-0").replace(".", "").strip("0")) <= 6
 
 
+def test_rounding_keeps_four_digits_at_any_depth():
+    values = [[[1 / 3, 12345.6]], [[0.0, -2e-7 / 3]]]
+    assert records.rounded(values, 4) == [[[0.3333, 12350.0]], [[0.0, -6.667e-08]]]
+
+
 def test_rounding_keeps_everything_else():
     value = {"a": [1, 2.0000001, (True, None, "x")], "b": {"c": 1234567, "d": 0.1 + 0.2}}
     rounded = records.rounded(value)
