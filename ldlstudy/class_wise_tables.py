@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ldlstudy import checks, claims, class_wise, class_wise_findings, tables
+from ldlstudy import checks, claims, class_wise, class_wise_findings, method_tables, tables
 from ldlstudy.class_wise import SETS
 from ldlstudy.class_wise_findings import SCORES
 from ldlstudy.measured import Measurements
+from ldlstudy.method_tables import Cell
 from ldlstudy.tables import Column
 
 LABELS = {
@@ -53,49 +54,16 @@ MODELS = {
 }
 
 
-Cell = tuple[str, Column]  # a row of a network, such as "fitted" or "" for the plain one, a metric
-
-
 def of_methods(
     measurements: Measurements,
     benches: Mapping[str, str],
     methods: Sequence[str],
     columns: Mapping[str, Cell] | Sequence[Column],
 ) -> Styler:
-    """Measured numbers of some methods; what has not been run stays away.
-
-    Parameters
-    ----------
-    measurements : Mapping
-        As :func:`ldlstudy.measured.gather` gives them.
-    benches : Mapping
-        Name of each bench to its title; one without a title is not named in the table.
-    methods : sequence of str
-        Keys of ``LABELS``.
-    columns : Mapping or sequence of Column
-        Heading to cell; a column alone is of the predictions as they are, under its own heading.
-    """
-    if not isinstance(columns, Mapping):
-        columns = {column.heading: ("", column) for column in columns}
-    return tables.grid(
-        measurements,
-        {
-            f"{title}: {LABELS[method]}" if title else LABELS[method]: _cells(
-                f"{bench} {method}", columns
-            )
-            for bench, title in benches.items()
-            for method in methods
-            if f"{bench} {method}" in measurements
-        },
+    """Measured numbers of some keys of ``LABELS`` (:func:`ldlstudy.method_tables.of_methods`)."""
+    return method_tables.of_methods(
+        measurements, benches, {method: LABELS[method] for method in methods}, columns
     )
-
-
-def _cells(network: str, columns: Mapping[str, Cell]) -> dict[str, tuple[str, Column, float]]:
-    """The cells of a network's line, which no published number stands below."""
-    return {
-        heading: (f"{network} {row}".strip(), column, float("nan"))
-        for heading, (row, column) in columns.items()
-    }
 
 
 def against_paper(measurements: Measurements, table: int) -> Styler:
@@ -187,7 +155,7 @@ def grid(measurements: Measurements) -> Styler:
     return tables.grid(
         measurements,
         {
-            label: _cells(row, columns)
+            label: method_tables.cells(row, columns)
             for label, row in {**rows, "cross entropy": f"{bench} none"}.items()
         },
     )
