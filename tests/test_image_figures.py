@@ -1,15 +1,19 @@
 """Planes against a naive computation, bins of reliability diagrams, features for t-SNE."""
 
+import copy
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 
-from ldlstudy import image_figures, metrics, models
+from ldlstudy import hierarchy, image_figures, metrics, models
 from ldlstudy.augment import Augmentation
-from ldlstudy.dataset import Images
+from ldlstudy.dataset import Dataset, Images
 from ldlstudy.execution import Execution
+from ldlstudy.mixture import noisy_digits
+from ldlstudy.records import rounded
 
 COUNTS = {"train": (1050, 130, 40, 60), "test": (70, 101, 30, 5)}  # more than a batch of 1000
 PLAIN = Augmentation()
@@ -104,6 +108,93 @@ def test_images_are_prepared_as_for_tests(network):
     figure, _ = image_figures.plane(network, {"test": images}, moved, Execution())
     plain, _ = image_figures.plane(network, {"test": small}, PLAIN, Execution())
     assert figure == plain
+
+
+@pytest.mark.parametrize("classes", [(3, 0, 2), (1, 3, 0)])
+def test_a_plane_of_other_classes_is_that_of_a_network_that_numbers_them_first(
+    classes, network, parts
+):
+    """The templates and the labels change places; the default is the first three."""
+    order = [*classes, *sorted(set(range(4)) - set(classes))]
+    renumbered = copy.deepcopy(network)
+    renumbered.head.weight.data = network.head.weight.data[order]
+    moved = {
+        name: images._replace(labels=torch.tensor(order).argsort()[images.labels])
+        for name, images in parts.items()
+    }
+    figure, row = image_figures.plane(network, parts, PLAIN, Execution(), classes)
+    assert (figure, row) == image_figures.plane(renumbered, moved, PLAIN, Execution())
+    assert len(figure["train"][0]) == min(100, COUNTS["train"][classes[0]])
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((0, 1, 4), r"labels must lie in \[0, 4\), got values in \[0, 4\]"),
+        ((0, 1), r"templates must have shape \(3, features\)"),
+        ((0, 1, 1), "span no plane"),
+    ],
+)
+def test_classes_that_have_no_plane(classes, message, network, parts):
+    with pytest.raises(ValueError, match=message):
+        image_figures.plane(network, parts, PLAIN, Execution(), classes)
+
+
+def of_similar(name, names):
+    """Return a set with so many classes, two images each, and a network for it."""
+    images = drawn([2] * len(names))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        network = models.build("small_fcn", len(names), hidden=[7], shape=(1, 3, 3))
+    return network, Dataset(name, tuple(names), images, drawn([2] * len(names), 1))
+
+
+SETS = {
+    "cifar100": hierarchy.CLASSES,
+    "imagenet": sorted(image_figures.WORDNET.values()),
+    "noisy_digits": "0123456789",
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_similar_classes_are_found_by_their_names(name):
+    network, dataset = of_similar(name, SETS[name])
+    found = image_figures.similar(network, dataset, PLAIN, Execution())
+    assert len(found) == {"cifar100": 2, "imagenet": 6, "noisy_digits": 1}[name]
+    parts = {"train": dataset.train, "test": dataset.test}
+    for title, figure in found.items():
+        wanted = [image_figures.WORDNET.get(n, n) for n in title.split(", ")]
+        classes = [dataset.classes.index(each) for each in wanted]
+        expected, _ = image_figures.plane(network, parts, PLAIN, Execution(), classes)
+        assert figure == rounded(expected, 4)
+        assert [len(cluster) for cluster in figure["test"]] == [2, 2, 2]
+    json.dumps(found, allow_nan=False)
+
+
+def test_every_class_of_imagenet_that_is_pictured_has_a_folder():
+    named = [name for group in image_figures.SIMILAR["imagenet"] for name in group]
+    assert sorted(named) == sorted(image_figures.WORDNET)
+    assert len(set(image_figures.WORDNET.values())) == 18
+    assert all(re.fullmatch(r"n\d{8}", number) for number in image_figures.WORDNET.values())
+
+
+def test_the_digits_that_are_alike_are_those_that_the_posterior_confuses():
+    mixture = noisy_digits(0.5)
+    x, labels, _ = mixture.sample(500, 0)
+    given = torch.stack([mixture.posterior(x[labels == k]).mean(0) for k in range(10)])
+    confused = (given + given.T).fill_diagonal_(0)
+    ((one, other, unlike),) = image_figures.SIMILAR["noisy_digits"]
+    pair = {int(one), int(other)}
+    assert set(divmod(int(confused.argmax()), 10)) == pair
+    to_either = confused[sorted(pair)].amax(0)
+    assert int(unlike) == min(set(range(10)) - pair, key=lambda k: float(to_either[k]))
+
+
+def test_a_set_without_similar_classes():
+    network, dataset = of_similar("digits", "0123456789")
+    message = "unknown data set with similar classes 'digits'; known: cifar100, imagenet, noisy_"
+    with pytest.raises(ValueError, match=message):
+        image_figures.similar(network, dataset, PLAIN, Execution())
 
 
 def test_reliability_is_that_of_the_metrics_without_nan():
