@@ -9,17 +9,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldlstudy import hierarchy, misclassified, projection, retrieval, scores, train
+from ldlstudy import (
+    by_class,
+    hierarchy,
+    misclassified,
+    projection,
+    retrieval,
+    scaling,
+    scores,
+    train,
+)
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.heads import Cosine
-from ldlstudy.image_figures import embedding, plane, reliability
+from ldlstudy.image_figures import embedding, plane, reliability, similar
 from ldlstudy.models import Classifier
 from ldlstudy.records import Run
-from ldlstudy.scores import RESAMPLES, More, Outcome, Rows
+from ldlstudy.scores import RESAMPLES, More, Outcome, Predictions, Rows
 from ldlstudy.setting import Setting
 
 GROUPED = "cifar100"  # the set whose classes have superclasses
-KEPT = {"answers": misclassified.answers, "errors": misclassified.kept}  # of the predictions alone
+OF_PREDICTIONS = {  # figures that need no more than the predictions and the labels
+    "answers": misclassified.answers,
+    "by_class": by_class.kept,
+    "errors": misclassified.kept,
+}
 Estimates = dict[str, list[float]]  # metric to value and the ends of its interval
 
 
@@ -33,31 +46,14 @@ def measure(
     cosines.
     """
     dataset = setting.dataset
-    test, held = (
-        None
-        if images is None
-        else Outcome(
-            setting.predict(network, images).cpu(),
-            images.labels.cpu(),
-            None if images.truth is None else images.truth.cpu(),
-        )
-        for images in (dataset.test, dataset.held)
-    )
-    assert test is not None
+    test = _outcome(setting, network, dataset.test)
+    held = None if dataset.held is None else _outcome(setting, network, dataset.held)
     again = RESAMPLES if run.profile == "paper" else 0
-    bare = {"unscaled": float(network.head.scale)} if isinstance(network.head, Cosine) else {}
     more = _on_errors(dataset) if "errors" in run.keep else None
-    rows, estimates = scores.score(test, held, again, more, bare)
-    figures: dict[str, Any] = {}
+    said = scores.predictions(test, held)
+    rows, estimates = scores.score(said | _unscaled(network, test), test, again, more)
+    figures = _of_predictions(run, said, test.labels)
     extra: Estimates = {}
-    if "reliability" in run.keep:
-        figures["reliability"] = {
-            name: reliability(p, test.labels)
-            for name, (p, _) in scores.predictions(test, held).items()
-        }
-    for name, of_predictions in KEPT.items():
-        if name in run.keep:
-            figures[name] = of_predictions(test.logits.softmax(1), test.labels)
     if {"neighbours", "embedding"} & set(run.keep):
         features = _features(setting, network, dataset.test)
         if "embedding" in run.keep:
@@ -70,10 +66,35 @@ def measure(
         parts = {"train": dataset.train, "test": dataset.test}
         figures["plane"], row = plane(network, parts, setting.augmentation, setting.execution)
         rows["plane"], estimates["plane"] = row, certain({"plane": row})["plane"]
+    if "similar" in run.keep:
+        figures["similar"] = similar(network, dataset, setting.augmentation, setting.execution)
     extra["best_test_accuracy"] = [max(epoch["test_accuracy"] for epoch in history)] * 3
     estimates["plain"] |= extra
     rows["plain"] |= {metric: values[:1] for metric, values in extra.items()}
     return rows, estimates, figures
+
+
+def _outcome(setting: Setting, network: Classifier, images: Images) -> Outcome:
+    """What the network says of some images, on the CPU."""
+    truth = None if images.truth is None else images.truth.cpu()
+    return Outcome(setting.predict(network, images).cpu(), images.labels.cpu(), truth)
+
+
+def _unscaled(network: Classifier, test: Outcome) -> Predictions:
+    """AdaCos' predictions from its bare cosines; of other networks nothing."""
+    if not isinstance(network.head, Cosine):
+        return {}
+    scale = float(network.head.scale)
+    return {"unscaled": (scaling.scale(test.logits, scale), scale)}
+
+
+def _of_predictions(run: Run, said: Predictions, labels: Tensor) -> dict[str, Any]:
+    """The figures that the run keeps of its predictions."""
+    p, _ = said["plain"]
+    figures = {name: draw(p, labels) for name, draw in OF_PREDICTIONS.items() if name in run.keep}
+    if "reliability" in run.keep:
+        figures["reliability"] = {name: reliability(p, labels) for name, (p, _) in said.items()}
+    return figures
 
 
 def _on_errors(dataset: Dataset) -> More:

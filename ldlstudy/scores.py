@@ -7,7 +7,7 @@ scored on: the held-out ones or, without any, one half of the test set for the o
 that looks at the answers, so it can only serve as a bound.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +32,10 @@ METRICS: dict[str, Metric] = {
     "ece_20": lambda p, y: metrics.ece(p, y, bins=20),  # CS-KD
     "class_conditional_ece": metrics.class_conditional_ece,
     "classwise_ece": metrics.classwise_ece,
+    "uce": metrics.uce,  # LDL
 }
 Rows = dict[str, dict[str, list[float]]]
+Predictions = dict[str, tuple[Tensor, float]]  # row to probabilities (N, K) and their temperature
 
 
 class Outcome(NamedTuple):
@@ -44,8 +46,15 @@ class Outcome(NamedTuple):
     truth: Tensor | None = None
 
 
-def predictions(test: Outcome, held: Outcome | None) -> dict[str, tuple[Tensor, float]]:
-    """Probabilities (N, K) of the test images and their temperature, for each row."""
+def predictions(test: Outcome, held: Outcome | None = None) -> Predictions:
+    """What the network says of the test images, in each of the three rows.
+
+    Parameters
+    ----------
+    test, held : Outcome
+        On the CPU, N and M images; without ``held`` temperatures are fitted on halves of the test
+        set.
+    """
     searched = search(test.logits, test.labels)
     return {
         "plain": (test.logits.softmax(1), 1.0),
@@ -73,26 +82,21 @@ def _fitted(test: Outcome, held: Outcome | None) -> tuple[Tensor, float]:
 
 
 def score(
-    test: Outcome,
-    held: Outcome | None = None,
-    resamples: int = RESAMPLES,
-    more: More | None = None,
-    temperatures: Mapping[str, float] | None = None,
+    said: Predictions, test: Outcome, resamples: int = RESAMPLES, more: More | None = None
 ) -> tuple[Rows, Rows]:
     """Every metric of every row, and its 95 % interval over test images drawn anew.
 
     Parameters
     ----------
-    test, held : Outcome
-        On the CPU, N and M images; without ``held`` temperatures are fitted on halves of the test
-        set.
+    said : dict
+        As `predictions` gives them, perhaps with further rows.
+    test : Outcome
+        The same images; their labels and truth are compared with what is said.
     resamples : int
         How often the test images are drawn anew; with 0 an interval has no width. A run that is
         repeated with other seeds needs none: its repetitions tell more.
     more : callable, optional
         Further metrics by name, from probabilities, labels and the truth; it may leave some out.
-    temperatures : Mapping, optional
-        Further rows by name: the predictions at a temperature.
 
     Returns
     -------
@@ -107,8 +111,7 @@ def score(
     drawn = [torch.from_numpy(rng.integers(0, n, n)) for _ in range(resamples)]
     rows: Rows = {}
     estimates: Rows = {}
-    scaled = {n: (scaling.scale(test.logits, t), t) for n, t in (temperatures or {}).items()}
-    for name, (p, temperature) in (predictions(test, held) | scaled).items():
+    for name, (p, temperature) in said.items():
         value = _all(p, test.labels, test.truth, more)
         again = [
             _all(p[i], test.labels[i], None if test.truth is None else test.truth[i], more)

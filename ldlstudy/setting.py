@@ -22,7 +22,19 @@ from ldlstudy.protocol import Protocol
 from ldlstudy.records import PROFILES, Run, root
 
 # what a run may ask to keep for figures, and to be measured for them
-KEPT = ("answers", "class_loss", "embedding", "errors", "neighbours", "plane", "reliability")
+KEPT = (
+    "answers",
+    "by_class",
+    "class_loss",
+    "embedding",
+    "errors",
+    "neighbours",
+    "plane",
+    "reliability",
+    "similar",
+    "supervision",
+    "test_class_loss",
+)
 NETWORK, CHECKPOINT = "network.pt", "checkpoint.pt"
 
 

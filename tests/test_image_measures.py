@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from ldlstudy import (
+    by_class,
     hierarchy,
     image_figures,
     image_measures,
     images,
     metrics,
     misclassified,
+    scores,
     setting,
 )
 from ldlstudy.execution import Execution
@@ -33,12 +35,22 @@ SUPERCLASSES = {"superclass_accuracy", "error_within_superclass"}
 KEEP = {  # what a run keeps: further metrics of every row, of the row plain, figures
     "nothing": (set(), set(), set()),
     "answers": (set(), set(), {"answers"}),
+    "by_class": (set(), set(), {"by_class"}),
     "embedding": (set(), set(), {"embedding"}),
     "errors": (ON_ERRORS, set(), {"errors"}),
     "neighbours": (set(), NEIGHBOURS, set()),
     "reliability": (set(), set(), {"reliability"}),
+    "similar": (set(), set(), {"similar"}),
 }
-EVERYTHING = ("answers", "embedding", "errors", "neighbours")
+EVERYTHING = (
+    "answers",
+    "by_class",
+    "embedding",
+    "errors",
+    "neighbours",
+    "reliability",
+    "similar",
+)
 
 
 def tiny(method="none", keep=(), **fields):
@@ -147,10 +159,44 @@ def test_figures_are_of_the_predictions_and_features(everything):
         assert found.keys() == expected.keys()
         for name in expected:
             np.testing.assert_allclose(found[name], expected[name], rtol=2e-3, atol=1e-6)
+    found, expected = record.figures["by_class"], by_class.kept(p, labels)
+    for name in ("f1", "confidence"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=2e-3)
+    assert found["best"]["class"] == expected["best"]["class"]
     found, expected = record.figures["embedding"], image_figures.embedding(test, labels)
     assert (found["index"], found["labels"]) == (expected["index"], expected["labels"])
     ours, theirs = (torch.tensor(each["points"]) for each in (found, expected))
     torch.testing.assert_close(torch.cdist(ours, ours), torch.cdist(theirs, theirs), **ROUNDED)
+
+
+def test_reliability_is_that_of_each_rows_predictions(everything):
+    record, _, dataset, (_, _, logits) = everything
+    assert set(record.figures["reliability"]) == {"plain", "fitted", "searched"}
+    for name in ("plain", "searched"):  # at one temperature
+        p = (logits / record.rows[name]["temperature"][0]).softmax(1)
+        expected = image_figures.reliability(p, dataset.test.labels)
+        assert record.figures["reliability"][name]["count"] == expected["count"]
+
+
+def test_temperatures_are_searched_once(everything, monkeypatch):
+    _, network, _, _ = everything
+    searched = []
+    monkeypatch.setattr(scores, "search", lambda *_: searched.append(1) or 1.5)
+    run = tiny(keep=("reliability",))
+    image_measures.measure(
+        run, setting.prepare(run, Execution()), network, [{"test_accuracy": 0.5}]
+    )
+    assert searched == [1]
+
+
+def test_similar_classes_are_those_of_the_network(everything):
+    record, network, dataset, _ = everything
+    prepared = setting.prepare(tiny(), Execution())
+    expected = image_figures.similar(network, dataset, prepared.augmentation, Execution())
+    (title,) = record.figures["similar"]
+    for panel, points in expected[title].items():
+        for ours, theirs in zip(record.figures["similar"][title][panel], points, strict=True):
+            np.testing.assert_allclose(ours, theirs, **ROUNDED)
 
 
 ROUNDED = {"rtol": 2e-3, "atol": 5e-3}  # four digits are kept

@@ -235,8 +235,8 @@ def until(there, process=None, seconds=120):
         ({"profile": "fast"}, "unknown profile 'fast'; known: paper, quick, smoke"),
         (
             {"keep": ("map",)},
-            "unknown data to keep 'map'; known: answers, class_loss, embedding, errors, "
-            "neighbours, plane, reliability",
+            "unknown data to keep 'map'; known: answers, by_class, class_loss, embedding, errors, "
+            "neighbours, plane, reliability, similar, supervision, test_class_loss",
         ),
         ({"data": {"sigmas": 1}}, "unknown option 'sigmas' of data set noisy_digits; known: draw"),
         ({"data": {"augment": {"crops": 1}}}, "unknown augmentation setting 'crops'"),

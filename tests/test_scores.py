@@ -7,7 +7,7 @@ from scipy.stats import binom
 
 from ldlstudy import metrics, scaling, scores
 from ldlstudy.dataset import split
-from ldlstudy.scores import METRICS, Outcome, predictions, score, share
+from ldlstudy.scores import METRICS, Outcome, predictions, share
 
 CLASSES = 4
 
@@ -22,6 +22,11 @@ def outcome(count=120, sharp=3.0, seed=0, classes=CLASSES):
 
 
 TEST, HELD = outcome(), outcome(80, seed=1)
+
+
+def score(test, held=None, *settings):
+    """Return the scores of the three rows of some images."""
+    return scores.score(predictions(test, held), test, *settings)
 
 
 @pytest.mark.parametrize("held", [None, HELD])
@@ -41,6 +46,7 @@ def test_rows_are_the_metrics_of_the_scaled_predictions(held):
             "ece_20": metrics.ece(p, y, bins=20),
             "class_conditional_ece": metrics.class_conditional_ece(p, y),
             "classwise_ece": metrics.classwise_ece(p, y),
+            "uce": metrics.uce(p, y, bins=15, edges="right"),
             "kl_to_truth": metrics.kl_to_truth(TEST.truth, p),
             "temperature": temperature,
         }
@@ -50,7 +56,7 @@ def test_rows_are_the_metrics_of_the_scaled_predictions(held):
 
 def test_top_5_of_more_than_five_classes():
     test = outcome(classes=9)
-    rows, _ = score(test, HELD, resamples=0)
+    rows, _ = score(test, HELD, 0)
     best = test.logits.sort(1, descending=True).indices[:, :5]
     expected = float((best == test.labels[:, None]).any(1).double().mean())
     assert 0.5 < expected < 1
@@ -75,7 +81,7 @@ def test_intervals_contain_the_value_and_are_of_the_data():
 
 
 def test_without_resamples_intervals_have_no_width():
-    rows, estimates = score(TEST, HELD, resamples=0)
+    rows, estimates = score(TEST, HELD, 0)
     expected = {n: {m: v * 3 for m, v in row.items()} for n, row in rows.items()}
     assert estimates == expected
     assert rows == score(TEST, HELD)[0]
@@ -120,12 +126,13 @@ def test_a_metric_that_the_images_do_not_have_is_in_no_row():
         assert estimates[name]["of_images"] == [2.0] * 3
 
 
-def test_further_temperatures_are_further_rows():
-    rows, estimates = score(TEST, HELD, 20, temperatures={"unscaled": 2.5, "sharp": 0.5})
+def test_further_predictions_are_further_rows():
+    temperatures = {"unscaled": 2.5, "sharp": 0.5}
+    further = {n: ((TEST.logits / t).softmax(1), t) for n, t in temperatures.items()}
+    rows, estimates = scores.score(predictions(TEST, HELD) | further, TEST, 20)
     assert list(rows) == list(estimates) == ["plain", "fitted", "searched", "unscaled", "sharp"]
-    for name, temperature in (("unscaled", 2.5), ("sharp", 0.5)):
-        p = (TEST.logits / temperature).softmax(1)
-        assert rows[name]["cross_entropy"] == [pytest.approx(metrics.nll(p, TEST.labels))]
+    for name, (p, temperature) in further.items():
+        assert rows[name]["cross_entropy"] == [metrics.nll(p, TEST.labels)]
         assert rows[name]["temperature"] == [temperature]
         low, high = estimates[name]["cross_entropy"][1:]
         assert low < rows[name]["cross_entropy"][0] < high
