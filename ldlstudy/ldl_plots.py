@@ -200,8 +200,8 @@ def kl_by_size(measurements: Measurements, methods: Sequence[str]) -> Figure:
     measurements : Mapping
         With rows as :func:`ldlstudy.ldl_findings.sizes` finds them.
     methods : sequence of str
-        Keys of ``LABELS``, a line each with 95 % intervals; ``truth``, which is taught the true
-        posterior, is drawn black as the best that can be hoped for.
+        Keys of ``LABELS``, a line each with 95 % intervals, at most twelve besides ``truth``, which
+        is taught the true posterior and drawn black as the best that can be hoped for.
 
     Raises
     ------

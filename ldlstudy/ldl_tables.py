@@ -224,7 +224,7 @@ def recomputed() -> Styler:
     body = {}
     for statement, (said, low, high, unit) in ldl_findings.recomputed().items():
         digits = 2 if unit == "points" else 0
-        ends = dict.fromkeys(f"{value:+.{digits}f}" for value in (low, high))
+        ends = dict.fromkeys(f"{v:+.{digits}f}" if v else "0" for v in (low, high))
         body[statement] = {
             "the text": f"{said} {unit}".replace("-", "−"),
             "its tables": f"{' to '.join(ends)} {unit}".replace("-", "−"),
