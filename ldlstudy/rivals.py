@@ -21,6 +21,7 @@ from ldlstudy.methods import Lesson
 from ldlstudy.regularisers import Objective
 
 SMALLEST = 1e-7  # added to the teacher's loss, as in WSL's code: it may be 0
+NO_TEACHER = "this method needs a teacher, the run names none"
 Looked = tuple[Tensor, Tensor]  # a network's logits (B, K) and penultimate features (B, D)
 
 
@@ -65,7 +66,7 @@ def _wsl(lesson: Lesson, weight: float, temperature: float) -> Objective:
     _check_temperatures(temperature=temperature)
     teach = lesson.teach
     if teach is None:
-        raise ValueError("this method needs a teacher, the run names none")
+        raise ValueError(NO_TEACHER)
 
     def loss(network: Any, batch: Batch) -> Tensor:
         return wsl(network(batch.images), teach(batch.images), batch.labels, weight, temperature)
@@ -94,6 +95,7 @@ def _crd_kd(
     momentum: float = 0.5,
 ) -> Objective:
     """CRD with distillation: H(y, p_s) + a T^2 KL(p_t^T || p_s^T) + b L_CRD, a ``soft_weight``."""
+    look = _look(lesson)
     _check_weights(weight=weight, soft_weight=soft_weight)
     _check_temperatures(temperature=temperature, contrast_temperature=contrast_temperature)
     checks.in_range("momentum", momentum, 0, 1)
@@ -173,8 +175,10 @@ def _check_temperatures(**temperatures: float) -> None:
 
 def _look(lesson: Lesson) -> Callable[[Tensor], Looked]:
     """From views to what the teacher says and sees."""
+    if lesson.teach is None:
+        raise ValueError(NO_TEACHER)
     if lesson.features is None:
-        raise ValueError("this method needs the features of one teacher, the run has none")
+        raise ValueError("this method needs the features of one teacher, the run names several")
     return lesson.features
 
 

@@ -286,5 +286,12 @@ def test_a_number_of_negatives_there_are_not(method, negatives, message):
 @pytest.mark.parametrize("method", sorted(GOOD))
 def test_no_teacher(method):
     alone = SimpleNamespace(**ALONE._asdict() | {"features": None})
-    with pytest.raises(ValueError, match="this method needs"):
+    with pytest.raises(ValueError, match="needs a teacher, the run names none"):
         rivals.OBJECTIVES[method](alone, **GOOD[method])
+
+
+@pytest.mark.parametrize("method", sorted(contrast.BESIDE))
+def test_several_teachers_have_no_features_in_common(method):
+    several = SimpleNamespace(**vars(TAUGHT) | {"features": None})
+    with pytest.raises(ValueError, match="the features of one teacher, the run names several"):
+        rivals.OBJECTIVES[method](several, **GOOD[method])
