@@ -2,6 +2,7 @@
 
 Some methods look at other images beside a batch's own: a partner of the same class (CS-KD), a
 second view of the same image (DDGSD), or the image as it is, without augmentation (CS-KD-E).
+Others mix the images of a batch (LDL): the batch then knows what each image is made of.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ldlstudy import checks
+from ldlstudy import checks, mixing
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Images, partners
 from ldlstudy.decode import Stream
+from ldlstudy.mixers import Mixer
+from ldlstudy.mixing import Mixed
 
 OTHERS = ("partner", "plain", "view")  # what may come with each image of a training batch
 
@@ -22,12 +25,19 @@ class Batch(NamedTuple):
     """``images`` (B, C, h, w) float32, ``labels`` (B,), ``index`` (B,) positions in the set.
 
     ``others`` are the images that were asked for beside them, in that order, shaped as they are.
+    ``mixed`` says of what images that were mixed are made; ``labels`` and ``index`` are of those
+    before.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor  # type: ignore[assignment]  # tuples have a method of this name
     others: tuple[Tensor, ...] = ()
+    mixed: Mixed | None = None
+
+    def blend(self, targets: Tensor) -> Tensor:
+        """Label distributions (B, K) of the batch's images, blended as the images were."""
+        return targets if self.mixed is None else mixing.mixed_target(targets, self.mixed)
 
 
 def batches(
@@ -36,11 +46,13 @@ def batches(
     augmentation: Augmentation,
     generator: torch.Generator | None = None,
     others: Sequence[str] = (),
+    mixer: Mixer | None = None,
 ) -> Iterator[Batch]:
     """One pass over ``images``.
 
-    With a generator for training: shuffled and augmented, and without a last batch of one image,
-    which batch normalisation cannot take. Without one for tests: in order, every image.
+    With a generator for training: shuffled, augmented and mixed, and without a last batch of one
+    image, which batch normalisation cannot take, or of fewer than a mixing needs. Without one for
+    tests: in order, every image.
 
     Parameters
     ----------
@@ -55,7 +67,9 @@ def batches(
     others : sequence of str
         What comes with each image: ``partner``, an image of its class drawn anew in each pass
         (perhaps itself, as in CS-KD's code), with an augmentation of its own; ``view``, the image
-        augmented once more; ``plain``, the image as in tests.
+        augmented once more; ``plain``, the image as in tests. None of them is mixed.
+    mixer : Mixer, optional
+        What mixes the augmented images of a batch (:func:`ldlstudy.mixers.mixer`).
 
     Returns
     -------
@@ -65,8 +79,8 @@ def batches(
     Raises
     ------
     ValueError
-        If ``size`` is below 1, there are no images, or the generator is on another device; others
-        that are unknown, or asked for without a generator.
+        If ``size`` is below 1 or below what the mixing needs, there are no images, or the generator
+        is on another device; others that are unknown, or others or a mixing without a generator.
     """
     checks.whole("batch size", size, 1)
     count, device = len(images.labels), images.labels.device
@@ -77,14 +91,19 @@ def batches(
     if generator is None:
         if others:
             raise ValueError(f"a test pass has no images beside its own, got {tuple(others)}")
+        if mixer is not None:
+            raise ValueError("a test pass mixes no images, got a mixing without a generator")
         parts = torch.arange(count, device=device).split(size)
         decoded = zip(parts, _decoded(images, parts), strict=True)
         return (Batch(augmentation.test(seen), images.labels[i], i) for i, seen in decoded)
     if generator.device.type != device.type:
         raise ValueError(f"the generator is on {generator.device}, the images are on {device}")
     parts = torch.randperm(count, generator=generator, device=device).split(size)
-    kept = parts[:-1] if len(parts[-1]) == 1 < size else parts
-    return _training(images, kept, augmentation, generator, others)
+    least = 1 if mixer is None else mixer.least
+    if min(size, count) < least:
+        raise ValueError(f"the mixing takes {least} images, a batch has {min(size, count)}")
+    kept = parts[:-1] if len(parts[-1]) < min(size, max(2, least)) else parts
+    return _training(images, kept, augmentation, generator, others, mixer)
 
 
 def _training(
@@ -93,6 +112,7 @@ def _training(
     augmentation: Augmentation,
     generator: torch.Generator,
     others: Sequence[str],
+    mixer: Mixer | None,
 ) -> Iterator[Batch]:
     wanted = list(parts)  # positions of all the pixels that a batch needs
     if "partner" in others:
@@ -107,7 +127,9 @@ def _training(
             else augmentation.train(of_class if name == "partner" else own, generator)
             for name in others
         )
-        yield Batch(batch, images.labels[index], index, beside)
+        mixed = None if mixer is None else mixer(batch, generator)
+        seen = batch if mixed is None else mixed.images
+        yield Batch(seen, images.labels[index], index, beside, mixed)
 
 
 def _decoded(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -79,6 +79,19 @@ class Execution:
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
 
+    def draws(self) -> Tensor:
+        """State of the global generator of the device's random numbers."""
+        if torch.device(self.device).type == "cuda":
+            return torch.cuda.get_rng_state(self.device)
+        return torch.get_rng_state()
+
+    def draw_from(self, state: Tensor) -> None:
+        """Set that state."""
+        if torch.device(self.device).type == "cuda":
+            torch.cuda.set_rng_state(state, self.device)
+        else:
+            torch.set_rng_state(state)
+
     def circumstances(self, seconds: float) -> dict[str, Any]:
         """What a record says of how it was made."""
         made = machine.circumstances(self.device, seconds)

@@ -1,25 +1,25 @@
-"""Run one method on one image set: data, teachers, training, measurement, record."""
+"""Run methods on one image set: data, teachers, training, measurement, record."""
 
-import math
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ldlstudy import metrics, objectives, scaling, train
-from ldlstudy.augment import Augmentation
-from ldlstudy.dataset import Dataset, Images
-from ldlstudy.draws import seed_of
+from ldlstudy import checkpoints, mixture, objectives, train
+from ldlstudy.batches import batches
+from ldlstudy.dataset import Dataset
 from ldlstudy.execution import Execution
 from ldlstudy.image_measures import certain, measure
 from ldlstudy.methods import Lesson
+from ldlstudy.mixers import mixer
 from ldlstudy.models import Classifier
-from ldlstudy.protocol import Protocol
 from ldlstudy.records import Record, Run, rounded
-from ldlstudy.scores import Rows
-from ldlstudy.setting import CHECKPOINT, NETWORK, Setting, prepare, trained, workplace
+from ldlstudy.setting import CHECKPOINT, NETWORK, Setting, prepare, workplace
+from ldlstudy.supervision import supervision
+from ldlstudy.teachers import Panels, learn
 
 
 def execute(
@@ -49,31 +49,96 @@ def execute(
         An unknown name, a value out of range, data or a teacher that is missing, or a loss that is
         no longer finite.
     """
+    return execute_together([run], execution, work, title)[0]
+
+
+def execute_together(
+    runs: Sequence[Run],
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    work: Path | None = None,
+    title: str | None = None,
+) -> list[Record]:
+    """Carry out several runs at once that see the same batches; each gives what it would alone.
+
+    What is done once for a batch is shared by all: its augmentation and mixing, and the passes of
+    teachers that they have in common.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        At least one; with the same `stream`, where there are several.
+    execution, work, title
+        As in `execute`.
+
+    Raises
+    ------
+    ValueError
+        As `execute`; or if the runs do not see the same batches.
+    """
+    streams = {stream(run) for run in runs}
+    if len(runs) != 1 and (len(streams) != 1 or None in streams):
+        raise ValueError(f"{len(runs)} runs cannot be trained together: their batches differ")
     start = time.perf_counter()
-    setting = prepare(run, execution)
-    folder = workplace(run, work)
-    folder.mkdir(parents=True, exist_ok=True)
-    lesson, taught = learn(run, setting, work)
-    network = setting.network(run)
-    history = train.train(
-        network,
-        setting.dataset.train,
-        objectives.make(run.method, lesson, run.parameters),
-        setting.protocol,
-        setting.augmentation,
+    panels: Panels = {}
+    made = [_Candidate(run, prepare(run, execution), work, panels) for run in runs]
+    one = made[0]
+    histories = train.train_together(
+        [candidate.student for candidate in made],
+        one.setting.dataset.train,
+        one.setting.augmentation,
         execution,
-        seed=run.seed,
-        others=objectives.OTHERS.get(run.method, ()),
-        watch=_watched(run, setting.dataset),
-        checkpoint=folder / CHECKPOINT,
+        others=objectives.OTHERS.get(one.run.method, ()),
+        mixer=mixer(one.run.parameters.get("mixing")),
         title=title,
     )
-    train.save(folder / NETWORK, network=network)
-    rows, estimates, figures = measure(run, setting, network, history)
-    rows, estimates = rows | taught, estimates | certain(taught)
-    figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
-    made = _made(setting, history, time.perf_counter() - start)
-    return Record(run.specification, *(map(rounded, (rows, estimates, figures, made))))
+    trained = (time.perf_counter() - start) / len(made)
+    return [c.record(h, trained) for c, h in zip(made, histories, strict=True)]
+
+
+def stream(run: Run) -> str | None:
+    """What decides the batches of a run, or None where they may not be shared with another run.
+
+    A teacher that answers by chance (Monte-Carlo dropout) would answer another student otherwise.
+    """
+    if any("passes" in teacher.training for teacher in run.teachers):
+        return None
+    training = {name: run.training.get(name) for name in ("batch", "epochs", "order")}
+    if training["order"] is None:
+        training["order"] = run.seed
+    others = objectives.OTHERS.get(run.method, ())
+    mixing = run.parameters.get("mixing")
+    return json.dumps([run.dataset, run.data, training, others, mixing], sort_keys=True)
+
+
+class _Candidate:
+    """A run with its network, before and after training."""
+
+    def __init__(self, run: Run, setting: Setting, work: Path | None, panels: Panels) -> None:
+        self.run, self.setting = run, setting
+        self.folder = workplace(run, work)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lesson, self.taught = learn(run, setting, work, panels)
+        self.network: Classifier = setting.network(run)
+        self.student = train.Student(
+            self.network,
+            objectives.make(run.method, self.lesson, run.parameters),
+            setting.protocol,
+            run.seed,
+            _watched(run, setting.dataset),
+            self.folder / CHECKPOINT,
+        )
+
+    def record(self, history: train.History, seconds: float) -> Record:
+        """Keep the weights and measure the trained network; ``seconds`` it took before."""
+        start = time.perf_counter()
+        checkpoints.save(self.folder / NETWORK, network=self.network)
+        rows, estimates, figures = measure(self.run, self.setting, self.network, history)
+        rows, estimates = rows | self.taught, estimates | certain(self.taught)
+        if "supervision" in self.run.keep:
+            figures["supervision"] = _supervision(self.run, self.setting, self.lesson)
+        figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
+        made = _made(self.setting, history, seconds + time.perf_counter() - start)
+        return Record(self.run.specification, *(map(rounded, (rows, estimates, figures, made))))
 
 
 def _made(setting: Setting, history: train.History, seconds: float) -> dict[str, Any]:
@@ -88,79 +153,29 @@ def _made(setting: Setting, history: train.History, seconds: float) -> dict[str,
     }
 
 
-def learn(run: Run, setting: Setting, work: Path | None = None) -> tuple[Lesson, Rows]:
-    """The training set as the run's method sees it, and a row about the teacher, if it has one.
-
-    A teacher labels the training images as they are, without augmentation, or with ``relabel`` the
-    student's augmented views; several teachers' mean probability is one teacher's.
-
-    Raises
-    ------
-    ValueError
-        If a teacher's data are another set, its weights are missing or of another network, or the
-        views it would label are not prepared as its own training images were.
-    """
-    train_set, test, held = setting.dataset.train, setting.dataset.test, setting.dataset.held
-    unseen = torch.empty(len(train_set.labels), 0)  # no image method's label looks at the pixels
-    classes = len(setting.dataset.classes)
-    lesson = Lesson(unseen, train_set.labels, classes, seed_of(run.seed, "label"))
-    if not run.teachers:
-        return lesson, {}
-    teachers = [_teacher(run, teacher, setting, work) for teacher in run.teachers]
-
-    def predict(images: Images) -> Tensor:
-        return _mean([own.predict(network, images) for own, network in teachers])
-
-    @torch.no_grad()
-    def teach(views: Tensor) -> Tensor:
-        return _mean([network(views) for _, network in teachers])
-
-    logits, temperature = predict(train_set), 1.0
-    if held is not None:
-        temperature = scaling.fit_temperature(predict(held), held.labels)
-    softened = scaling.scale(logits, run.parameters.get("temperature", 1.0))
-    row = {
-        "smoothness": [metrics.smoothness(softened, train_set.labels)],
-        "accuracy": [metrics.accuracy(predict(test).softmax(1), test.labels)],
-    }
-    return lesson._replace(logits=logits, temperature=temperature, teach=teach), {"teacher": row}
-
-
-def _teacher(
-    run: Run, teacher: Run, setting: Setting, work: Path | None
-) -> tuple[Setting, Classifier]:
-    """A teacher's settings and its network, in evaluation mode."""
-    if teacher.dataset != run.dataset:
-        raise ValueError(
-            f"the teacher {teacher.id} was trained on {teacher.dataset}, its student's data are "
-            f"{run.dataset}"
-        )
-    own = setting._replace(
-        protocol=Protocol.of(teacher.training),
-        augmentation=Augmentation.of(teacher.data.get("augment", {})),
-    )
-    seen, shown = ((a.augmentation.crop, a.augmentation.normalise) for a in (own, setting))
-    if run.parameters.get("relabel") and seen != shown:
-        raise ValueError(
-            f"the teacher {teacher.id} was trained with crop and normalisation {seen}, the views "
-            f"of its student have {shown}"
-        )
-    return own, trained(teacher, own, work).eval()
-
-
-def _mean(logits: list[Tensor]) -> Tensor:
-    """Logits of the mean probability of several networks; one network's stay as they are."""
-    if len(logits) == 1:
-        return logits[0]
-    return torch.stack([z.log_softmax(1) for z in logits]).logsumexp(0) - math.log(len(logits))
+def _supervision(run: Run, setting: Setting, lesson: Lesson) -> dict[str, Any]:
+    """How a mixed image of each of a few classes is labelled; with the truth on noisy digits."""
+    train_set = setting.dataset.train
+    labels = train_set.labels
+    firsts = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
+    draws = torch.Generator(labels.device).manual_seed(0)
+    batch = next(batches(train_set.take(firsts), len(firsts), setting.augmentation, draws))
+    posterior = None
+    if train_set.truth is not None:
+        posterior = mixture.noisy_digits(run.data["sigma"]).posterior
+    mix, teach = mixer(run.parameters["mixing"]), lesson.teach
+    assert mix is not None
+    assert teach is not None
+    return supervision(batch.images, batch.labels, lesson.classes, mix, teach, posterior)
 
 
 def _watched(run: Run, dataset: Dataset) -> dict[str, train.Watched]:
-    """What is evaluated after every epoch; the training set only where its losses are kept."""
-    by_class = "class_loss" in run.keep
+    """What is evaluated after every epoch; the training set only where its losses are needed."""
+    seen = "class_loss" in run.keep or run.method in objectives.HEEDFUL
+    by_class = seen or "test_class_loss" in run.keep
     parts = {
         "test": dataset.test,
         "held": dataset.held,
-        "train": dataset.train if by_class else None,
+        "train": dataset.train if seen else None,
     }
     return {k: train.Watched(v, by_class) for k, v in parts.items() if v is not None}

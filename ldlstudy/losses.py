@@ -62,7 +62,7 @@ def _softened(logits: Tensor, like: Tensor, temperature: float, name: str = "tea
     return (_logits(logits, name, like).detach() / temperature).softmax(1)
 
 
-def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def soft_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the cross entropy against a label distribution, mean of -sum_k q_k log p_k.
 
     It differs from KL(q || p) by the entropy of the target, which no gradient of the logits sees.
@@ -73,6 +73,8 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         Shape (N, K), floating point, N at least 1.
     target : Tensor
         Shape (N, K), each row a distribution. A gradient flows to it where it asks for one.
+    weights : Tensor, optional
+        Shape (N,), by which each image's cross entropy is multiplied before the mean.
 
     Returns
     -------
@@ -88,7 +90,11 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     q = _logits(target, "target", z)
     if target.device.type == "cpu":
         checks.distributions(target.detach(), "target")
-    return F.cross_entropy(z, q.to(z))
+    if weights is None:
+        return F.cross_entropy(z, q.to(z))
+    if weights.shape != z.shape[:1]:
+        raise ValueError(f"weights must have shape ({len(z)},), got {tuple(weights.shape)}")
+    return (weights.to(z) * F.cross_entropy(z, q.to(z), reduction="none")).mean()
 
 
 def kd(

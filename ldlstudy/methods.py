@@ -25,7 +25,10 @@ class Lesson(NamedTuple):
 
     ``inputs`` (N, F), ``labels`` (N,); ``logits`` (N, K) of the teacher and the ``temperature``
     fitted to them on held-out data; ``epsilon``, the factor that label smoothing chose;
-    ``seed`` for methods that draw; ``teach``, from augmented images to the teacher's logits.
+    ``seed`` for methods that draw; ``teach``, from augmented images to the teacher's logits, and
+    ``features``, to its logits and features. Where there are several teachers, there are no
+    features, ``logits`` and ``teach`` are of their mean probability, and ``each`` (T, N, K) and
+    ``teach_each`` of every one. ``truth`` (N, K) is p(y|x) where it is known.
     """
 
     inputs: Tensor
@@ -36,6 +39,10 @@ class Lesson(NamedTuple):
     temperature: float = 1.0
     epsilon: float = 0.0
     teach: Callable[[Tensor], Tensor] | None = None
+    features: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+    each: Tensor | None = None
+    teach_each: Callable[[Tensor], Tensor] | None = None
+    truth: Tensor | None = None
 
     def teacher(self, temperature: float | None = None) -> Tensor:
         """The teacher's probabilities, at its fitted temperature unless another is given."""
@@ -50,6 +57,16 @@ def _none(s: Lesson) -> Tensor:
 
 def _ls(s: Lesson, epsilon: float) -> Tensor:
     return targets.smooth(s.labels, s.classes, epsilon)
+
+
+def _ls_wrong(s: Lesson, alpha: float) -> Tensor:
+    return targets.smooth_wrong(s.labels, s.classes, alpha)
+
+
+def _truth(s: Lesson) -> Tensor:
+    if s.truth is None:
+        raise ValueError("the true label distribution of this data set is not known")
+    return s.truth
 
 
 def _ils1(s: Lesson, p1: float, p2: float) -> Tensor:
@@ -90,6 +107,8 @@ def _distil(s: Lesson) -> Tensor:
 METHODS: dict[str, Callable[..., Tensor]] = {
     "none": _none,
     "ls": _ls,
+    "ls_wrong": _ls_wrong,
+    "truth": _truth,
     "ils1": _ils1,
     "ils2": _ils2,
     "ils": _ils,

@@ -2,17 +2,18 @@
 
 An objective is a function of a network and a batch; :func:`make` builds it once for a training set.
 Methods that only change the label are those of :mod:`ldlstudy.methods`: their label distributions
-are computed once, for every image, and looked up by the image's index. Methods in which the network
-is its own teacher, or its head is another, are those of :mod:`ldlstudy.regularisers`.
+are computed once, for every image, looked up by the image's index, and blended as the images were
+where these are mixed. Methods in which the network is its own teacher, or its head is another, are
+those of :mod:`ldlstudy.regularisers`; those that LDL is compared with, of :mod:`ldlstudy.rivals`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, losses, methods, regularisers, scaling
+from ldlstudy import checks, losses, methods, regularisers, rivals, scaling, targets, uncertainty
 from ldlstudy.batches import Batch
 from ldlstudy.methods import Lesson
 from ldlstudy.regularisers import Objective
@@ -24,26 +25,62 @@ def _labelled(method: str) -> Callable[..., Objective]:
     def make(lesson: Lesson, **parameters: Any) -> Objective:
         table = methods.label(method, lesson, parameters)  # (N, K)
         return lambda network, batch: losses.soft_cross_entropy(
-            network(batch.images), table[batch.index]
+            network(batch.images), batch.blend(table[batch.index])
         )
 
     return make
 
 
-def _distil(lesson: Lesson, temperature: float = 1.0, relabel: bool = False) -> Objective:
-    """Cross entropy towards the teacher's probabilities alone (LDL's Off-LDL, [Re] Figure 8)."""
-    return _taught(
-        lesson,
-        relabel,
-        lambda s, t, _: losses.soft_cross_entropy(s, scaling.scale(t.float(), temperature)),
-    )
+def _distil(
+    lesson: Lesson, temperature: float = 1.0, relabel: bool = False, combine: str = "ensemble"
+) -> Objective:
+    """Cross entropy towards the teachers' probabilities alone ([Re] Figure 8, LDL eqs. 6 and 8).
+
+    LDL's offline label distributions are those of the images as they are, fixed once (and blended
+    like the images, where these are mixed); with ``relabel`` teachers label what the student sees,
+    which is LDL's online learning where that is mixed. Several teachers are one ``ensemble``, their
+    mean probability (LDL's En), or each has a cross entropy of its own (LDL's MT), of which the
+    ``sum`` or the ``mean`` counts. The latter is the ensemble's loss, the former T times that.
+    """
+    checks.one_of("combination of teachers", combine, COMBINATIONS)
+    scaling.scale(torch.zeros(1, lesson.classes), temperature)  # checks it
+    each = _teachers(lesson, relabel)
+
+    def loss(network: Any, batch: Batch) -> Tensor:
+        student = network(batch.images)
+        labels = torch.stack([scaling.scale(z.float(), temperature) for z in each(batch)])
+        if combine == "ensemble":
+            labels = labels.mean(0, keepdim=True)
+        terms = [
+            losses.soft_cross_entropy(student, label if relabel else batch.blend(label))
+            for label in labels
+        ]
+        total = torch.stack(terms).sum()
+        return total / len(terms) if combine == "mean" else total
+
+    return loss
 
 
 def _kd(
     lesson: Lesson, weight: float, temperature: float, square: bool = True, relabel: bool = False
 ) -> Objective:
     """Knowledge distillation as LDL and Hinton et al. have it."""
-    return _taught(lesson, relabel, lambda s, t, y: losses.kd(s, t, y, weight, temperature, square))
+    plain = _taught(
+        lesson, relabel, lambda s, t, y: losses.kd(s, t, y, weight, temperature, square)
+    )
+    teacher, hard = _teacher(lesson, relabel), targets.one_hot(lesson.labels, lesson.classes)
+
+    def loss(network: Any, batch: Batch) -> Tensor:
+        if batch.mixed is None:
+            return plain(network, batch)
+        if not relabel:
+            raise ValueError("kd on mixed images needs `relabel`: a teacher that sees them")
+        student = network(batch.images)
+        mixed = losses.soft_cross_entropy(student, batch.blend(hard[batch.index]))
+        soft = losses.kd(student, teacher(batch), batch.labels, 1.0, temperature, square)
+        return (1 - weight) * mixed + weight * soft
+
+    return loss
 
 
 def _kd_printed(
@@ -98,6 +135,47 @@ def _taught(lesson: Lesson, relabel: bool, loss: Callable[..., Tensor]) -> Objec
     return lambda network, batch: loss(network(batch.images), teacher(batch), batch.labels)
 
 
+def _teachers(lesson: Lesson, relabel: bool) -> Callable[[Batch], Tensor]:
+    """The logits (T, B, K) of every teacher, as `_teacher` has those of their mean probability."""
+    each, teach = lesson.each, lesson.teach_each
+    if each is None or teach is None:
+        one = _teacher(lesson, relabel)
+        return lambda batch: one(batch)[None]
+    if relabel:
+        return lambda batch: teach(batch.images)
+    return lambda batch: each[:, batch.index]
+
+
+class _Overfitting:
+    """Cross entropy with the overfitting-to-generalisation ratio of the classes (LDL section 6)."""
+
+    def __init__(
+        self, lesson: Lesson, gap: int = uncertainty.GAP, form: str = "loss", alpha: float = 0.1
+    ) -> None:
+        self.gap, self.form = checks.whole("gap", gap, 1), checks.one_of("form", form, FORMS)
+        self.alpha = checks.in_range("alpha", alpha, 0, 1)
+        self.hard = targets.one_hot(lesson.labels, lesson.classes)
+        self.ratio: Tensor | None = None
+
+    def heed(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Take the ratio from the history; before epoch ``gap`` + 1 there is none."""
+        if len(history) > self.gap:
+            parts = ("train_class_loss", "held_class_loss")
+            seen, held = ([epoch[part] for epoch in history] for part in parts)
+            self.ratio = uncertainty.overfitting(seen, held, self.gap).to(self.hard)
+
+    def __call__(self, network: Any, batch: Batch) -> Tensor:
+        logits, hard = network(batch.images), self.hard[batch.index]
+        if self.ratio is None:
+            return losses.cross_entropy(logits, batch.labels)
+        if self.form == "loss":
+            weights = self.ratio / self.ratio.mean().clamp_min(1e-12)
+            return losses.soft_cross_entropy(logits, hard, weights[batch.labels])
+        moved = self.alpha * (self.ratio / self.ratio.max().clamp_min(1e-12))[batch.labels, None]
+        label = hard * (1 - moved) + (1 - hard) * moved / (hard.shape[1] - 1)
+        return losses.soft_cross_entropy(logits, label)
+
+
 def _teacher(lesson: Lesson, relabel: bool) -> Callable[[Batch], Tensor]:
     """The teacher's logits of a batch: fixed once, or with ``relabel`` of each augmented view."""
     table, teach = lesson.logits, lesson.teach
@@ -108,17 +186,24 @@ def _teacher(lesson: Lesson, relabel: bool) -> Callable[[Batch], Tensor]:
     return lambda batch: table[batch.index]
 
 
+PLAIN = ("none", "ls", "ls_wrong", "truth")  # label distributions without a teacher
+COMBINATIONS = ("ensemble", "mean", "sum")  # of several teachers
+FORMS = ("label", "loss")  # of the overfitting-to-generalisation ratio
+
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
-    **{name: _labelled(name) for name in ("none", "ls", "ils1", "ils2", "ils", "beta")},
+    **{name: _labelled(name) for name in (*PLAIN, "ils1", "ils2", "ils", "beta")},
     "distil": _distil,
     "kd": _kd,
     "kd_printed": _kd_printed,
     "kd_coded": _kd_coded,
     "kd_cs_kd": _kd_cs_kd,
 }
-TAUGHT = frozenset(OBJECTIVES) - {"none", "ls"}  # methods that need a teacher
-OBJECTIVES |= regularisers.OBJECTIVES
-OTHERS = {**regularisers.OTHERS, "kd_cs_kd": ("partner",)}  # images that a batch brings along
+TAUGHT = frozenset(OBJECTIVES | rivals.OBJECTIVES) - set(PLAIN)  # methods that need a teacher
+OBJECTIVES |= regularisers.OBJECTIVES | rivals.OBJECTIVES | {"ogr": _Overfitting}
+HEEDFUL = frozenset({"ogr"})  # methods that look at the losses of the classes while they train
+MIXED = frozenset({*PLAIN, "distil", "kd"})  # methods that take a `mixing`
+# images that a batch brings along
+OTHERS = {**regularisers.OTHERS, **rivals.OTHERS, "kd_cs_kd": ("partner",)}
 
 
 def make(method: str, lesson: Lesson, parameters: Mapping[str, Any]) -> Objective:
@@ -131,7 +216,10 @@ def make(method: str, lesson: Lesson, parameters: Mapping[str, Any]) -> Objectiv
         range, or a teacher it lacks.
     """
     checks.one_of("method", method, OBJECTIVES)
+    if "mixing" in parameters:
+        checks.one_of("method that takes a mixing", method, MIXED)
+    own = {name: value for name, value in parameters.items() if name != "mixing"}
     try:
-        return OBJECTIVES[method](lesson, **parameters)
+        return OBJECTIVES[method](lesson, **own)
     except TypeError as error:
         raise ValueError(f"method {method!r} with {dict(parameters)}: {error}") from error

@@ -40,6 +40,8 @@ class Protocol:
     loss_scale: float = 1.0
     clip: float | None = None  # largest norm of the whole gradient
     network: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # options of the model
+    order: int | None = None  # seed of the batches, the run's own without: who shares it sees alike
+    passes: int | None = None  # of Monte-Carlo dropout in every prediction; one without dropout
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -58,6 +60,10 @@ class Protocol:
             raise ValueError(f"nesterov must be true or false, got {self.nesterov!r}")
         if self.clip is not None:
             checks.in_range("clip", self.clip, 0, open_low=True)
+        if self.order is not None:
+            checks.whole("order", self.order, 0)
+        if self.passes is not None:
+            checks.whole("passes", self.passes, 1)
         for epoch in self.drops:
             checks.whole("drops", epoch, 1)
 

@@ -6,17 +6,30 @@ its teacher there.
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, data, heads, models, objectives, train
+from ldlstudy import (
+    checkpoints,
+    checks,
+    contrast,
+    data,
+    heads,
+    image_figures,
+    models,
+    objectives,
+    train,
+    uncertainty,
+)
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.draws import seed_of
 from ldlstudy.execution import Execution
+from ldlstudy.mixers import mixer
 from ldlstudy.models import Classifier
 from ldlstudy.protocol import Protocol
 from ldlstudy.records import PROFILES, Run, root
@@ -50,17 +63,33 @@ class Setting(NamedTuple):
         """The run's network with its first weights, on the device."""
         with torch.random.fork_rng([]):
             torch.manual_seed(seed_of(run.seed, "weights"))
-            fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
-            taken = models.options_of(run.model)
-            options = {k: v for k, v in fitting.items() if k in taken} | dict(self.protocol.network)
-            network = models.build(run.model, len(self.dataset.classes), **options)
-            network = heads.fit(run.method, network, self.dataset.shape)
+            network = heads.fit(run.method, self._untrained(run), self.dataset.shape)
+            if run.method in contrast.BESIDE:
+                width = self._untrained(run.teachers[0]).head.in_features
+                contrast.fit(run.method, network, len(self.dataset.train.labels), width)
         self.execution.place(network)
         return network
 
+    def _untrained(self, run: Run) -> Classifier:
+        fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
+        taken = models.options_of(run.model)
+        options: dict[str, Any] = {k: v for k, v in fitting.items() if k in taken}
+        options |= Protocol.of(run.training).network
+        dropout = None if "dropout" in taken else options.pop("dropout", None)
+        network = models.build(run.model, len(self.dataset.classes), **options)
+        return network if dropout is None else uncertainty.with_dropout(network, dropout)
+
+    def answers(self, network: Classifier) -> Callable[[Tensor], Tensor]:
+        """How the network, in evaluation mode, answers images: as it is, or sampled."""
+        passes = self.protocol.passes
+        return network if passes is None else uncertainty.sampled(network, passes)
+
     def predict(self, network: Classifier, images: Images) -> Tensor:
         """Logits (N, K) of ``images``."""
-        return train.predict(network, images, self.augmentation, self.execution)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed_of(0, "passes"))
+            answers = self.answers(network)
+            return train.predict(network, images, self.augmentation, self.execution, answers)
 
 
 def prepare(run: Run, execution: Execution) -> Setting:
@@ -79,10 +108,24 @@ def prepare(run: Run, execution: Execution) -> Setting:
     if (run.method in objectives.TAUGHT) != bool(run.teachers):
         needs = "needs a teacher" if not run.teachers else "takes no teacher"
         raise ValueError(f"method {run.method!r} {needs}, the run names {len(run.teachers)}")
+    mixer(run.parameters.get("mixing"))
+    if "supervision" in run.keep and ("mixing" not in run.parameters or not run.teachers):
+        raise ValueError("`supervision` is kept of a run with a teacher and a mixing alone")
+    if "similar" in run.keep:
+        checks.one_of("data set with similar classes", run.dataset, image_figures.SIMILAR)
     options = dict(run.data)
     augmentation = Augmentation.of(options.pop("augment", {}))
     dataset = _dataset(run.dataset, json.dumps(options, sort_keys=True), execution.device)
-    return Setting(dataset, augmentation, Protocol.of(run.training), execution)
+    protocol = Protocol.of(run.training)
+    if run.method in objectives.HEEDFUL:
+        gap = run.parameters.get("gap", uncertainty.GAP)
+        if dataset.held is None or protocol.epochs <= gap:
+            raise ValueError(
+                f"method {run.method!r} compares the losses of training and held-out images "
+                f"{gap} epochs apart: it needs `held` in the run's data and more than {gap} "
+                f"epochs, got held {options.get('held', 0)} and {protocol.epochs} epochs"
+            )
+    return Setting(dataset, augmentation, protocol, execution)
 
 
 @functools.lru_cache(maxsize=2)
@@ -111,7 +154,7 @@ def trained(run: Run, setting: Setting, work: Path | None = None) -> Classifier:
         )
     network = setting.network(run)
     try:
-        network.load_state_dict(train.load(file)["network"])
+        network.load_state_dict(checkpoints.load(file)["network"])
     except (KeyError, RuntimeError) as error:
         raise ValueError(
             f"{file} holds another network than {run.model} with the sizes that {run.id} names: "

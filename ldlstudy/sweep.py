@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -27,43 +27,62 @@ from ldlstudy.records import Record, Run
 from ldlstudy.setting import CHECKPOINT, NETWORK, workplace
 
 SYNTHETIC = "six_gaussians"
+TOGETHER = 4
 ONE_AT_A_TIME = threading.Lock()  # torch's global generator, from which dropout draws, is shared
 
 
 def execute(
-    run: Run, execution: Execution, work: Path | None = None, title: str | None = None
-) -> Record:
-    """Carry out one run by the engine of its data."""
-    if run.dataset == SYNTHETIC:
-        return synthetic.execute(run, execution.device)
-    return images.execute(run, execution, work, title)
+    runs: Sequence[Run], execution: Execution, work: Path | None = None, title: str | None = None
+) -> list[Record]:
+    """Carry out one run, or several that see the same batches, by the engine of their data."""
+    if runs[0].dataset == SYNTHETIC:
+        return [synthetic.execute(run, execution.device) for run in runs]
+    return images.execute_together(runs, execution, work, title)
 
 
 def perform(
-    run: Run,
+    runs: Sequence[Run],
     execution: Execution,
     results: Path,
     work: Path,
-    teaches: bool = False,
+    teaches: Collection[Run] = (),
     threads: int | None = None,
     title: str | None = None,
-) -> bool:
-    """Carry out ``run`` and save its record, unless it is :func:`done`; whether it had to be run.
+) -> dict[Run, str]:
+    """Carry out those ``runs`` that are not :func:`done`, together, and save their records.
 
-    Two workers never do the same run at once: the second waits, then finds the record.
+    Two workers never do the same run at once: the second waits, then finds the record. Where one of
+    several runs fails, each goes on alone from its last epoch; those that fail again are returned
+    with their errors. A single run's error is raised.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    place = workplace(run, work)
-    place.mkdir(parents=True, exist_ok=True)
-    with ONE_AT_A_TIME, filelock.FileLock(place / "run.lock"):
-        if done(run, results, work, teaches):
-            return False
-        record = execute(run, execution, work, title)
-        if records.load(run, results) is None:
-            records.save(run, record, results)
-        (place / CHECKPOINT).unlink(missing_ok=True)
-    return True
+    with ONE_AT_A_TIME, contextlib.ExitStack() as locks:
+        for run in sorted(runs, key=lambda run: run.id):
+            place = workplace(run, work)
+            place.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(filelock.FileLock(place / "run.lock"))
+        todo = [run for run in runs if not done(run, results, work, run in teaches)]
+        if not todo:
+            return {}
+        try:
+            made = execute(todo, execution, work, title)
+        except ValueError:
+            if len(todo) == 1:
+                raise
+        else:
+            for run, record in zip(todo, made, strict=True):
+                if records.load(run, results) is None:
+                    records.save(run, record, results)
+                (workplace(run, work) / CHECKPOINT).unlink(missing_ok=True)
+            return {}
+    failed = {}
+    for run in todo:
+        try:
+            perform([run], execution, results, work, teaches, threads, title)
+        except ValueError as error:
+            failed[run] = _said(error)
+    return failed
 
 
 def done(run: Run, results: Path, work: Path, teaches: bool = False) -> bool:
@@ -163,6 +182,7 @@ def sweep(
     execution: Execution = Execution(),  # noqa: B008 - frozen
     *,
     workers: int | None = None,
+    together: int = TOGETHER,
     cluster: str | None = None,
     results: Path | None = None,
     work: Path | None = None,
@@ -178,6 +198,9 @@ def sweep(
         Where and how each run is carried out.
     workers : int, optional
         Processes to use: by default one for each core, or four on a GPU.
+    together : int
+        Runs that see the same batches are trained together in one process, up to this many, where
+        no worker would stand idle for it.
     cluster : str, optional
         Address of a Dask scheduler whose workers see the same ``results`` and ``work``.
     results, work : Path, optional
@@ -195,53 +218,82 @@ def sweep(
     work = (work or records.root() / "runs").resolve()
     on_cpu = torch.device(execution.device).type == "cpu"
     workers = checks.whole("workers", workers or (machine.cores() if on_cpu else 4), 1)
+    checks.whole("together", together, 1)
     threads = max(1, machine.cores() // workers) if on_cpu and cluster is None else None
     with alone(work):
         todo = missing(runs, results, work)
         say(f"{len(todo)} runs to do")
+        teaches = frozenset(run for run, teaching in todo.items() if teaching)
         task = functools.partial(
-            perform, execution=execution, results=results, work=work, threads=threads
+            perform,
+            execution=execution,
+            results=results,
+            work=work,
+            teaches=teaches,
+            threads=threads,
         )
+        group = functools.partial(_grouped, together=together, workers=workers)
         with pool(min(workers, max(1, len(todo))), cluster) as executor:
-            failed = _carry_out(todo, task, executor, say)
+            failed = _carry_out(todo, group, task, executor, say)
     if failed:
         listed = "".join(f"\n  {_name(run)}: {error}" for run, error in failed.items())
         raise ValueError(f"{len(failed)} of {len(todo)} runs failed:{listed}")
     return len(todo)
 
 
+def _grouped(ready: Sequence[Run], together: int, workers: int) -> Iterator[list[Run]]:
+    """The runs that can start, those that see the same batches side by side."""
+    most = max(1, min(together, -(-len(ready) // workers)))
+    streams: dict[str, list[Run]] = {}
+    for run in ready:
+        stream = None if run.dataset == SYNTHETIC else images.stream(run)
+        streams.setdefault(stream or run.id, []).append(run)
+    for alike in streams.values():
+        for start in range(0, len(alike), most):
+            yield alike[start : start + most]
+
+
 def _carry_out(
-    todo: dict[Run, bool],
-    task: Callable[..., bool],
+    todo: Collection[Run],
+    group: Callable[[Sequence[Run]], Iterable[list[Run]]],
+    task: Callable[[Sequence[Run]], dict[Run, str]],
     executor: Executor,
     say: Callable[[str], object],
 ) -> dict[Run, str]:
-    """Submit each run once its teachers are done; return the failed ones with their errors."""
-    waiting, failed = dict(todo), dict[Run, str]()
-    running: dict[Future[bool], Run] = {}
+    """Submit runs once their teachers are done; return the failed ones with their errors."""
+    waiting, failed = dict.fromkeys(todo), dict[Run, str]()
+    running: dict[Future[dict[Run, str]], list[Run]] = {}
+    finished = 0
     while waiting or running:
-        busy = set(waiting) | set(running.values())
+        busy = set(waiting).union(*running.values())
+        ready = []
         for run in list(waiting):
             lost = [_name(teacher) for teacher in run.teachers if teacher in failed]
             if lost:
                 failed[run] = f"its teacher failed ({lost[0]})"
             elif busy.isdisjoint(run.teachers):
-                running[executor.submit(task, run, teaches=waiting[run])] = run
+                ready.append(run)
             else:
                 continue
             del waiting[run]
+        running |= {executor.submit(task, runs): runs for runs in group(ready)}
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            run = running.pop(future)
+            runs = running.pop(future)
             try:
-                future.result()
-                finished = len(todo) - len(waiting) - len(running) - len(failed)
-                say(f"{finished}/{len(todo)} {_name(run)}")
+                failed |= future.result()
             except BrokenProcessPool:
                 raise
             except Exception as error:  # of any kind: the other runs go on
-                failed[run] = f"{type(error).__name__}: {error}"
-                say(f"failed: {_name(run)}")
+                failed |= dict.fromkeys(runs, _said(error))
+            for run in runs:
+                finished += run not in failed
+                done_or_not = "failed:" if run in failed else f"{finished}/{len(todo)}"
+                say(f"{done_or_not} {_name(run)}")
     return failed
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _name(run: Run) -> str:

@@ -1,33 +1,33 @@
 """One loop for every image method: epochs of steps, a history, and a checkpoint after each epoch.
 
-All random numbers of an epoch (order, augmentation, dropout) derive from the seed and the epoch's
+All random numbers of an epoch (order, augmentation, dropout) derive from a seed and the epoch's
 number. So a run that was killed and resumed from its last checkpoint ends with the same weights as
-one that was not.
+one that was not, and so do networks that are trained together on the same batches: what is done
+once for a batch (augmentation, mixing, a teacher's answer) is then shared by all of them.
 """
 
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from ldlstudy import machine, records
+from ldlstudy import checkpoints, machine
 from ldlstudy.augment import Augmentation
 from ldlstudy.batches import Batch, batches
+from ldlstudy.checkpoints import History
 from ldlstudy.dataset import Images
 from ldlstudy.draws import seed_of
 from ldlstudy.execution import Execution
+from ldlstudy.mixers import Mixer
 from ldlstudy.objectives import Objective
 from ldlstudy.protocol import Protocol
 
 EVALUATION_BATCH = 1000
 CHECK_EVERY = 200  # steps between two looks at the loss: each look waits for the GPU
-History = list[dict[str, Any]]
 
 
 class Watched(NamedTuple):
@@ -35,6 +35,17 @@ class Watched(NamedTuple):
 
     images: Images
     by_class: bool = False
+
+
+class Student(NamedTuple):
+    """A network to train: see `train` for what its parts are."""
+
+    network: nn.Module
+    objective: Objective
+    protocol: Protocol
+    seed: int = 0
+    watch: Mapping[str, Watched] = {}
+    checkpoint: Path | None = None
 
 
 def train(
@@ -47,6 +58,7 @@ def train(
     *,
     seed: int = 0,
     others: Sequence[str] = (),
+    mixer: Mixer | None = None,
     watch: Mapping[str, Watched] | None = None,
     checkpoint: Path | None = None,
     title: str | None = None,
@@ -60,13 +72,16 @@ def train(
     training : Images
         N images and labels.
     objective : callable
-        From the network and a batch to the loss, see :mod:`ldlstudy.objectives`.
+        From the network and a batch to the loss, see :mod:`ldlstudy.objectives`. One with a method
+        ``heed`` is given the history before each epoch.
     protocol, augmentation, execution
         How it is optimised, what is done to the images, and on what it runs.
     seed : int
-        All random numbers of the training derive from it.
-    others : sequence of str
-        Images that the objective needs beside a batch's own, see :func:`ldlstudy.batches.batches`.
+        All random numbers of the training derive from it, but for those of the batches where the
+        protocol has an ``order``.
+    others, mixer
+        Images that the objective needs beside a batch's own, and what mixes these, see
+        :func:`ldlstudy.batches.batches`.
     watch : Mapping, optional
         Images by name, to evaluate after every epoch.
     checkpoint : Path, optional
@@ -85,91 +100,157 @@ def train(
     ValueError
         If the loss is no longer finite, or the checkpoint is damaged.
     """
-    optimiser = protocol.make_optimiser(network)
-    history = _resume(checkpoint, network, optimiser)
-    step = _stepper(network, objective, protocol, optimiser, execution)
+    student = Student(network, objective, protocol, seed, watch or {}, checkpoint)
+    return train_together(
+        [student], training, augmentation, execution, others=others, mixer=mixer, title=title
+    )[0]
+
+
+def train_together(
+    students: Sequence[Student],
+    training: Images,
+    augmentation: Augmentation,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    *,
+    others: Sequence[str] = (),
+    mixer: Mixer | None = None,
+    title: str | None = None,
+) -> list[History]:
+    """Train several networks on the same batches; each ends as it would alone.
+
+    Their seconds are an equal share of the epoch's.
+
+    Parameters
+    ----------
+    students : sequence of Student
+        At least one; their protocols agree in epochs, batch and order.
+    training, augmentation, execution, others, mixer, title
+        As in `train`.
+
+    Returns
+    -------
+    list of list of dict
+        The history of each.
+
+    Raises
+    ------
+    ValueError
+        As `train`; or if the students do not see the same batches.
+    """
+    streams = {(s.protocol.epochs, s.protocol.batch, _order(s)) for s in students}
+    if len(streams) != 1:
+        raise ValueError(
+            "networks trained together must agree in epochs, batch and order, got "
+            f"{sorted(streams)}"
+        )
+    ((epochs, size, order),) = streams
+    learners = [_Learner(student, execution) for student in students]
+    images = len(training.labels)
     with (
         torch.random.fork_rng([execution.device] if "cuda" in execution.device else []),
-        machine.progress(protocol.epochs * len(training.labels), title, "image") as bar,
+        machine.progress(len(learners) * epochs * images, title, "image") as bar,
     ):
-        bar.update(len(history) * len(training.labels))
-        for epoch in range(len(history), protocol.epochs):
+        bar.update(sum(len(learner.history) for learner in learners) * images)
+        for epoch in range(epochs):
+            active = [learner for learner in learners if len(learner.history) == epoch]
+            if not active:
+                continue
             start = time.perf_counter()
-            protocol.set_rate(optimiser, epoch)
-            network.train()
-            stream = _batches(training, protocol, augmentation, seed, epoch, others)
-            entry = {"rate": protocol.share(epoch), "loss": _pass(step, stream, bar, epoch)}
-            _check_finite(nn.utils.get_total_norm(network.parameters()), epoch)
-            entry["seconds"] = time.perf_counter() - start
-            for name, watched in (watch or {}).items():
-                entry |= _look(network, name, watched, augmentation, execution)
-            history.append(entry)
-            bar.set_postfix(epoch=epoch + 1, loss=f"{entry['loss']:.3f}")
-            if checkpoint is not None:
-                save(checkpoint, network=network, optimiser=optimiser, history=history)
-    return history
+            draws = torch.Generator(training.labels.device)
+            draws.manual_seed(seed_of(order, "epoch", epoch))
+            for learner in active:
+                learner.begin(epoch)
+            stream = batches(training, size, augmentation, draws, others, mixer)
+            for number, batch in enumerate(stream):
+                batch = _laid_out(batch, execution)
+                for learner in active:
+                    learner.learn(batch, look=number % CHECK_EVERY == 0, alone=len(active) == 1)
+                    bar.update(len(batch.labels))
+            losses = [learner.finite_loss() for learner in active]
+            seconds = (time.perf_counter() - start) / len(active)
+            for learner, loss in zip(active, losses, strict=True):
+                learner.end(loss, seconds, augmentation)
+            bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
+    return [learner.history for learner in learners]
 
 
-def _stepper(
-    network: nn.Module,
-    objective: Objective,
-    protocol: Protocol,
-    optimiser: torch.optim.Optimizer,
-    execution: Execution,
-) -> Callable[[Batch], Tensor]:
-    """The function that takes one step and returns the loss before it."""
-    compiled = execution.compiled(network)
+def _order(student: Student) -> int:
+    """The seed of the batches."""
+    order = student.protocol.order
+    return student.seed if order is None else order
 
-    def step(batch: Batch) -> Tensor:
-        beside = tuple(execution.layout(images) for images in batch.others)
-        batch = batch._replace(images=execution.layout(batch.images), others=beside)
-        with execution.autocast():
-            loss = objective(compiled, batch)
-        optimiser.zero_grad()
-        (loss * protocol.loss_scale).backward()
-        if protocol.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), protocol.clip)
-        optimiser.step()
+
+def _laid_out(batch: Batch, execution: Execution) -> Batch:
+    beside = tuple(execution.layout(images) for images in batch.others)
+    return batch._replace(images=execution.layout(batch.images), others=beside)
+
+
+class _Learner:
+    """A student in training: its optimiser, its history, and its own random numbers."""
+
+    def __init__(self, student: Student, execution: Execution) -> None:
+        self.student, self.execution = student, execution
+        self.network, self.protocol = student.network, student.protocol
+        self.optimiser = self.protocol.make_optimiser(self.network)
+        self.history = checkpoints.resume(student.checkpoint, self.network, self.optimiser)
+        self.compiled = execution.compiled(self.network)
+
+    def begin(self, epoch: int) -> None:
+        self.protocol.set_rate(self.optimiser, epoch)
+        self.network.train()
+        if hasattr(self.student.objective, "heed"):
+            self.student.objective.heed(self.history)
+        torch.manual_seed(seed_of(self.student.seed, "dropout", epoch))
+        self.draws = self.execution.draws()
+        self.total, self.seen = torch.zeros(()), 0
+
+    def learn(self, batch: Batch, look: bool, alone: bool) -> None:
+        """Take a step on a batch; one of several networks goes on with its own random numbers."""
+        if not alone:
+            self.execution.draw_from(self.draws)
+        loss = self._step(batch)
+        if not alone:
+            self.draws = self.execution.draws()
+        self.total = self.total + loss.double() * len(batch.labels)
+        self.seen += len(batch.labels)
+        if look:
+            self._check_finite(self.total)
+
+    def _step(self, batch: Batch) -> Tensor:
+        """Take one step and return the loss before it."""
+        with self.execution.autocast():
+            loss = self.student.objective(self.compiled, batch)
+        self.optimiser.zero_grad()
+        (loss * self.protocol.loss_scale).backward()
+        if self.protocol.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip)
+        self.optimiser.step()
         return loss.detach()
 
-    return step
+    def finite_loss(self) -> float:
+        """The mean loss of the epoch's images."""
+        self._check_finite(self.total)
+        self._check_finite(nn.utils.get_total_norm(self.network.parameters()))
+        return float(self.total) / self.seen
 
+    def end(self, loss: float, seconds: float, augmentation: Augmentation) -> None:
+        """Evaluate, and write the checkpoint."""
+        share = self.protocol.share(len(self.history))
+        entry: dict[str, Any] = {"rate": share, "loss": loss, "seconds": seconds}
+        for name, watched in self.student.watch.items():
+            entry |= _look(self.network, name, watched, augmentation, self.execution)
+        self.history.append(entry)
+        if self.student.checkpoint is not None:
+            content = {"network": self.network, "optimiser": self.optimiser}
+            checkpoints.save(self.student.checkpoint, **content, history=self.history)
 
-def _pass(step: Callable[[Batch], Tensor], stream: Iterator[Batch], bar: tqdm, epoch: int) -> float:
-    """Take a step on each batch; return the mean loss of the images."""
-    total, seen = torch.zeros(()), 0
-    for number, batch in enumerate(stream):
-        total = total + step(batch).double() * len(batch.labels)
-        seen += len(batch.labels)
-        if number % CHECK_EVERY == 0:
-            _check_finite(total, epoch)
-        bar.update(len(batch.labels))
-    _check_finite(total, epoch)
-    return float(total) / seen
-
-
-def _batches(
-    training: Images,
-    protocol: Protocol,
-    augmentation: Augmentation,
-    seed: int,
-    epoch: int,
-    others: Sequence[str],
-) -> Iterator[Batch]:
-    """One epoch's batches; the only place where an epoch's random numbers are seeded."""
-    draws = torch.Generator(training.labels.device)
-    draws.manual_seed(seed_of(seed, "epoch", epoch))
-    torch.manual_seed(seed_of(seed, "dropout", epoch))
-    return batches(training, protocol.batch, augmentation, draws, others)
-
-
-def _check_finite(number: Tensor, epoch: int) -> None:
-    """Stop where the loss or the weights have overflown; the last checkpoint is of finite ones."""
-    if not bool(torch.isfinite(number)):
-        raise ValueError(
-            f"the loss is no longer finite in epoch {epoch + 1}: lower the rate, or clip the "
-            "gradient"
-        )
+    def _check_finite(self, number: Tensor) -> None:
+        """Stop where the loss or the weights overflow; the last checkpoint is of finite ones."""
+        if not bool(torch.isfinite(number)):
+            raise ValueError(
+                f"the loss is no longer finite in epoch {len(self.history) + 1}: lower the rate, "
+                "or clip the gradient"
+            )
 
 
 @torch.no_grad()
@@ -207,38 +288,3 @@ def _look(
     count = torch.bincount(labels, minlength=logits.shape[1])
     by_class = torch.bincount(labels, losses, minlength=logits.shape[1]) / count.clamp_min(1)
     return seen | {f"{name}_class_loss": by_class.tolist()}
-
-
-def save(file: Path, **content: Any) -> None:
-    """Write modules and optimisers (their state) and plain values to ``file``, whole or not."""
-    buffer = io.BytesIO()
-    plain = {k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in content.items()}
-    torch.save(plain, buffer)
-    records.write(file, buffer.getvalue())
-
-
-def load(file: Path) -> dict[str, Any]:
-    """What :func:`save` wrote; a ValueError says what is wrong with the file."""
-    try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return content
-    except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise ValueError(
-            f"{file} is damaged, or no file of weights: delete it and run again"
-        ) from error
-
-
-def _resume(
-    checkpoint: Path | None, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> History:
-    """Load the checkpoint where there is one; return the history of its epochs."""
-    if checkpoint is None or not checkpoint.exists():
-        return []
-    content = load(checkpoint)
-    try:
-        network.load_state_dict(content["network"])
-        optimiser.load_state_dict(content["optimiser"])
-        history: History = content["history"]
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{checkpoint} is of another training: delete it and run again") from error
-    return history

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldlstudy import data, images, metrics, records, setting, train
+from ldlstudy import checkpoints, data, images, metrics, records, setting, teachers
 from ldlstudy.execution import Execution
 from ldlstudy.records import Run
 from ldlstudy.scores import METRICS
@@ -50,7 +50,7 @@ def work(tmp_path_factory):
 
 
 def weights(run, work):
-    return train.load(workplace(run, work) / NETWORK)["network"]
+    return checkpoints.load(workplace(run, work) / NETWORK)["network"]
 
 
 def equal(one, other):
@@ -138,9 +138,9 @@ def test_several_teachers_give_their_mean_probability(work):
     images.execute(second, work=work)
     student = tiny("distil", {}, [TEACHER, second])
     prepared = setting.prepare(student, Execution())
-    lesson, _ = images.learn(student, prepared, work)
+    lesson, _ = teachers.learn(student, prepared, work)
     alone = [
-        images.learn(tiny("distil", {}, [teacher]), prepared, work)[0].logits.softmax(1)
+        teachers.learn(tiny("distil", {}, [teacher]), prepared, work)[0].logits.softmax(1)
         for teacher in (TEACHER, second)
     ]
     torch.testing.assert_close(lesson.logits.softmax(1), (alone[0] + alone[1]) / 2)
@@ -152,7 +152,7 @@ def test_a_teacher_sees_images_as_in_its_own_training(work):
     small = tiny(augment={"crop": 6, "normalise": "image"}, training={"network": network})
     images.execute(small, work=work)
     student = tiny("distil", {}, [small])
-    lesson, _ = images.learn(student, setting.prepare(student, Execution()), work)
+    lesson, _ = teachers.learn(student, setting.prepare(student, Execution()), work)
     own = setting.prepare(small, Execution())
     right = own.predict(setting.trained(small, own, work), own.dataset.train)
     torch.testing.assert_close(lesson.logits, right)
@@ -209,7 +209,7 @@ def test_a_killed_run_ends_as_one_that_was_not(optimiser, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (workplace(run, cut) / NETWORK).exists()
-    assert len(train.load(workplace(run, cut) / CHECKPOINT)["history"]) == 1
+    assert len(checkpoints.load(workplace(run, cut) / CHECKPOINT)["history"]) == 1
     record = images.execute(run, work=cut)
     assert record.rows == expected.rows
     assert record.estimates == expected.estimates

@@ -142,6 +142,7 @@ def test_a_method_without_its_teacher(method):
         "ils2": {"epsilon": 0.1, "teacher_temperature": 4.0},
         "ils": {"p1": 0.75, "p2": 1.5, "teacher_temperature": 4.0},
         "kd_cs_kd": KD | CLASS_WISE,
+        "wsl": {"weight": 2.5, "temperature": 2.0},
     }
     parameters = needed.get(method) or TAUGHT_LOSSES.get(method, ({}, None))[0]
     with pytest.raises(ValueError, match="needs a teacher, the run names none"):

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ldlstudy import heads, losses, machine, objectives, regularisers, train
+from ldlstudy import checkpoints, heads, losses, machine, objectives, regularisers, train
 from ldlstudy.augment import Augmentation
 from ldlstudy.batches import Batch
 from ldlstudy.dataset import Images
@@ -258,7 +258,8 @@ def test_an_infinite_loss_stops_and_leaves_the_last_good_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="no longer finite in epoch 1: lower the rate, or clip"):
         fit(network(), wild)
     optimiser = wild.make_optimiser(good)
-    train.save(file, network=good, optimiser=optimiser, history=train.load(file)["history"])
+    history = checkpoints.load(file)["history"]
+    checkpoints.save(file, network=good, optimiser=optimiser, history=history)
     kept = file.read_bytes()
     with pytest.raises(ValueError, match="no longer finite in epoch 3"):
         fit(network(), wild, checkpoint=file)
@@ -291,7 +292,7 @@ def test_a_damaged_checkpoint(content, tmp_path):
 def test_the_checkpoint_of_another_training(change, tmp_path):
     file = tmp_path / "c.pt"
     if change == "nothing":
-        train.save(file, other=network())
+        checkpoints.save(file, other=network())
     else:
         fit(network(), checkpoint=file)
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) if change == "network" else network()

@@ -24,6 +24,9 @@ def sweep(
         int | None,
         typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes."),
     ] = None,
+    together: Annotated[
+        int, typer.Option(min=1, help="Most runs to train on the same batches at once.")
+    ] = 4,
     cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -51,7 +54,14 @@ def sweep(
                 typer.echo(f"{run.id}  {there:6}  {name}")
             return
         execution = Execution(device=device, precision=precision, compile=compile)
-        carry_out(runs.values(), execution, workers=workers, cluster=cluster, say=typer.echo)
+        carry_out(
+            runs.values(),
+            execution,
+            workers=workers,
+            together=together,
+            cluster=cluster,
+            say=typer.echo,
+        )
 
 
 @app.command()
@@ -97,7 +107,7 @@ def run(
         )
         execution = Execution(device=device, precision=precision, compile=compile)
         results = records.folder()
-        perform(wanted, execution, results, records.root() / "runs", title=f"{model}, {method}")
+        perform([wanted], execution, results, records.root() / "runs", title=f"{model}, {method}")
         record = records.load(wanted)
         assert record is not None
         typer.echo(f"{records.path(wanted)}")
