@@ -21,6 +21,7 @@ def lesson():
         logits=3 * torch.randn(12, CLASSES, generator=generator),
         temperature=1.7,
         epsilon=0.07,
+        truth=torch.randn(12, CLASSES, generator=generator).softmax(1),
     )
 
 
@@ -32,6 +33,11 @@ CASES = {
     "none": ({}, lambda s: targets.one_hot(s.labels, 3)),
     "bootstrap": ({}, lambda s: targets.one_hot(s.labels, 3)),
     "ls": ({"epsilon": 0.1}, lambda s: targets.smooth(s.labels, 3, 0.1)),
+    "ls_wrong": (
+        {"alpha": 0.1},  # .1 / (K - 1) for each wrong class
+        lambda s: torch.eye(3)[s.labels] * 0.85 + 0.05,
+    ),
+    "truth": ({}, lambda s: s.truth),
     "ils1": ({"p1": 0.8, "p2": 1.5}, lambda s: targets.ils1(s.labels, at(s, 1.7), 0.8, 1.5)),
     "ils2": (
         {"epsilon": 0.1, "teacher_temperature": 4.0},
@@ -92,7 +98,12 @@ def test_a_teacher_is_missing(method, lesson):
         label(method, lesson._replace(logits=None), CASES[method][0])
 
 
-@pytest.mark.parametrize("method", ["none", "bootstrap", "ls", "similarity"])
+def test_a_truth_that_is_not_known(lesson):
+    with pytest.raises(ValueError, match="true label distribution of this data set is not known"):
+        label("truth", lesson._replace(truth=None), {})
+
+
+@pytest.mark.parametrize("method", ["none", "bootstrap", "ls", "ls_wrong", "similarity", "truth"])
 def test_no_teacher_is_needed(method, lesson):
     alone = lesson._replace(logits=None)
     assert torch.equal(
@@ -107,6 +118,9 @@ def test_no_teacher_is_needed(method, lesson):
         ("ls", {}, "method 'ls' with {}: .*'epsilon'"),
         ("ls", {"epsilon": 0.1, "alpha": 1}, "method 'ls' with .*: .*'alpha'"),
         ("ls", {"epsilon": 1.2}, "epsilon must lie in .0, 1., got 1.2"),
+        ("ls_wrong", {"epsilon": 0.1}, "method 'ls_wrong' with .*'epsilon'"),
+        ("ls_wrong", {"alpha": -0.1}, "alpha must lie in .0, 1., got -0.1"),
+        ("truth", {"alpha": 0.1}, "method 'truth' with .*'alpha'"),
         ("ls", {"epsilon": "a lot"}, "method 'ls' with .*a lot"),
         ("ls", {"epsilon": [0.1, 0.2]}, "method 'ls' with .*0.1, 0.2"),
         ("ils1", {"p1": 2.0, "p2": 1.0}, "p1 must lie in .0, 1., got 2.0"),
