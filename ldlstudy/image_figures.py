@@ -12,10 +12,10 @@ from torch import Tensor
 from ldlstudy import checks, metrics, projection
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
+from ldlstudy.evaluation import predict
 from ldlstudy.execution import Execution
 from ldlstudy.models import Classifier
 from ldlstudy.records import PICTURED_DIGITS, rounded
-from ldlstudy.train import predict
 
 PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
 POINTS = 100  # of each class and panel, as in the replication's code

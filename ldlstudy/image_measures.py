@@ -11,14 +11,15 @@ from torch import Tensor
 
 from ldlstudy import (
     by_class,
+    evaluation,
     hierarchy,
     misclassified,
     projection,
     retrieval,
     scaling,
     scores,
-    train,
 )
+from ldlstudy.checkpoints import History
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.heads import Cosine
 from ldlstudy.image_figures import embedding, plane, reliability, similar
@@ -37,7 +38,7 @@ Estimates = dict[str, list[float]]  # metric to value and the ends of its interv
 
 
 def measure(
-    run: Run, setting: Setting, network: Classifier, history: train.History
+    run: Run, setting: Setting, network: Classifier, history: History
 ) -> tuple[Rows, Rows, dict[str, Any]]:
     """Rows, estimates and the data for figures of a trained network.
 
@@ -112,7 +113,7 @@ def _on_errors(dataset: Dataset) -> More:
 
 
 def _features(setting: Setting, network: Classifier, images: Images) -> Tensor:
-    return train.predict(
+    return evaluation.predict(
         network, images, setting.augmentation, setting.execution, network.features
     ).float()
 

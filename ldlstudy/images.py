@@ -10,9 +10,12 @@ import torch
 
 from ldlstudy import checkpoints, mixture, objectives, train
 from ldlstudy.batches import batches
+from ldlstudy.checkpoints import History
 from ldlstudy.dataset import Dataset
+from ldlstudy.evaluation import Watched
 from ldlstudy.execution import Execution
 from ldlstudy.image_measures import certain, measure
+from ldlstudy.learner import Student
 from ldlstudy.methods import Lesson
 from ldlstudy.mixers import mixer
 from ldlstudy.models import Classifier
@@ -119,7 +122,7 @@ class _Candidate:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lesson, self.taught = learn(run, setting, work, panels)
         self.network: Classifier = setting.network(run)
-        self.student = train.Student(
+        self.student = Student(
             self.network,
             objectives.make(run.method, self.lesson, run.parameters),
             setting.protocol,
@@ -128,7 +131,7 @@ class _Candidate:
             self.folder / CHECKPOINT,
         )
 
-    def record(self, history: train.History, seconds: float) -> Record:
+    def record(self, history: History, seconds: float) -> Record:
         """Keep the weights and measure the trained network; ``seconds`` it took before."""
         start = time.perf_counter()
         checkpoints.save(self.folder / NETWORK, network=self.network)
@@ -141,7 +144,7 @@ class _Candidate:
         return Record(self.run.specification, *(map(rounded, (rows, estimates, figures, made))))
 
 
-def _made(setting: Setting, history: train.History, seconds: float) -> dict[str, Any]:
+def _made(setting: Setting, history: History, seconds: float) -> dict[str, Any]:
     """How the run was carried out; ``seconds`` are of the process that ended it."""
     training = sum(epoch["seconds"] for epoch in history)
     return setting.execution.circumstances(seconds) | {
@@ -169,7 +172,7 @@ def _supervision(run: Run, setting: Setting, lesson: Lesson) -> dict[str, Any]:
     return supervision(batch.images, batch.labels, lesson.classes, mix, teach, posterior)
 
 
-def _watched(run: Run, dataset: Dataset) -> dict[str, train.Watched]:
+def _watched(run: Run, dataset: Dataset) -> dict[str, Watched]:
     """What is evaluated after every epoch; the training set only where its losses are needed."""
     seen = "class_loss" in run.keep or run.method in objectives.HEEDFUL
     by_class = seen or "test_class_loss" in run.keep
@@ -178,4 +181,4 @@ def _watched(run: Run, dataset: Dataset) -> dict[str, train.Watched]:
         "held": dataset.held,
         "train": dataset.train if seen else None,
     }
-    return {k: train.Watched(v, by_class) for k, v in parts.items() if v is not None}
+    return {k: Watched(v, by_class) for k, v in parts.items() if v is not None}

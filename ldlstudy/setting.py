@@ -18,11 +18,11 @@ from ldlstudy import (
     checks,
     contrast,
     data,
+    evaluation,
     heads,
     image_figures,
     models,
     objectives,
-    train,
     uncertainty,
 )
 from ldlstudy.augment import Augmentation
@@ -89,7 +89,7 @@ class Setting(NamedTuple):
         with torch.random.fork_rng([]):
             torch.manual_seed(seed_of(0, "passes"))
             answers = self.answers(network)
-            return train.predict(network, images, self.augmentation, self.execution, answers)
+            return evaluation.predict(network, images, self.augmentation, self.execution, answers)
 
 
 def prepare(run: Run, execution: Execution) -> Setting:

@@ -7,45 +7,26 @@ once for a batch (augmentation, mixing, a teacher's answer) is then shared by al
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from ldlstudy import checkpoints, machine
+from ldlstudy import machine
 from ldlstudy.augment import Augmentation
 from ldlstudy.batches import Batch, batches
 from ldlstudy.checkpoints import History
 from ldlstudy.dataset import Images
 from ldlstudy.draws import seed_of
+from ldlstudy.evaluation import Watched
 from ldlstudy.execution import Execution
+from ldlstudy.learner import Learner, Student
 from ldlstudy.mixers import Mixer
 from ldlstudy.objectives import Objective
 from ldlstudy.protocol import Protocol
 
-EVALUATION_BATCH = 1000
 CHECK_EVERY = 200  # steps between two looks at the loss: each look waits for the GPU
-
-
-class Watched(NamedTuple):
-    """Images to evaluate after every epoch; ``by_class`` also records the loss of each class."""
-
-    images: Images
-    by_class: bool = False
-
-
-class Student(NamedTuple):
-    """A network to train: see `train` for what its parts are."""
-
-    network: nn.Module
-    objective: Objective
-    protocol: Protocol
-    seed: int = 0
-    watch: Mapping[str, Watched] = {}
-    checkpoint: Path | None = None
 
 
 def train(
@@ -144,7 +125,7 @@ def train_together(
             f"{sorted(streams)}"
         )
     ((epochs, size, order),) = streams
-    learners = [_Learner(student, execution) for student in students]
+    learners = [Learner(student, execution) for student in students]
     images = len(training.labels)
     with (
         torch.random.fork_rng([execution.device] if "cuda" in execution.device else []),
@@ -183,108 +164,3 @@ def _order(student: Student) -> int:
 def _laid_out(batch: Batch, execution: Execution) -> Batch:
     beside = tuple(execution.layout(images) for images in batch.others)
     return batch._replace(images=execution.layout(batch.images), others=beside)
-
-
-class _Learner:
-    """A student in training: its optimiser, its history, and its own random numbers."""
-
-    def __init__(self, student: Student, execution: Execution) -> None:
-        self.student, self.execution = student, execution
-        self.network, self.protocol = student.network, student.protocol
-        self.optimiser = self.protocol.make_optimiser(self.network)
-        self.history = checkpoints.resume(student.checkpoint, self.network, self.optimiser)
-        self.compiled = execution.compiled(self.network)
-
-    def begin(self, epoch: int) -> None:
-        self.protocol.set_rate(self.optimiser, epoch)
-        self.network.train()
-        if hasattr(self.student.objective, "heed"):
-            self.student.objective.heed(self.history)
-        torch.manual_seed(seed_of(self.student.seed, "dropout", epoch))
-        self.draws = self.execution.draws()
-        self.total, self.seen = torch.zeros(()), 0
-
-    def learn(self, batch: Batch, look: bool, alone: bool) -> None:
-        """Take a step on a batch; one of several networks goes on with its own random numbers."""
-        if not alone:
-            self.execution.draw_from(self.draws)
-        loss = self._step(batch)
-        if not alone:
-            self.draws = self.execution.draws()
-        self.total = self.total + loss.double() * len(batch.labels)
-        self.seen += len(batch.labels)
-        if look:
-            self._check_finite(self.total)
-
-    def _step(self, batch: Batch) -> Tensor:
-        """Take one step and return the loss before it."""
-        with self.execution.autocast():
-            loss = self.student.objective(self.compiled, batch)
-        self.optimiser.zero_grad()
-        (loss * self.protocol.loss_scale).backward()
-        if self.protocol.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.protocol.clip)
-        self.optimiser.step()
-        return loss.detach()
-
-    def finite_loss(self) -> float:
-        """The mean loss of the epoch's images."""
-        self._check_finite(self.total)
-        self._check_finite(nn.utils.get_total_norm(self.network.parameters()))
-        return float(self.total) / self.seen
-
-    def end(self, loss: float, seconds: float, augmentation: Augmentation) -> None:
-        """Evaluate, and write the checkpoint."""
-        share = self.protocol.share(len(self.history))
-        entry: dict[str, Any] = {"rate": share, "loss": loss, "seconds": seconds}
-        for name, watched in self.student.watch.items():
-            entry |= _look(self.network, name, watched, augmentation, self.execution)
-        self.history.append(entry)
-        if self.student.checkpoint is not None:
-            content = {"network": self.network, "optimiser": self.optimiser}
-            checkpoints.save(self.student.checkpoint, **content, history=self.history)
-
-    def _check_finite(self, number: Tensor) -> None:
-        """Stop where the loss or the weights overflow; the last checkpoint is of finite ones."""
-        if not bool(torch.isfinite(number)):
-            raise ValueError(
-                f"the loss is no longer finite in epoch {len(self.history) + 1}: lower the rate, "
-                "or clip the gradient"
-            )
-
-
-@torch.no_grad()
-def predict(
-    network: nn.Module,
-    images: Images,
-    augmentation: Augmentation,
-    execution: Execution = Execution(),  # noqa: B008 - frozen
-    function: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Logits (N, K) of all ``images`` in evaluation mode and float32, on the images' device.
-
-    With ``function``, a method of the network such as its features, what that gives instead.
-    """
-    network.eval()
-    function = function or network
-    stream = batches(images, EVALUATION_BATCH, augmentation)
-    return torch.cat([function(execution.layout(batch.images)) for batch in stream])
-
-
-def _look(
-    network: nn.Module,
-    name: str,
-    watched: Watched,
-    augmentation: Augmentation,
-    execution: Execution,
-) -> dict[str, Any]:
-    labels = watched.images.labels
-    logits = predict(network, watched.images, augmentation, execution)
-    losses = F.cross_entropy(logits, labels, reduction="none").double()
-    right = (logits.argmax(1) == labels).double()
-    seen = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": float(right.mean())}
-    if not watched.by_class:
-        return seen
-    count = torch.bincount(labels, minlength=logits.shape[1])
-    by_class = torch.bincount(labels, losses, minlength=logits.shape[1]) / count.clamp_min(1)
-    return seen | {f"{name}_class_loss": by_class.tolist()}

@@ -7,12 +7,12 @@ from ldlstudy import checkpoints, heads, losses, machine, objectives, regularise
 from ldlstudy.augment import Augmentation
 from ldlstudy.batches import Batch
 from ldlstudy.dataset import Images
+from ldlstudy.evaluation import Watched, predict
 from ldlstudy.execution import Execution
 from ldlstudy.methods import Lesson
 from ldlstudy.models import Classifier
 from ldlstudy.models.layers import pool
 from ldlstudy.protocol import Protocol
-from ldlstudy.train import Watched
 
 PLAIN, SHIFTED = Augmentation(), Augmentation(shift=1, flip=True)
 PROTOCOLS = {
@@ -105,7 +105,7 @@ def test_looking_changes_nothing():
 
 def test_predictions_are_in_order_and_without_dropout_or_augmentation():
     net, data = network(), images(2100)
-    logits = train.predict(net, data, SHIFTED)
+    logits = predict(net, data, SHIFTED)
     with torch.no_grad():
         torch.testing.assert_close(logits, net.eval()(data.pixels))
     assert not logits.requires_grad
@@ -330,5 +330,5 @@ def test_any_objective_is_trained():
         Protocol(20, batch=16, rate=0.1, schedule="linear"),
         PLAIN,
     )
-    p = train.predict(net, images(), PLAIN).softmax(1)
+    p = predict(net, images(), PLAIN).softmax(1)
     assert float((p - 1 / 3).abs().max()) < 0.1

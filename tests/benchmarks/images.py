@@ -25,11 +25,12 @@ from torch.utils import data
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from ldlstudy import machine, models, train
+from ldlstudy import checkpoints, machine, models, train
 from ldlstudy.augment import NORMALISATIONS, Augmentation
 from ldlstudy.batches import Batch, batches
 from ldlstudy.dataset import Images
 from ldlstudy.execution import COMPILERS, Execution
+from ldlstudy.models import Classifier
 from ldlstudy.objectives import Objective
 from ldlstudy.protocol import Protocol
 from tests.benchmarks import bounds
@@ -91,10 +92,12 @@ def random_images(steps: int) -> Images:
     return Images(pixels, torch.randint(CLASSES, (len(pixels),), generator=draws))
 
 
-def new_network(case: Case, execution: Execution) -> nn.Module:
+def new_network(case: Case, execution: Execution) -> Classifier:
     """The case's network, the same weights each time."""
     torch.manual_seed(0)
-    return execution.place(models.build(case.model, CLASSES))
+    network = models.build(case.model, CLASSES)
+    execution.place(network)
+    return network
 
 
 def usual_loops(case: Case, images: Images) -> dict[str, Callable[[], float]]:
@@ -169,7 +172,7 @@ def our_epochs(
     epochs: int,
     objective: Objective = cross_entropy,
     others: Sequence[str] = (),
-) -> train.History:
+) -> checkpoints.History:
     """Go on training ``network``; the clock of an epoch stops when its loss is known."""
     protocol = Protocol(epochs, BATCH, rate=RATE, nesterov=True, weight_decay=DECAY)
     there = images.to(execution.device)
@@ -194,11 +197,13 @@ def print_bounds(
             print(f"{value:7.1%}  {part}")
 
 
-def operations(model: str) -> float:
-    """Floating-point operations of an image's forward and backward, 2 a multiply-add."""
+def operations(model: str, backward: bool = True) -> float:
+    """Floating-point operations of an image's forward and ``backward``, 2 a multiply-add."""
     network = models.build(model, CLASSES)
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(2, 3, 32, 32)).sum().backward()
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
+        total = network(torch.zeros(2, 3, 32, 32)).sum()
+        if backward:
+            total.backward()
     return counter.get_total_flops() / 2
 
 
