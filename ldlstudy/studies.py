@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ldlstudy import checks, class_wise, distillation, ils, machine, records, smoothing
+from ldlstudy import checks, class_wise, distillation, ils, ldl, machine, records, smoothing
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record, Run
 from ldlstudy.sweep import sweep
@@ -18,6 +18,9 @@ TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
     "re-figure8": functools.partial(distillation.runs, figure=8),
     **{f"cskd-table{n}": functools.partial(class_wise.runs, n) for n in range(1, 6)},
     "cskd-grid": class_wise.grid,
+    **{f"ldl-table{n}": functools.partial(ldl.runs, n) for n in range(1, 8)},
+    "ldl-methods": functools.partial(ldl.runs, "methods"),
+    "ldl-truth": functools.partial(ldl.runs, "truth"),
 }
 
 
