@@ -187,32 +187,6 @@ def _table(table: int) -> list[tuple[str, str]]:
     methods = ("none", "none-held", "ls", "kd", "crd_kd", "wsl")
     unsure = ("mcdo", "on_ldl-mcdo_t", "on_ldl-mcdo_st", "on_ldl-mcdo_t-cutmix")
     own = (*unsure, "ogr", "on_ldl-ogr") if table == 6 else ("off_ldl", "on_ldl-mcdo_st")
-    online = [f"{base}-ricap" for base in ("on_ldl", "on_en_ldl", "on_mt_ldl")]
-        offline = ("none", "ls", "kd", "off_ldl", "off_en_ldl", "off_mt_ldl")
-        methods = (*offline, *online, *(f"{method}-long" for method in online))
-        return [(f"{d}-{n}", m) for d in ("cifar10", "stl10") for n in SMALL[:2] for m in methods]
-    if table == 3:
-        small = ("none", "ls", "kd", *RIVALS, "off_mt_ldl", "on_ldl-ricap-long")
-        wide = ("none", "ls", "kd", "crd_kd", "wsl", "on_ldl-cutmix", "on_ldl-cutmix-long")
-        return [
-            *((hundred[network], method) for network in SMALL for method in small),
-            *((hundred[network], method) for network in WIDE for method in wide),
-        ]
-    plain = ("none", "ls", "off_ldl", "on_ldl-cutmix")
-    if table == 4:
-        return [(f"imagenet-{n}", m) for n in DEEP for m in (*plain, "on_ldl-cutmix-long")]
-    if table == 5:
-        return [(hundred[network], method) for network in OTHERS for method in (*plain, "kd")]
-    methods = ("none", "none-held", "ls", "kd", "crd_kd", "wsl")
-    unsure = (
-        "mcdo",
-        "on_ldl-mcdo_t",
-        "on_ldl-mcdo_st",
-        "on_ldl-mcdo_t-cutmix",
-        "ogr",
-        "on_ldl-ogr",
-    )
-    own = unsure if table == 6 else ("off_ldl", "on_ldl-mcdo_st")
     online = ["on_ldl-cutmix", "on_ldl-cutmix-long"]
     return [(hundred[network], m) for network in WIDE for m in (*methods, *own, *online)]
 
