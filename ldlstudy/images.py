@@ -122,6 +122,7 @@ class _Candidate:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lesson, self.taught = learn(run, setting, work, panels)
         self.network: Classifier = setting.network(run)
+        setting.answers(self.network)  # refuses before training to sample what has no dropout
         self.student = Student(
             self.network,
             objectives.make(run.method, self.lesson, run.parameters),

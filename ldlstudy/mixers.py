@@ -49,6 +49,8 @@ def mixer(settings: Mapping[str, Any] | None) -> Mixer | None:
     """
     if settings is None:
         return None
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"a mixing is written as {{'name': 'cutmix'}}, got {settings!r}")
     options = dict(settings)
     name = checks.one_of("mixing", options.pop("name", None), MIXINGS)
     mix, least = MIXINGS[name]

@@ -5,7 +5,6 @@ augmented, and mixed where the method mixes (LDL's offline and online label dist
 that are trained together on the same batches share the teachers' pass.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ldlstudy.protocol import Protocol
 from ldlstudy.records import Run
 from ldlstudy.scores import Rows
 from ldlstudy.setting import Setting, trained
+from ldlstudy.uncertainty import mean_logits
 
 
 class Panel:
@@ -54,10 +54,10 @@ class Panel:
 
         self.each, self.temperature = predict(dataset.train), 1.0
         if dataset.held is not None:
-            held = mean(predict(dataset.held))
+            held = mean_logits(predict(dataset.held))
             self.temperature = scaling.fit_temperature(held, dataset.held.labels)
         test = dataset.test
-        self.accuracy = metrics.accuracy(mean(predict(test)).softmax(1), test.labels)
+        self.accuracy = metrics.accuracy(mean_logits(predict(test)).softmax(1), test.labels)
 
     @torch.no_grad()
     def __call__(self, views: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def learn(
     if key not in panels:
         panels[key] = Panel(teachers, setting.dataset)
     panel = panels[key]
-    logits = mean(panel.each)
+    logits = mean_logits(panel.each)
     softened = scaling.scale(logits, run.parameters.get("temperature", 1.0))
     row = {
         "smoothness": [metrics.smoothness(softened, train.labels)],
@@ -117,7 +117,7 @@ def learn(
     lesson = lesson._replace(
         logits=logits,
         temperature=panel.temperature,
-        teach=lambda views: mean(panel(views)),
+        teach=lambda views: mean_logits(panel(views)),
         features=panel.features if len(teachers) == 1 else None,
         each=panel.each,
         teach_each=panel,
@@ -146,10 +146,3 @@ def _teacher(
             f"of its student have {shown}"
         )
     return own, trained(teacher, own, work).eval()
-
-
-def mean(logits: Tensor) -> Tensor:
-    """Logits (N, K) of the mean probability of several networks' (T, N, K); one network's as is."""
-    if len(logits) == 1:
-        return logits[0]
-    return logits.float().log_softmax(2).logsumexp(0) - math.log(len(logits))

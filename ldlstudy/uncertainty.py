@@ -6,6 +6,7 @@ et al., 2020) compares how far training and held-out loss have drifted apart wit
 latter has improved, here for each class.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -66,12 +67,22 @@ def sampled(network: nn.Module, passes: int) -> Callable[[Tensor], Tensor]:
     def predict(images: Tensor) -> Tensor:
         for module in dropouts:
             module.train()
-        answers = torch.stack([network(images).float().softmax(1) for _ in range(passes)])
+        answers = torch.stack([network(images) for _ in range(passes)])
         for module in dropouts:
             module.eval()
-        return answers.mean(0).log()
+        return mean_logits(answers)
 
     return predict
+
+
+def mean_logits(logits: Tensor) -> Tensor:
+    """Logits (N, K) of the mean probability of several predictions' (T, N, K); one's as they are.
+
+    They are finite where a mean of probabilities would round to 0.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    return logits.float().log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
 def overfitting(
