@@ -23,8 +23,7 @@ def save(file: Path, **content: Any) -> None:
 def load(file: Path) -> dict[str, Any]:
     """What :func:`save` wrote; a ValueError says what is wrong with the file."""
     try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return content
+        return dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
         raise ValueError(
             f"{file} is damaged, or no file of weights: delete it and run again"

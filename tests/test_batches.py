@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import chisquare
 
@@ -8,6 +10,7 @@ from ldlstudy.augment import Augmentation
 from ldlstudy.batches import OTHERS, Batch, batches
 from ldlstudy.dataset import Images
 from ldlstudy.decode import Stream
+from ldlstudy.mixers import mixer
 
 PLAIN = Augmentation()
 MOVED = Augmentation(crop=4, pad=1, flip=True)
@@ -236,3 +239,111 @@ def test_a_generator_of_another_device_is_refused():
 def test_others_that_cannot_be_had(others, generator, message):
     with pytest.raises(ValueError, match=message):
         batches(numbered(4), 2, PLAIN, generator, others)
+
+
+def blended(batch, images):
+    """What a mixed batch of plain images is made of, summed part by part."""
+    total = torch.zeros_like(batch.images)
+    for source, weight in zip(batch.mixed.sources, batch.mixed.weights, strict=True):
+        total += weight.view(-1, 1, 1, 1) * images.pixels[batch.index][source]
+    return total
+
+
+@pytest.mark.parametrize("name", ["cutout", "mixup", "cutmix", "ricap"])
+def test_a_training_pass_mixes_what_it_has_augmented(name):
+    images, mix = noise(20, 3), mixer({"name": name})
+    seen = list(batches(images, 8, MOVED, seeded(5), mixer=mix))
+    draws = seeded(5)
+    for batch, index in zip(seen, torch.randperm(20, generator=draws).split(8), strict=True):
+        mixed = mix(MOVED.train(images.pixels[index], draws), draws)
+        assert torch.equal(batch.index, index)
+        assert torch.equal(batch.labels, images.labels[index])  # of the images before
+        assert torch.equal(batch.images, mixed.images)
+        for ours, theirs in zip(batch.mixed, mixed, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_mixup_of_whole_images_is_their_weighted_sum():
+    images = noise(12, 3)
+    for batch in batches(images, 6, PLAIN, seeded(), mixer=mixer({"name": "mixup"})):
+        torch.testing.assert_close(batch.images, blended(batch, images))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from(["cutout", "mixup", "cutmix", "ricap"]),
+    st.integers(4, 9),
+    st.integers(2, 5),
+    st.integers(0, 2**32 - 1),
+)
+def test_targets_are_blended_as_the_images_were(name, size, classes, seed):
+    images, mix = noise(size, classes), mixer({"name": name})
+    (batch,) = batches(images, size, PLAIN, seeded(seed), mixer=mix)
+    table = torch.rand(size, classes, generator=seeded(seed)).softmax(1)
+    ours, expected = batch.blend(table[batch.index]), np.zeros((size, classes))
+    for source, weight in zip(batch.mixed.sources, batch.mixed.weights, strict=True):
+        for i in range(size):
+            expected[i] += float(weight[i]) * table[batch.index[source[i]]].numpy()
+    np.testing.assert_allclose(ours.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(ours.sum(1).numpy(), 1, atol=1e-6)
+
+
+def test_targets_of_unmixed_images_are_as_they_were():
+    table = torch.rand(6, 3)
+    for batch in (*batches(numbered(6), 3, PLAIN, seeded()), *batches(numbered(6), 6, PLAIN)):
+        assert batch.mixed is None
+        assert torch.equal(batch.blend(table[batch.index]), table[batch.index])
+
+
+def test_a_mixing_that_is_not_drawn_leaves_the_batch_as_it_was():
+    """CutMix at probability 0 takes its draws all the same: the next batch is augmented anew."""
+    images, never = noise(12, 3), mixer({"name": "cutmix", "probability": 0.0})
+    (mixed, *_), (plain, *_) = (
+        list(batches(images, 6, MOVED, seeded(), mixer=m)) for m in (never, None)
+    )
+    assert same(mixed, plain)
+    assert torch.equal(mixed.mixed.weights[0], torch.ones(6))
+
+
+def test_images_beside_are_not_mixed():
+    images, mix = noise(12, 12), mixer({"name": "mixup"})
+    for batch in batches(images, 6, PLAIN, seeded(), ["plain", "view", "partner"], mix):
+        assert not torch.equal(batch.images, images.pixels[batch.index])
+        for beside in batch.others:
+            assert torch.equal(beside, images.pixels[batch.index])
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "size", "sizes"),
+    [
+        ("ricap", 11, 8, [8]),
+        ("ricap", 12, 8, [8, 4]),
+        ("ricap", 4, 128, [4]),
+        ("cutmix", 9, 8, [8]),
+        ("cutmix", 10, 8, [8, 2]),
+        ("cutout", 9, 8, [8]),
+        ("cutout", 3, 1, [1, 1, 1]),
+    ],
+)
+def test_a_last_batch_of_fewer_than_a_mixing_needs_is_left_out(name, count, size, sizes):
+    seen = batches(noise(count, 2), size, PLAIN, seeded(), mixer=mixer({"name": name}))
+    assert [len(batch.labels) for batch in seen] == sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "size", "message"),
+    [
+        ("ricap", 50, 3, "the mixing takes 4 images, a batch has 3"),
+        ("ricap", 3, 50, "the mixing takes 4 images, a batch has 3"),
+        ("mixup", 50, 1, "the mixing takes 2 images, a batch has 1"),
+        ("cutmix", 1, 8, "the mixing takes 2 images, a batch has 1"),
+    ],
+)
+def test_a_batch_that_is_too_small_for_a_mixing(name, count, size, message):
+    with pytest.raises(ValueError, match=message):
+        batches(noise(count, 2), size, PLAIN, seeded(), mixer=mixer({"name": name}))
+
+
+def test_a_test_pass_is_not_mixed():
+    with pytest.raises(ValueError, match="a test pass mixes no images, got a mixing without a gen"):
+        batches(noise(8, 2), 8, PLAIN, mixer=mixer({"name": "mixup"}))

@@ -35,6 +35,9 @@ ALL = {
     "cross_entropy": lambda s, t, y: losses.cross_entropy(s, y),
     "divergence": lambda s, t, y: losses.divergence(s, t, 4.0),
     "soft_cross_entropy": lambda s, t, y: losses.soft_cross_entropy(s, t.double().softmax(1)),
+    "soft_cross_entropy weighted": lambda s, t, y: losses.soft_cross_entropy(
+        s, t.double().softmax(1), 1.0 + y
+    ),
     "kd": lambda s, t, y: losses.kd(s, t, y, 0.3, 3.0),
     "kd plain": lambda s, t, y: losses.kd(s, t, y, 0.3, 3.0, square=False),
     "kd_replication": lambda s, t, y: losses.kd_replication(s, t, y, 0.6, 2.0),
@@ -62,6 +65,21 @@ def test_soft_cross_entropy_is_divergence_plus_entropy_of_the_target(case):
     divergence = F.kl_div(student.log_softmax(1), teacher.softmax(1), reduction="batchmean")
     ours = losses.soft_cross_entropy(student, teacher.softmax(1))
     torch.testing.assert_close(ours, divergence + entropy(teacher))
+
+
+@settings(deadline=None)
+@given(batches(), st.integers(0, 2**32))
+def test_weights_multiply_each_image_s_cross_entropy(case, seed):
+    logits, teacher, _ = case
+    target = teacher.softmax(1)
+    weights = torch.from_numpy(np.random.default_rng(seed).uniform(0, 3, len(logits)))
+    z, q = logits.numpy(), target.numpy()
+    log_p = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+    expected = float((weights.numpy() * -(q * log_p).sum(1)).sum() / len(z))
+    ours = losses.soft_cross_entropy(logits, target, weights)
+    assert float(ours) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    plain = losses.soft_cross_entropy(logits, target)
+    torch.testing.assert_close(losses.soft_cross_entropy(logits, target, weights * 0 + 1), plain)
 
 
 def test_distillation_by_hand():
@@ -243,6 +261,7 @@ def test_loss_is_the_mean_over_the_batch(name):
 
 
 Z, Y = torch.zeros(2, 3), torch.tensor([0, 2])
+THIRDS = torch.full((2, 3), 1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +273,11 @@ Z, Y = torch.zeros(2, 3), torch.tensor([0, 2])
         (lambda: losses.soft_cross_entropy(Z, Z.long()), "target must be floating point"),
         (lambda: losses.soft_cross_entropy(Z[:0], Z[:0]), r"logits must have shape \(N, K\)"),
         (lambda: losses.soft_cross_entropy(Z, Z / 0), "target must be finite"),
+        (
+            lambda: losses.soft_cross_entropy(Z, THIRDS, Z[:, 0, None]),
+            r"weights must have shape \(2,",
+        ),
+        (lambda: losses.soft_cross_entropy(Z, THIRDS, Z[0]), r"shape \(2,\), got \(3,\)"),
         (lambda: losses.kd(Z, Z, Y, 1.1, 3.0), r"weight must lie in \[0, 1\], got 1.1"),
         (lambda: losses.kd(Z, Z, Y, 0.1, 0.0), r"temperature must lie in \(0, 1000\], got 0.0"),
         (lambda: losses.kd(Z, Z[:1], Y, 0.1, 3.0), r"teacher must have shape \(2, 3\)"),

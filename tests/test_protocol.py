@@ -137,12 +137,22 @@ def test_a_wrong_count_of_rates(name):
         ({"epochs": 1, "factor": 0}, "factor must lie in"),
         ({"epochs": 1, "loss_scale": 0}, "loss_scale must lie in"),
         ({"epochs": 1, "clip": 0}, "clip must lie in"),
+        ({"epochs": 1, "order": -1}, "order must be a whole number of at least 0, got -1"),
+        ({"epochs": 1, "order": 0.5}, "order must be a whole number of at least 0, got 0.5"),
+        ({"epochs": 1, "passes": 0}, "passes must be a whole number of at least 1, got 0"),
+        ({"epochs": 1, "passes": 2.5}, "passes must be a whole number of at least 1, got 2.5"),
         ({"epochs": 1, "nesterov": "False"}, "nesterov must be true or false, got 'False'"),
     ],
 )
 def test_what_is_out_of_range_or_unknown(training, message):
     with pytest.raises(ValueError, match=message):
         Protocol.of(training)
+
+
+def test_a_seed_of_the_batches_and_passes_of_dropout():
+    plain, given_ = Protocol.of({"epochs": 1}), Protocol.of({"epochs": 1, "order": 0, "passes": 1})
+    assert (plain.order, plain.passes) == (None, None)
+    assert (given_.order, given_.passes) == (0, 1)
 
 
 def test_nesterov_without_momentum():
