@@ -3,11 +3,14 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from ldlstudy import losses, methods, objectives
 from ldlstudy.batches import Batch
 from ldlstudy.methods import Lesson
+from ldlstudy.mixers import mixer
 
 N, K = 12, 4
 G = torch.Generator().manual_seed(3)
@@ -177,3 +180,146 @@ def test_an_unknown_method():
 def test_what_is_wrong_is_said_before_any_training(method, parameters, message):
     with pytest.raises(ValueError, match=message):
         objectives.make(method, TAUGHT, parameters)
+
+
+MIXINGS = ("cutout", "mixup", "cutmix", "ricap")
+BLENDED = {  # methods whose label distributions are blended as the images were
+    "none": {},
+    "ls": {"epsilon": 0.3},
+    "ls_wrong": {"alpha": 0.3},
+    "truth": {},
+    "distil": {"temperature": 2.0},
+}
+TRUTH = torch.rand(N, K, generator=G).softmax(1)
+EACH = 3 * torch.randn(3, N, K, generator=G)  # of three teachers
+HEADS = torch.randn(3, K, 4, generator=G)
+
+
+def panel(images):
+    return torch.stack([images.flatten(1) @ head.T for head in HEADS])
+
+
+THREE = TAUGHT._replace(each=EACH, teach_each=panel, truth=TRUTH)
+
+
+def mixed(name):
+    options = {"size": 2} if name == "cutout" else {}  # of 2 x 2 pixels
+    found = mixer({"name": name, **options})(VIEWS, torch.Generator().manual_seed(2))
+    assert found.images.any()
+    assert not torch.equal(found.images, VIEWS)
+    return BATCH._replace(images=found.images, mixed=found)
+
+
+def by_parts(batch, table):
+    """The cross entropy of a mixed batch, summed over its parts: linear in the label."""
+    log_p, total = student(batch.images).log_softmax(1), 0.0
+    for source, weight in zip(batch.mixed.sources, batch.mixed.weights, strict=True):
+        for i in range(len(INDEX)):
+            total -= float(weight[i] * (table[INDEX[source[i]]] * log_p[i]).sum()) / len(INDEX)
+    return total
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("method", BLENDED)
+def test_labels_of_mixed_images_are_blended_as_they_were(method, mixing):
+    parameters, batch = BLENDED[method], mixed(mixing)
+    tables = {
+        "none": torch.eye(K)[LABELS],
+        "ls": torch.eye(K)[LABELS] * 0.7 + 0.3 / K,
+        "ls_wrong": torch.eye(K)[LABELS] * (0.7 - 0.1) + 0.1,
+        "truth": TRUTH,
+        "distil": (LOGITS / 2).softmax(1),
+    }
+    lesson = TAUGHT._replace(truth=TRUTH)
+    asked = {**parameters, "mixing": {"name": mixing}}
+    ours = objectives.make(method, lesson, asked)(student, batch)
+    assert float(ours) == pytest.approx(by_parts(batch, tables[method]), rel=1e-5)
+    plain = objectives.make(method, lesson, parameters)(student, BATCH)
+    torch.testing.assert_close(
+        plain, losses.soft_cross_entropy(student(VIEWS), tables[method][INDEX])
+    )
+
+
+def test_a_truth_that_is_not_known():
+    with pytest.raises(ValueError, match="true label distribution of this data set is not known"):
+        loss("truth", ALONE)
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("combine", ["ensemble", "mean", "sum"])
+def test_online_teachers_are_asked_about_exactly_what_the_student_sees(mixing, combine):
+    asked, batch = [], mixed(mixing)
+
+    def teach_each(images):
+        asked.append(images)
+        return panel(images)
+
+    lesson = THREE._replace(teach_each=teach_each)
+    parameters = {"relabel": True, "combine": combine, "mixing": {"name": mixing}}
+    ours = objectives.make("distil", lesson, parameters)(student, batch)
+    assert len(asked) == 1
+    assert asked[0] is batch.images
+    wrong = batch._replace(labels=(batch.labels + 1) % K, index=batch.index.flip(0))
+    assert torch.equal(objectives.make("distil", lesson, parameters)(student, wrong), ours)
+    q = panel(batch.images).softmax(2).mean(0)  # no label, and no share of a part, counts
+    expected = float(-(q * student(batch.images).log_softmax(1)).sum(1).mean())
+    assert float(ours) == pytest.approx(expected * (3 if combine == "sum" else 1), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(1, 5), st.booleans(), st.sampled_from([None, *MIXINGS]), st.floats(0.5, 5),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_the_sum_of_teachers_is_their_number_times_the_ensemble(
+    count, relabel, mixing, temperature, seed
+):
+    """MT is En: the cross entropy is linear in the label (gradients, too)."""
+    draws = torch.Generator().manual_seed(seed)
+    each, heads = (torch.randn(count, n, K, generator=draws).double() for n in (N, 4))
+    lesson = TAUGHT._replace(each=each, teach_each=lambda views: views.double().flatten(1) @ heads)
+    batch = BATCH if mixing is None else mixed(mixing)
+    slopes = {}
+    for combine in ("ensemble", "mean", "sum"):
+        weight = WEIGHT.double().requires_grad_()
+        parameters = {"relabel": relabel, "combine": combine, "temperature": temperature}
+        objective = objectives.make("distil", lesson, parameters)
+        ours = objective(lambda x, w=weight: x.double().flatten(1) @ w.T, batch)
+        slopes[combine] = [ours.detach(), *torch.autograd.grad(ours, weight)]
+    for ensemble, mean, total in zip(*slopes.values(), strict=True):
+        torch.testing.assert_close(mean, ensemble)
+        torch.testing.assert_close(total, count * ensemble)
+
+
+def test_one_teacher_is_an_ensemble_of_one():
+    for combine in objectives.COMBINATIONS:
+        torch.testing.assert_close(loss("distil", combine=combine), loss("distil"))
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+@pytest.mark.parametrize("square", [True, False])
+def test_distillation_of_mixed_images_by_hand(mixing, square):
+    batch = mixed(mixing)
+    parameters = KD | {"square": square, "relabel": True, "mixing": {"name": mixing}}
+    ours = objectives.make("kd", TAUGHT, parameters)(student, batch)
+    z, t = (f(batch.images) / 3 for f in (student, teach))
+    soft = -(t.softmax(1) * z.log_softmax(1)).sum(1).mean() * (9 if square else 1)
+    expected = 0.3 * by_parts(batch, torch.eye(K)[LABELS]) + 0.7 * float(soft)
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
+def test_distillation_of_mixed_images_needs_a_teacher_that_sees_them():
+    with pytest.raises(ValueError, match="kd on mixed images needs `relabel`: a teacher that sees"):
+        objectives.make("kd", TAUGHT, KD)(student, mixed("cutmix"))
+
+
+@pytest.mark.parametrize("method", sorted(set(objectives.OBJECTIVES) - objectives.MIXED))
+def test_methods_that_take_no_mixing(method):
+    message = f"unknown method that takes a mixing '{method}'; known: distil, kd, ls, ls_wrong, no"
+    with pytest.raises(ValueError, match=message):
+        objectives.make(method, TAUGHT, {"mixing": {"name": "cutmix"}})
+
+
+def test_an_unknown_combination_of_teachers():
+    with pytest.raises(ValueError, match="'vote'; known: ensemble, mean, sum"):
+        loss("distil", THREE, combine="vote")

@@ -1,6 +1,5 @@
 import copy
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,9 +43,7 @@ def look(views):
 
 
 ALONE = Lesson(torch.empty(N, 0), LABELS, K, 0)
-TAUGHT = SimpleNamespace(
-    **ALONE._asdict() | {"teach": lambda views: look(views)[0], "features": look}
-)
+TAUGHT = ALONE._replace(teach=lambda views: look(views)[0], features=look)
 BATCH = Batch(VIEWS[0], LABELS[INDEX], INDEX)
 TURNED = BATCH._replace(others=tuple(VIEWS[1:]))
 GOOD = {  # a method's parameters
@@ -285,13 +282,12 @@ def test_a_number_of_negatives_there_are_not(method, negatives, message):
 
 @pytest.mark.parametrize("method", sorted(GOOD))
 def test_no_teacher(method):
-    alone = SimpleNamespace(**ALONE._asdict() | {"features": None})
     with pytest.raises(ValueError, match="needs a teacher, the run names none"):
-        rivals.OBJECTIVES[method](alone, **GOOD[method])
+        rivals.OBJECTIVES[method](ALONE, **GOOD[method])
 
 
 @pytest.mark.parametrize("method", sorted(contrast.BESIDE))
 def test_several_teachers_have_no_features_in_common(method):
-    several = SimpleNamespace(**vars(TAUGHT) | {"features": None})
+    several = TAUGHT._replace(features=None)
     with pytest.raises(ValueError, match="the features of one teacher, the run names several"):
         rivals.OBJECTIVES[method](several, **GOOD[method])
