@@ -3,16 +3,13 @@
 A step of CS-KD passes as many partners as images through the network, without a gradient: about a
 third more work than the forward and backward passes of cross entropy. Both train a ResNet-20 on
 random 32 x 32 images as in :mod:`tests.benchmarks.images`, with bfloat16 products, channels last,
-uncompiled. They take turns, so that other load on the machine meets both, and the median ratio of a
-turn counts: of the CPU seconds of one thread, which other processes hardly lengthen, or of wall
-time on a GPU. Run by ``make bench``; exit status 1 where the ratio misses the target.
+uncompiled. They take turns, see :mod:`tests.benchmarks.turns`: the CPU seconds of one thread count,
+or the wall time on a GPU. Run by ``make bench``; exit status 1 where the ratio misses the target.
 """
 
 import argparse
 import functools
-import statistics
 import sys
-import time
 from collections.abc import Sequence
 
 import torch
@@ -31,8 +28,8 @@ from tests.benchmarks.images import (
     new_network,
     our_epochs,
     random_images,
-    synchronise,
 )
+from tests.benchmarks.turns import compare, seconds
 
 TARGET = 1.45  # the most that an epoch of CS-KD may take, in epochs of cross entropy
 
@@ -48,19 +45,14 @@ def main() -> None:
     print(f"device: {machine.device_name(case.device)}, torch {torch.__version__}")
     print(f"{case.model}, batch {BATCH}, {args.rounds} rounds of {case.steps} steps")
     images = random_images(case.steps)
-    epochs = [
-        functools.partial(epoch_seconds, new_network(case, execution), images, execution, *how)
-        for how in ((cross_entropy, ()), (cs_kd(), ("partner",)))
-    ]
-    for epoch in epochs:
-        epoch()  # the first is slower
-    rounds = [[epoch() for epoch in epochs] for _ in range(args.rounds)]
-    second = "second" if case.device == "cuda" else "CPU second"
-    for name, times in zip(("cross entropy", "CS-KD"), zip(*rounds, strict=True), strict=True):
-        print(f"{name}: {len(images.labels) / statistics.median(times):,.0f} images a {second}")
-    ratios = sorted(taught / alone for alone, taught in rounds)
-    ratio, spread = statistics.median(ratios), f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-    print(f"ratio: {ratio:.2f}, by round {spread}; target at most {TARGET:g}")
+    plain, taught = (new_network(case, execution) for _ in range(2))
+    how = images, execution
+    runs = {
+        "cross entropy": functools.partial(epoch_seconds, plain, *how, cross_entropy, ()),
+        "CS-KD": functools.partial(epoch_seconds, taught, *how, cs_kd(), ("partner",)),
+    }
+    beside = f"target at most {TARGET:g}"
+    ratio = compare(runs, args.rounds, len(images.labels), case.device, beside)
     sys.exit(ratio > TARGET)
 
 
@@ -77,12 +69,9 @@ def epoch_seconds(
     objective: Objective,
     others: Sequence[str],
 ) -> float:
-    """Seconds of an epoch: of the process on a CPU, of the wall clock on a GPU."""
-    clock = time.perf_counter if execution.device == "cuda" else time.process_time
-    start = clock()
-    our_epochs(network, images, execution, 1, objective, others)
-    synchronise(execution.device)
-    return clock() - start
+    """Seconds in which ``network`` goes on by an epoch, see `turns.seconds`."""
+    epoch = functools.partial(our_epochs, network, images, execution, 1, objective, others)
+    return seconds(epoch, execution.device)
 
 
 if __name__ == "__main__":
