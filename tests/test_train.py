@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,9 @@ from ldlstudy.batches import Batch
 from ldlstudy.dataset import Images
 from ldlstudy.evaluation import Watched, predict
 from ldlstudy.execution import Execution
+from ldlstudy.learner import Student
 from ldlstudy.methods import Lesson
+from ldlstudy.mixers import mixer
 from ldlstudy.models import Classifier
 from ldlstudy.models.layers import pool
 from ldlstudy.protocol import Protocol
@@ -332,3 +336,200 @@ def test_any_objective_is_trained():
     )
     p = predict(net, images(), PLAIN).softmax(1)
     assert float((p - 1 / 3).abs().max()) < 0.1
+
+
+class Noisy:
+    """An objective with random numbers of its own that heeds the history, as OGR does."""
+
+    def __init__(self):
+        self.seen = []
+
+    def heed(self, history):
+        self.seen.append(len(history))
+
+    def __call__(self, net, batch):
+        logits = net(batch.images) + torch.randn(len(batch.labels), 1)
+        return F.cross_entropy(logits, batch.labels) * (1 + torch.rand(()))
+
+
+def soft(net, batch):
+    """As LDL's students are taught: towards a distribution, blended as the images were."""
+    table = (torch.arange(150.0) / 20).sin().view(50, 3).softmax(1)
+    return losses.soft_cross_entropy(net(batch.images), batch.blend(table[batch.index]))
+
+
+def students(folder=None):
+    """Return networks that differ in all that may differ where the batches are the same."""
+    shared = Protocol(3, batch=16, rate=0.1, order=5)
+    watch = {"test": Watched(images(20, seed=3), by_class=True)}
+    file = (lambda name: None) if folder is None else (lambda name: folder / f"{name}.pt")
+    return [
+        Student(network(), objective, shared, 1, watch, file("plain")),
+        Student(network(), objective, shared, 2, {}, file("seed")),
+        Student(network(0.9), soft, replace(shared, order=None), 5, watch, file("own")),
+        Student(network(), Noisy(), replace(shared, optimiser="adam", rate=0.01, clip=0.1), 3,
+                {}, file("noisy")),
+        Student(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), objective,
+                replace(shared, loss_scale=3.0, drops=[1]), 4, watch, file("linear")),
+    ]  # fmt: skip
+
+
+def together(chosen, **options):
+    options = {"mixer": mixer({"name": "mixup"}), **options}
+    return train.train_together(chosen, images(), SHIFTED, **options)
+
+
+def alone(student, **options):
+    parts = student._asdict()
+    watched = {name: parts[name] for name in ("seed", "watch", "checkpoint")}
+    return train.train(
+        parts["network"],
+        images(),
+        parts["objective"],
+        parts["protocol"],
+        SHIFTED,
+        mixer=mixer({"name": "mixup"}),
+        **watched,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_each_of_several_networks_ends_as_it_would_alone(precision):
+    torch.manual_seed(0)
+    execution = Execution(precision=precision)
+    shared, single = students(), students()
+    histories = together(shared, execution=execution)
+    for one, other, history in zip(shared, single, histories, strict=True):
+        assert without_time(history) == without_time(alone(other, execution=execution))
+        assert same(one.network, other.network)
+    assert not same(shared[0].network, shared[1].network)  # their dropout differs
+    assert shared[3].objective.seen == single[3].objective.seen == [0, 1, 2]
+
+
+def test_several_networks_in_any_order_and_number():
+    whole, some = students(), students()
+    together(whole)
+    together([some[3], some[0]])
+    assert same(whole[3].network, some[3].network)
+    assert same(whole[0].network, some[0].network)
+
+
+def test_networks_trained_together_leave_the_global_generator_alone():
+    state = torch.get_rng_state()
+    together(students())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_one_network_goes_on_while_others_start_or_are_done(tmp_path):
+    """After two epochs, after one, after none, and finished: each epoch has another company."""
+    expected = students()
+    histories = [alone(student) for student in expected]
+    for student, epochs in zip(students(tmp_path), (2, 1, 0, 2, 3), strict=True):
+        if epochs:
+            alone(student._replace(protocol=replace(student.protocol, epochs=epochs)))
+    resumed = students(tmp_path)
+    again = together(resumed)
+    for one, other, mine, theirs in zip(resumed, expected, again, histories, strict=True):
+        assert same(one.network, other.network)
+        assert without_time(mine) == without_time(theirs)
+    assert resumed[3].objective.seen == [2]
+
+
+def test_networks_cut_off_together_go_on_together(tmp_path, monkeypatch):
+    expected = students()
+    histories = together(expected)
+    with monkeypatch.context() as patched:
+        patched.setattr(machine, "progress", lambda *_: Bar(5 * 4 + 7))  # of 20 an epoch
+        with pytest.raises(KeyboardInterrupt):
+            together(students(tmp_path))
+    assert len(list(tmp_path.glob("*.pt"))) == 5
+    resumed = students(tmp_path)
+    again = together(resumed)
+    assert [without_time(h) for h in again] == [without_time(h) for h in histories]
+    for one, other in zip(resumed, expected, strict=True):
+        assert same(one.network, other.network)
+
+
+def test_an_epoch_s_seconds_are_shared(monkeypatch):
+    clock = iter(range(0, 100, 12))
+    monkeypatch.setattr(train.time, "perf_counter", lambda: next(clock))
+    histories = together(students()[:3])
+    assert [entry["seconds"] for history in histories for entry in history] == [4] * 9
+
+
+def test_the_bar_counts_the_images_of_all(tmp_path, monkeypatch):
+    counted = []
+
+    class Counter(Bar):
+        def update(self, count):
+            counted.append(count)
+
+    def progress(total, title, unit):
+        counted.append(-total)
+        return Counter(0)
+
+    monkeypatch.setattr(machine, "progress", progress)
+    chosen = students(tmp_path)[:2]
+    alone(chosen[0]._replace(protocol=replace(chosen[0].protocol, epochs=1)))
+    counted.clear()
+    together(students(tmp_path)[:2], mixer=None)
+    total, resumed, *steps = counted
+    assert (total, resumed) == (-2 * 3 * 50, 50)
+    assert sum(steps) == 5 * 50
+
+
+@pytest.mark.parametrize(
+    ("change", "seed", "streams"),
+    [
+        ({"epochs": 4}, 1, r"\[\(3, 16, 5\), \(4, 16, 5\)\]"),
+        ({"batch": 10}, 1, r"\[\(3, 10, 5\), \(3, 16, 5\)\]"),
+        ({"order": 6}, 1, r"\[\(3, 16, 5\), \(3, 16, 6\)\]"),
+        ({"order": None}, 1, r"\[\(3, 16, 1\), \(3, 16, 5\)\]"),
+    ],
+)
+def test_networks_that_see_other_batches_are_not_trained_together(change, seed, streams):
+    one, *_ = students()
+    other = one._replace(network=network(), protocol=replace(one.protocol, **change), seed=seed)
+    message = f"networks trained together must agree in epochs, batch and order, got {streams}"
+    with pytest.raises(ValueError, match=message):
+        together([one, other])
+
+
+def test_no_network_at_all():
+    with pytest.raises(ValueError, match=r"must agree in epochs, batch and order, got \[\]"):
+        together([])
+
+
+def test_who_shares_an_order_sees_the_same_batches_whatever_its_seed():
+    def order(seed, **protocol):
+        seen = []
+
+        def look(net, batch):
+            seen.append(batch.images)
+            return objective(net, batch)
+
+        alone(Student(network(), look, Protocol(2, batch=16, **protocol), seed))
+        return torch.cat(seen)
+
+    assert torch.equal(order(1, order=7), order(2, order=7))
+    assert torch.equal(order(1, order=7), order(7))
+    assert not torch.equal(order(1), order(2))
+    assert not torch.equal(order(1, order=0), order(1))
+
+
+def test_the_loss_of_one_that_overflows_stops_all_and_keeps_their_checkpoints(tmp_path):
+    good, *_ = students(tmp_path)
+    alone(good._replace(protocol=replace(good.protocol, epochs=1)))
+    kept = good.checkpoint.read_bytes()
+    wild = Student(network(), objective, Protocol(3, batch=16, rate=1e30, order=5))
+    one = good._replace(network=network())
+    with pytest.raises(ValueError, match="the loss is no longer finite in epoch 1"):
+        together([one, wild])
+    assert good.checkpoint.read_bytes() == kept
+
+
+def test_a_batch_that_is_too_small_for_the_mixing():
+    small = Student(network(), objective, Protocol(1, batch=3))
+    with pytest.raises(ValueError, match="the mixing takes 4 images, a batch has 3"):
+        together([small], mixer=mixer({"name": "ricap"}))
