@@ -74,7 +74,7 @@ CNN = {
     "schedule": "linear",
     "network": {"norm": True},
 }
-SIGMAS, SIZES = (0.4, 0.5, 0.6), (100, 200, 400)
+SIGMAS, SIZES = (0.4, 0.5, 0.6), (50, 100, 200)
 COMPARED = ("none", "ls", "none-mixup", "off_ldl", "on_ldl-mixup", "truth")  # by size and noise
 PICTURED = ("none", "ls", "kd", "off_ldl")  # and all that mix: penultimate planes, Figures 7 and 9
 

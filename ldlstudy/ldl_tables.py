@@ -177,7 +177,8 @@ def true_distribution(measurements: Measurements) -> Styler:
         measured_methods(measurements, QUICK),
         key=lambda method: measurements[f"{QUICK} {method}"][KL.metric].estimate.mean,
     )
-    return of_methods(measurements, QUICK, found, (ACCURACY, NLL, ECE, UCE, KL))
+    columns = {column.heading: ("", column) for column in (ACCURACY, NLL, ECE, UCE, KL)}
+    return of_methods(measurements, QUICK, found, {**columns, "KL, scaled": ("fitted", KL)})
 
 
 def grid(measurements: Measurements) -> Styler:
@@ -220,7 +221,7 @@ def runs(recorded: Mapping[str, Record]) -> Styler:
 
 
 def recomputed() -> Styler:
-    """LDL's own statements beside what its tables give (:func:`ldl_findings.recomputed`)."""
+    """What LDL says of its results, and its tables: :func:`ldlstudy.ldl_findings.recomputed`."""
     body = {}
     for statement, (said, low, high, unit) in ldl_findings.recomputed().items():
         digits = 2 if unit == "points" else 0

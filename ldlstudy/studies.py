@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ldlstudy import checks, class_wise, distillation, ils, ldl, machine, records, smoothing
+import torch
+
+from ldlstudy import checks, class_wise, data, distillation, ils, ldl, machine, records, smoothing
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record, Run
 from ldlstudy.sweep import sweep
@@ -33,6 +35,27 @@ def recorded(tables: Iterable[str], profile: str = "paper") -> dict[str, Record]
     """The records there are of the runs of some tables, by name."""
     found = {name: records.load(run) for name, run in _all(tables, profile).items()}
     return {name: record for name, record in found.items() if record is not None}
+
+
+def completed(tables: Iterable[str], execution: Execution | None = None) -> dict[str, Record]:
+    """The records of some tables at the paper profile; on a CUDA machine, what is missing is run.
+
+    What needs data that are not there stays out. A build that is stopped goes on where it was.
+
+    Parameters
+    ----------
+    tables : iterable of str
+        Keys of `TABLES`.
+    execution : Execution, optional
+        Where and how to run what is missing; bfloat16 on the GPU by default, nothing without one.
+    """
+    wanted = _all(tables, "paper")
+    if execution is None and torch.cuda.is_available():
+        execution = Execution("cuda", precision="bf16")
+    if execution is not None:
+        places = {run: data.location(run.dataset) for run in wanted.values()}
+        sweep([r for r, place in places.items() if place is None or place.exists()], execution)
+    return recorded(tables, "paper")
 
 
 def measure(
