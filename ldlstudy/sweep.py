@@ -67,7 +67,7 @@ def perform(
             return {}
         try:
             made = execute(todo, execution, work, title)
-        except ValueError:
+        except Exception:  # of any kind: together they may not fit into a GPU's memory
             if len(todo) == 1:
                 raise
         else:
@@ -80,7 +80,7 @@ def perform(
     for run in todo:
         try:
             perform([run], execution, results, work, teaches, threads, title)
-        except ValueError as error:
+        except Exception as error:
             failed[run] = _said(error)
     return failed
 
@@ -243,7 +243,7 @@ def sweep(
 
 def _grouped(ready: Sequence[Run], together: int, workers: int) -> Iterator[list[Run]]:
     """The runs that can start, those that see the same batches side by side."""
-    most = max(1, min(together, -(-len(ready) // workers)))
+    most = max(1, min(together, len(ready) // workers))
     streams: dict[str, list[Run]] = {}
     for run in ready:
         stream = None if run.dataset == SYNTHETIC else images.stream(run)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldlstudy import checkpoints, data, images, metrics, records, setting, teachers
+from ldlstudy import checkpoints, data, images, metrics, mixture, records, setting, teachers
 from ldlstudy.execution import Execution
 from ldlstudy.records import Run
 from ldlstudy.scores import METRICS
@@ -293,3 +293,133 @@ def test_the_work_folder_is_that_of_the_study(tmp_path, monkeypatch):
     (tmp_path / "_config.yml").write_text("")
     monkeypatch.chdir(tmp_path)
     assert workplace(TEACHER) == Path(tmp_path).resolve() / "runs" / TEACHER.id
+
+
+MIXED = {"mixing": {"name": "cutmix"}}
+
+
+def test_runs_trained_together_have_the_records_of_each_alone(work):
+    teachers = {"none": [], "ls_wrong": [], "truth": [], "kd": [TEACHER], "distil": [TEACHER]}
+    needed = {"ls_wrong": {"alpha": 0.1}, "kd": {"weight": 0.5, "temperature": 4.0}}
+    runs = [
+        tiny(method, needed.get(method, {}) | MIXED | ({"relabel": True} if taught else {}),
+             taught, hidden=8 + 8 * i, augment={"shift": 1}, training={"order": 4}, seed=i)
+        for i, (method, taught) in enumerate(teachers.items())
+    ]  # fmt: skip
+    together = images.execute_together(runs, work=work)
+    for run, record in zip(runs, together, strict=True):
+        kept = weights(run, work)
+        (workplace(run, work) / CHECKPOINT).unlink()
+        alone = images.execute(run, work=work)
+        assert record.rows == alone.rows
+        assert record.estimates == alone.estimates
+        history, expected = (r.figures["history"] for r in (record, alone))
+        assert history | {"seconds": []} == expected | {"seconds": []}
+        assert equal(kept, weights(run, work))
+        assert record.specification == run.specification
+    assert len({tuple(record.rows["plain"]["cross_entropy"]) for record in together}) == len(runs)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"training": {**tiny().training, "batch": 20}},
+        {"data": {**SIZES, "train": 5}},
+        {"parameters": MIXED},
+    ],
+)
+def test_runs_that_see_other_batches_are_not_trained_together(other, tmp_path):
+    runs = [tiny(), replace(tiny(), **other)]
+    with pytest.raises(ValueError, match="2 runs cannot be trained together: their batches differ"):
+        images.execute_together(runs, work=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cutout", "mixup", "cutmix", "ricap"])
+def test_mixing_is_of_training_alone_and_reaches_it(name, tmp_path):
+    mixing = {"name": name, **({"size": 4} if name == "cutout" else {})}
+    run = tiny(parameters={"mixing": mixing})
+    plain, mixed = (images.execute(r, work=tmp_path) for r in (tiny(), run))
+    first, second = (r.figures["history"] for r in (plain, mixed))
+    assert first["loss"] != second["loss"]
+    prepared = setting.prepare(run, Execution())
+    test = prepared.dataset.test
+    with torch.no_grad():
+        logits = setting.trained(run, prepared, tmp_path).eval()(test.pixels)
+    p = logits.softmax(1)
+    right = metrics.accuracy(p, test.labels)
+    assert mixed.rows["plain"]["accuracy"] == [pytest.approx(right, rel=1e-5)]
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "message"),
+    [
+        ("cs_kd", {"temperature": 4.0, "weight": 1.0, **MIXED}, "method that takes a mixing 'cs_k"),
+        ("none", {"mixing": {"name": "augmix"}}, "unknown mixing 'augmix'; known: cutmix, cutout"),
+        ("none", {"mixing": {"name": "cutmix", "beta": 1}}, "mixing 'cutmix' with {'beta': 1}"),
+        ("none", {"mixing": "cutmix"}, "a mixing is written as {'name': 'cutmix'}, got 'cutmix'"),
+    ],
+)
+def test_a_mixing_that_is_refused(method, parameters, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        images.execute(tiny(method, parameters), work=tmp_path)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_batch_that_is_too_small_for_ricap(tmp_path):
+    run = tiny(parameters={"mixing": {"name": "ricap"}}, training={"batch": 3})
+    with pytest.raises(ValueError, match="the mixing takes 4 images, a batch has 3"):
+        images.execute(run, work=tmp_path)
+
+
+def test_the_truth_of_a_set_that_has_none(tmp_path):
+    with pytest.raises(ValueError, match="true label distribution of this data set is not known"):
+        images.execute(tiny("truth", dataset="digits", data={}), work=tmp_path)
+
+
+def test_what_a_mixed_image_is_said_to_show_is_kept(work):
+    """As `supervision` has it of the first training image of each class, mixed by the run's own."""
+    parameters = {"relabel": True, "mixing": {"name": "mixup", "alpha": 2.0}}
+    run = tiny("distil", parameters, [TEACHER], keep=("supervision",), data={**SIZES, "sigma": 0.5})
+    kept = images.execute(run, work=work).figures["supervision"]
+    prepared = setting.prepare(run, Execution())
+    train, teacher = prepared.dataset.train, setting.trained(TEACHER, prepared, work).eval()
+    labels = train.labels.tolist()
+    firsts = {labels.index(k): k for k in range(10)}
+    pixels = torch.tensor(kept["pixels"])
+    shown = [(s, w) for s, w in zip(kept["sources"], kept["weights"], strict=True)]
+    order = {}  # the batch that was mixed lists the first images in some order: by their pixels
+    for (sources, shares), picture in zip(shown, pixels, strict=True):
+        fits = [
+            (i, j)
+            for i in firsts
+            for j in firsts
+            if torch.allclose(
+                shares[0] * train.pixels[i] + shares[1] * train.pixels[j], picture, atol=0.02
+            )
+        ]
+        assert len(fits) == 1
+        for place, image in zip(sources, fits[0], strict=True):
+            assert order.setdefault(place, image) == image
+    for (sources, shares), said in zip(shown, kept["mixing"], strict=True):
+        classes = [firsts[order[source]] for source in sources]
+        right = dict(zip(classes, shares, strict=True))
+        for k, p in zip(said["classes"], said["probabilities"], strict=True):
+            assert p == pytest.approx(right[k], abs=1e-3)
+    with torch.no_grad():
+        p = teacher(pixels).softmax(1)
+    truth = mixture.noisy_digits(0.5).posterior(pixels.flatten(1))
+    for name, distribution in (("teacher", p), ("truth", truth)):
+        for said, row in zip(kept[name], distribution, strict=True):
+            right = row[said["classes"]].tolist()
+            assert said["probabilities"] == pytest.approx(right, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "teachers"),
+    [("none", {}, []), ("none", MIXED, []), ("distil", {}, [TEACHER])],
+)
+def test_no_supervision_without_a_mixing_and_a_teacher(method, parameters, teachers, tmp_path):
+    run = tiny(method, parameters, teachers, keep=("supervision",))
+    with pytest.raises(ValueError, match="kept of a run with a teacher and a mixing alone"):
+        images.execute(run, work=tmp_path)

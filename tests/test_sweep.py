@@ -11,13 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import torch
 from distributed import LocalCluster
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ldlstudy import records, studies, sweep
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record
 from ldlstudy.setting import CHECKPOINT, NETWORK, workplace
-from tests.test_images import TEACHER, tiny, until
+from tests.test_images import SIZES, TEACHER, tiny, until
 
 STUDENTS = [tiny("kd", {"weight": w, "temperature": 2.0}, [TEACHER]) for w in (0.3, 0.7)]
 GRANDCHILD = tiny("distil", {}, [STUDENTS[0]])
@@ -59,6 +62,7 @@ def stay_in_this_process(monkeypatch):
             yield executor
 
     monkeypatch.setattr(sweep, "pool", pool)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
 
 
 @pytest.fixture
@@ -323,3 +327,162 @@ def test_a_cluster_without_dask(study, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match=r"needs Dask: pip install 'ldlstudy\[cluster\]'"):
         study.sweep([ALONE], cluster="tcp://127.0.0.1:8786")
+
+
+# four students that see the same batches, and what differs from them in its stream alone
+ALIKE = [tiny("ls", {"epsilon": e}, training={"order": 1}) for e in (0.1, 0.2, 0.3, 0.4)]
+APART = [
+    tiny("ls", {"epsilon": 0.1}, training={"order": 2}),
+    tiny("ls", {"epsilon": 0.1}, training={"order": 1, "batch": 20}),
+    tiny("ls", {"epsilon": 0.1}, training={"order": 1, "epochs": 2}),
+    tiny("ls", {"epsilon": 0.1}, training={"order": 1}, augment={"shift": 1}),
+    tiny("ls", {"epsilon": 0.1}, training={"order": 1}, data={**SIZES, "train": 5}),
+    tiny("ls", {"epsilon": 0.1, "mixing": {"name": "mixup"}}, training={"order": 1}),
+    tiny("cs_kd", {"temperature": 4.0, "weight": 1.0}, training={"order": 1}),
+]
+
+
+def grouped(ready, together=4, workers=1):
+    return [*sweep._grouped(ready, together, workers)]
+
+
+def test_runs_that_see_the_same_batches_go_together():
+    assert grouped(ALIKE) == [ALIKE]
+    assert grouped([ALIKE[0], *APART]) == [[ALIKE[0]], *([run] for run in APART)]
+    other = tiny("none", training={"order": 1}, hidden=8, seed=7)  # network, method and seed do not
+    assert grouped([ALIKE[0], APART[0], other]) == [[ALIKE[0], other], [APART[0]]]
+    assert grouped([tiny(seed=1), ALIKE[0]]) == [[tiny(seed=1), ALIKE[0]]]  # its own order is 1
+    assert grouped([tiny(seed=1), tiny(seed=2)]) == [[tiny(seed=1)], [tiny(seed=2)]]
+
+
+def test_students_of_a_sampled_teacher_go_alone():
+    """Its dropout's draws are those of the student that asks."""
+    teacher = tiny(training={"passes": 5})
+    students = [tiny("distil", {"temperature": t}, [teacher]) for t in (1.0, 2.0)]
+    assert grouped(students) == [[student] for student in students]
+    students = [replace(student, teachers=(TEACHER,)) for student in students]
+    assert grouped(students) == [students]
+    sampled = [tiny(training={"passes": n}) for n in (5, 20)]
+    assert grouped(sampled) == [sampled]  # sampling their own answers after training
+
+
+def test_synthetic_runs_go_alone():
+    runs = [
+        records.Run("six_gaussians", "mlp", "ls", seed=seed, profile="smoke") for seed in (1, 2)
+    ]
+    assert grouped(runs) == [[run] for run in runs]
+
+
+@given(st.integers(0, 9), st.integers(1, 5), st.integers(1, 6))
+def test_groups_are_of_all_runs_and_leave_no_worker_idle(count, together, workers):
+    ready = [replace(ALIKE[i % 4], seed=i) for i in range(count)]
+    groups = grouped(ready, together, workers)
+    assert [run for group in groups for run in group] == ready
+    assert all(len(group) <= together for group in groups)
+    assert len(groups) >= min(count, workers)
+
+
+@pytest.mark.parametrize(
+    ("workers", "together", "sizes"),
+    [
+        (1, 4, [4]),
+        (1, 3, [3, 1]),
+        (1, 1, [1] * 4),
+        (2, 4, [2, 2]),
+        (3, 4, [1] * 4),
+        (4, 4, [1] * 4),
+    ],
+)
+def test_how_many_go_together(workers, together, sizes):
+    assert [len(group) for group in grouped(ALIKE, together, workers)] == sizes
+    assert [len(group) for group in grouped(ALIKE[:2], together, 2)] == [1, 1]
+
+
+@pytest.fixture
+def groups(here, monkeypatch):
+    """Return the numbers of runs that are carried out at once."""
+    carry_out, sizes = sweep.execute, []
+
+    def execute(runs, *arguments):
+        sizes.append(len(runs))
+        return carry_out(runs, *arguments)
+
+    monkeypatch.setattr(sweep, "execute", execute)
+    return sizes
+
+
+def online(**options):
+    parameters = {"relabel": True, "mixing": {"name": "cutmix"}}
+    return tiny("distil", parameters, [TEACHER], augment={"shift": 1}, **options)
+
+
+def test_the_records_do_not_tell_who_was_trained_together(here, groups, tmp_path):
+    runs = [online(training={"order": 1}, seed=seed) for seed in (0, 1, 2)]
+    runs += [online(training={"order": 1, "optimiser": "adam", "rate": 0.01}), *ALIKE[:2]]
+    assert here.sweep(runs, workers=1) == 7
+    assert sorted(groups) == [1, 2, 4]
+    single = Study(tmp_path / "single")
+    groups.clear()
+    assert single.sweep(runs, workers=1, together=1) == 7
+    assert groups == [1] * 7
+    ours, theirs = here.records(), single.records()
+    assert ours.keys() == theirs.keys()
+    for id, record in ours.items():
+        assert record.rows == theirs[id].rows
+        assert record.estimates == theirs[id].estimates
+        history, expected = (r.figures["history"] for r in (record, theirs[id]))
+        assert history | {"seconds": []} == expected | {"seconds": []}
+    assert not list(here.work.rglob(CHECKPOINT))
+
+
+def test_one_of_several_that_fails_leaves_the_others_their_records(here, groups):
+    wild = replace(ALIKE[1], training={**ALIKE[1].training, "rate": 1e30})
+    with pytest.raises(ValueError, match="1 of 3 runs failed:") as caught:
+        here.sweep([ALIKE[0], wild, ALIKE[2]], workers=1)
+    assert groups == [3, 1, 1, 1]
+    assert f"{wild.id}: ValueError: the loss is no longer finite in epoch 1" in str(caught.value)
+    assert set(here.records()) == {ALIKE[0].id, ALIKE[2].id}
+    assert [line.split()[0] for line in here.said] == ["3", "1/3", "failed:", "2/3"]
+
+
+def test_what_does_not_fit_into_memory_together_goes_alone(here, monkeypatch):
+    carry_out = sweep.execute
+
+    def execute(runs, *arguments):
+        if len(runs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if runs == [ALIKE[3]]:
+            raise OSError("a disk that does not answer")
+        return carry_out(runs, *arguments)
+
+    monkeypatch.setattr(sweep, "execute", execute)
+    with pytest.raises(ValueError, match="1 of 4 runs failed:.*\n.*OSError: a disk that does not"):
+        here.sweep(ALIKE, workers=1)
+    assert set(here.records()) == {run.id for run in ALIKE[:3]}
+
+
+def test_a_group_goes_on_with_those_that_have_no_record(here, groups):
+    assert here.sweep(ALIKE[:1], workers=1) == 1
+    failed = sweep.perform(ALIKE, Execution(), here.results, here.work)
+    assert failed == {}
+    assert groups == [1, 3]
+    assert here.executed == ALIKE
+    assert sweep.perform(ALIKE, Execution(), here.results, here.work) == {}
+    assert groups == [1, 3]
+
+
+def test_an_interrupt_is_not_tried_again_one_by_one(here, monkeypatch):
+    def execute(runs, *arguments):
+        here.executed.extend(runs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "execute", execute)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.perform(ALIKE, Execution(), here.results, here.work)
+    assert here.executed == ALIKE
+
+
+@pytest.mark.parametrize("together", [0, 1.5])
+def test_a_wrong_number_of_runs_together(together, here):
+    with pytest.raises(ValueError, match="together must be a whole number of at least 1"):
+        here.sweep([ALONE], together=together)
