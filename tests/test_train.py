@@ -54,14 +54,15 @@ def without_time(history):
     return [{k: v for k, v in entry.items() if k != "seconds"} for entry in history]
 
 
-def test_full_batch_training_is_a_hand_written_loop():
+@pytest.mark.parametrize("clip", [0.8, None])
+def test_full_batch_training_is_a_hand_written_loop(clip):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     data = images()
     x, y = data.pixels.flatten(1), data.labels
     weight, bias = (p.detach().clone() for p in net.parameters())
     protocol = Protocol(
-        4, batch=50, rate=0.5, momentum=0.9, drops=[2], loss_scale=3.0, weight_decay=0.01, clip=0.8
+        4, batch=50, rate=0.5, momentum=0.9, drops=[2], loss_scale=3.0, weight_decay=0.01, clip=clip
     )
     history = train.train(net, data, objective, protocol, PLAIN)
     speed = [torch.zeros_like(weight), torch.zeros_like(bias)]
@@ -73,7 +74,8 @@ def test_full_batch_training_is_a_hand_written_loop():
         slopes = [error.T @ x, error.sum(0)]
         norm = torch.sqrt(sum((s**2).sum() for s in slopes))
         for parameter, slope, v in zip((weight, bias), slopes, speed, strict=True):
-            v.mul_(0.9).add_(slope * (0.8 / norm).clamp(max=1) + 0.01 * parameter)
+            share = 1.0 if clip is None else (clip / norm).clamp(max=1)
+            v.mul_(0.9).add_(slope * share + 0.01 * parameter)
             parameter.sub_(rate * v)
     torch.testing.assert_close(net[1].weight.detach(), weight, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(net[1].bias.detach(), bias, rtol=1e-4, atol=1e-5)

@@ -288,6 +288,9 @@ def test_a_resumed_run_heeds_the_whole_history(form, tmp_path, monkeypatch):
         patched.setattr(images.checkpoints, "save", stop)
         with pytest.raises(KeyboardInterrupt):
             images.execute(run, work=tmp_path / "cut")
+    plain = images.execute(tiny(data=run.data, training={"epochs": 6}), work=tmp_path)
+    losses = [r.figures["history"]["loss"] for r in (expected, plain)]
+    assert [a == b for a, b in zip(*losses, strict=True)] == [True] * 3 + [False] * 3
     record = images.execute(run, work=tmp_path / "cut")
     assert record.rows == expected.rows
     history, whole = record.figures["history"], expected.figures["history"]
