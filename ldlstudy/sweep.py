@@ -1,30 +1,26 @@
-"""Many runs: which have no record yet, in which order, and on which workers.
+"""Many runs: which have no record yet, in which order, and which of them together.
 
 A sweep runs what has no record, teachers before their students, each record saved as soon as it is
-there. Workers are processes of this machine, or those of a Dask cluster that shares its disk. A
-worker that dies loses at most the epoch it was in: its run goes on from its checkpoint.
+there. Its :mod:`ldlstudy.workers` may die: a run loses at most the epoch it was in and goes on from
+its checkpoint.
 """
 
 import contextlib
 import functools
-import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 import filelock
 import torch
-from tqdm.auto import tqdm
 
 from ldlstudy import checks, images, machine, records, synthetic
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record, Run
 from ldlstudy.setting import CHECKPOINT, NETWORK, workplace
+from ldlstudy.workers import pool
 
 SYNTHETIC = "six_gaussians"
 TOGETHER = 4
@@ -121,60 +117,6 @@ def alone(work: Path) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise ValueError(f"another sweep is at work in {work}: wait for it, or stop it") from None
-
-
-@contextlib.contextmanager
-def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
-    """Processes of this machine, or the workers of the Dask cluster at an address."""
-    if cluster is not None:
-        with _client(cluster) as client:
-            yield client.get_executor(pure=False)
-        return
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
-    executor = ProcessPoolExecutor(workers, context, _die_quietly)
-    try:
-        _start(executor, workers)
-        yield executor
-    except BaseException as error:
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise ValueError(
-                "a worker was killed, perhaps for want of memory: what is finished is kept; sweep "
-                "again to go on, with fewer workers if need be"
-            ) from None
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _start(executor: ProcessPoolExecutor, workers: int) -> None:
-    """Start all processes, holding Ctrl-C back from each until `_die_quietly` is in place."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # they inherit the mask
-    try:
-        for _ in range(workers):
-            executor.submit(os.getpid)  # no process is idle yet, so each starts one
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _die_quietly() -> None:
-    """Let Ctrl-C end a worker at once; its checkpoint is on the disk."""
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore, reported as leaked by who is killed
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-
-
-def _client(address: str) -> Any:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError("a cluster needs Dask: pip install 'ldlstudy[cluster]'") from None
-    try:
-        return Client(address, timeout=5)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error
 
 
 def sweep(

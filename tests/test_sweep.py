@@ -315,20 +315,6 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(study, tmp_path, monkeypatc
     }
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "ftp://x"])
-def test_no_scheduler_at_an_address(address, study):
-    start = time.monotonic()
-    with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{address}'"):
-        study.sweep([ALONE], cluster=address)
-    assert time.monotonic() - start < 30
-
-
-def test_a_cluster_without_dask(study, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match=r"needs Dask: pip install 'ldlstudy\[cluster\]'"):
-        study.sweep([ALONE], cluster="tcp://127.0.0.1:8786")
-
-
 # four students that see the same batches, and what differs from them in its stream alone
 ALIKE = [tiny("ls", {"epsilon": e}, training={"order": 1}) for e in (0.1, 0.2, 0.3, 0.4)]
 APART = [
