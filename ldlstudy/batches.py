@@ -99,10 +99,11 @@ def batches(
     if generator.device.type != device.type:
         raise ValueError(f"the generator is on {generator.device}, the images are on {device}")
     parts = torch.randperm(count, generator=generator, device=device).split(size)
-    least = 1 if mixer is None else mixer.least
-    if min(size, count) < least:
-        raise ValueError(f"the mixing takes {least} images, a batch has {min(size, count)}")
-    kept = parts[:-1] if len(parts[-1]) < min(size, max(2, least)) else parts
+    least = 2
+    if mixer is not None:
+        mixer.check(min(size, count))
+        least = max(least, mixer.least)
+    kept = parts[:-1] if len(parts[-1]) < min(size, least) else parts
     return _training(images, kept, augmentation, generator, others, mixer)
 
 

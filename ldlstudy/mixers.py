@@ -23,6 +23,11 @@ class Mixer:
         """Mix the images (N, C, H, W) of a batch."""
         return self.mix(images, generator, **self.options)
 
+    def check(self, size: int) -> None:
+        """Raise a ValueError if a batch of ``size`` images has too few."""
+        if size < self.least:
+            raise ValueError(f"the mixing takes {self.least} images, a batch has {size}")
+
 
 MIXINGS: dict[str, tuple[Callable[..., Mixed], int]] = {
     "cutout": (mixing.cutout, 1),

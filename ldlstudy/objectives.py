@@ -64,7 +64,7 @@ def _distil(
 def _kd(
     lesson: Lesson, weight: float, temperature: float, square: bool = True, relabel: bool = False
 ) -> Objective:
-    """Knowledge distillation as LDL and Hinton et al. have it."""
+    """Knowledge distillation as LDL and Hinton et al. have it; on mixed images with ``relabel``."""
     plain = _taught(
         lesson, relabel, lambda s, t, y: losses.kd(s, t, y, weight, temperature, square)
     )
@@ -73,8 +73,6 @@ def _kd(
     def loss(network: Any, batch: Batch) -> Tensor:
         if batch.mixed is None:
             return plain(network, batch)
-        if not relabel:
-            raise ValueError("kd on mixed images needs `relabel`: a teacher that sees them")
         student = network(batch.images)
         mixed = losses.soft_cross_entropy(student, batch.blend(hard[batch.index]))
         soft = losses.kd(student, teacher(batch), batch.labels, 1.0, temperature, square)
@@ -212,12 +210,14 @@ def make(method: str, lesson: Lesson, parameters: Mapping[str, Any]) -> Objectiv
     Raises
     ------
     ValueError
-        An unknown method (the known ones are listed), a parameter it does not take or out of
-        range, or a teacher it lacks.
+        An unknown method (the known ones are listed), a parameter or a mixing that it does not
+        take, a parameter out of range, or a teacher it lacks.
     """
     checks.one_of("method", method, OBJECTIVES)
     if "mixing" in parameters:
         checks.one_of("method that takes a mixing", method, MIXED)
+        if method == "kd" and not parameters.get("relabel"):
+            raise ValueError("kd on mixed images needs `relabel`: a teacher that sees them")
     own = {name: value for name, value in parameters.items() if name != "mixing"}
     try:
         return OBJECTIVES[method](lesson, **own)

@@ -108,7 +108,7 @@ def prepare(run: Run, execution: Execution) -> Setting:
     if (run.method in objectives.TAUGHT) != bool(run.teachers):
         needs = "needs a teacher" if not run.teachers else "takes no teacher"
         raise ValueError(f"method {run.method!r} {needs}, the run names {len(run.teachers)}")
-    mixer(run.parameters.get("mixing"))
+    mix = mixer(run.parameters.get("mixing"))
     if "supervision" in run.keep and ("mixing" not in run.parameters or not run.teachers):
         raise ValueError("`supervision` is kept of a run with a teacher and a mixing alone")
     if "similar" in run.keep:
@@ -117,6 +117,8 @@ def prepare(run: Run, execution: Execution) -> Setting:
     augmentation = Augmentation.of(options.pop("augment", {}))
     dataset = _dataset(run.dataset, json.dumps(options, sort_keys=True), execution.device)
     protocol = Protocol.of(run.training)
+    if mix is not None:
+        mix.check(min(protocol.batch, len(dataset.train.labels)))
     if run.method in objectives.HEEDFUL:
         gap = run.parameters.get("gap", uncertainty.GAP)
         if dataset.held is None or protocol.epochs <= gap:

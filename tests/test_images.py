@@ -366,10 +366,25 @@ def test_a_mixing_that_is_refused(method, parameters, message, tmp_path):
     assert not list(tmp_path.rglob("*.pt"))
 
 
-def test_a_batch_that_is_too_small_for_ricap(tmp_path):
-    run = tiny(parameters={"mixing": {"name": "ricap"}}, training={"batch": 3})
+@pytest.mark.parametrize(
+    ("name", "least"), [("cutout", 1), ("mixup", 2), ("cutmix", 2), ("ricap", 4)]
+)
+def test_a_batch_that_is_too_small_for_its_mixing_is_refused_at_once(name, least):
+    parameters = {"mixing": {"name": name}}
+    for size in range(1, least):
+        with pytest.raises(ValueError, match=f"takes {least} images, a batch has {size}"):
+            setting.prepare(tiny(parameters=parameters, training={"batch": size}), Execution())
+    run = tiny(parameters=parameters, training={"batch": least})
+    assert setting.prepare(run, Execution()).protocol.batch == least
+
+
+def test_a_training_set_that_is_too_small_for_its_mixing(monkeypatch):
+    run = tiny(parameters={"mixing": {"name": "ricap"}})
+    whole = setting.prepare(run, Execution()).dataset
+    few = replace(whole, train=whole.train.take(torch.arange(3)))
+    monkeypatch.setattr(setting, "_dataset", lambda *_: few)
     with pytest.raises(ValueError, match="the mixing takes 4 images, a batch has 3"):
-        images.execute(run, work=tmp_path)
+        setting.prepare(run, Execution())
 
 
 def test_the_truth_of_a_set_that_has_none(tmp_path):

@@ -315,9 +315,10 @@ def test_distillation_of_mixed_images_by_hand(mixing, square):
     assert float(ours) == pytest.approx(expected, rel=1e-5)
 
 
-def test_distillation_of_mixed_images_needs_a_teacher_that_sees_them():
+@pytest.mark.parametrize("asked", [{}, {"relabel": False}])
+def test_distillation_of_mixed_images_needs_a_teacher_that_sees_them(asked):
     with pytest.raises(ValueError, match="kd on mixed images needs `relabel`: a teacher that sees"):
-        objectives.make("kd", TAUGHT, KD)(student, mixed("cutmix"))
+        objectives.make("kd", TAUGHT, {**KD, **asked, "mixing": {"name": "cutmix"}})
 
 
 @pytest.mark.parametrize("method", sorted(set(objectives.OBJECTIVES) - objectives.MIXED))
