@@ -90,7 +90,7 @@ def benches(profile: str) -> dict[str, Bench]:
         data = {**DIGITS, "sigma": sigma, "train": size}
         training = CNN
         if profile == "smoke":
-            data, training = {"sigma": sigma, "train": size // 10, "test": 20}, {**CNN, "epochs": 3}
+            data, training = {"sigma": sigma, "train": size // 10, "test": 20}, {**CNN, "epochs": 2}
         bench = Bench("noisy_digits", "small_cnn", "noisy digits, CNN", data, training, seeds)
         made[cell(size, sigma)] = bench
     return {QUICK: made[cell(DIGITS["train"], DIGITS["sigma"])], **made}
