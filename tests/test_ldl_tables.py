@@ -216,8 +216,10 @@ def test_the_nearest_to_the_truth_comes_first():
         "ECE": ".020",
         "UCE": ".010",
         "KL to the truth": ".200 <small>±.010</small>",
+        "KL, scaled": "",
     }
     assert shown["Vanilla"]["UCE"] == ""
+    assert shown["Vanilla"]["KL, scaled"] == ".100"
 
 
 def test_the_grid_has_a_row_for_each_noise_and_size():
