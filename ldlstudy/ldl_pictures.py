@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from ldlstudy.ldl_plots import legend
 from ldlstudy.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
@@ -158,6 +159,9 @@ def losses_by_class(
                 ax.plot(epochs, losses[:, part].mean(1), dash, color=colour, lw=width, label=label)
         ax.set(title=f"best and worst {count} classes", xlabel="epoch", yscale="log")
     axes[0, 0].set_ylabel("test loss, nats")
+    axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[0, 0].yaxis.set_major_formatter("{x:g}")
+    axes[0, 0].yaxis.set_minor_formatter("")
     handles, names = axes[0, 0].get_legend_handles_labels()
     widths = {
         f"{which} classes": Line2D([], [], color="black", lw=lw)
