@@ -3,6 +3,7 @@ import gc
 import itertools
 import signal
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -248,10 +249,14 @@ def test_ctrl_c_stops_every_thread(monkeypatch, press_at):
     with pytest.raises(KeyboardInterrupt):
         train(settings, data, members, workers=2)
     assert next(epochs) < 10_000
-    for thread in set(threading.enumerate()) - before:
-        if not thread.daemon:  # the progress bar's own watcher is one
-            thread.join(5)  # one that was just starting may not have been joined
-            assert not thread.is_alive()
+    deadline = time.monotonic() + 5  # a thread that was just starting may not have been joined
+
+    def ours():  # the progress bar's own watcher is a daemon
+        return [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+
+    while ours() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not ours()
 
 
 @pytest.mark.parametrize("rate", [0.01, 1e30])
