@@ -21,7 +21,7 @@ from ldlstudy.tables import short
 
 def _panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels on shared axes."""
-    columns = min(columns, count)
+    columns = 2 if count == 4 else min(columns, count)  # none stands alone in its row
     rows = -(-count // columns)
     fig, axes = plt.subplots(rows, columns, squeeze=False, figsize=(WIDTH, height * rows))
     for ax in axes.flat[count:]:
