@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from ldlstudy.ldl_plots import legend
-from ldlstudy.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
+from ldlstudy.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, dots
 from ldlstudy.tables import short
 
 
@@ -46,7 +46,7 @@ def class_scores(kept: Mapping[str, Mapping[str, Any]]) -> Figure:
     low = np.concatenate(list(points.values())).min() - 0.03
     for ax, (title, pairs) in zip(panels, points.items(), strict=True):
         ax.plot([low, 1], [low, 1], color="black", lw=0.8)
-        ax.plot(*np.transpose(pairs), "o", color=BLUE, ms=3, alpha=0.6)
+        ax.add_patch(dots(np.array(pairs), BLUE))
         ax.set(title=title, xlim=(low, 1.03), ylim=(low, 1.03), aspect="equal")
         ax.set(xlabel="mean probability of the class", ylabel="F1 score")
     return fig

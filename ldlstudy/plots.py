@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
@@ -37,6 +39,15 @@ def setup() -> None:
             "axes.titlesize": 9,
             "legend.frameon": False,
         }
+    )
+
+
+def dots(points: np.ndarray, colour: str, name: str = "") -> PathPatch:
+    """Points (N, 2) as one path of round dots: an SVG a quarter as large as with N markers."""
+    path = Path(np.repeat(points, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(points))
+    path.should_simplify = False  # which would leave out lines without a length
+    return PathPatch(
+        path, edgecolor=colour, fill=False, lw=3, capstyle="round", alpha=0.6, label=name
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ldlstudy import targets
 from ldlstudy.measured import Measurements
-from ldlstudy.plots import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
+from ldlstudy.plots import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, dots
 
 LINES = ((BLUE, "-", "o"), (GREEN, "--", "s"), (RED, "-.", "^"), (PURPLE, ":", "D"))
 FEWEST = 10  # images in a bin that is drawn
@@ -44,8 +44,7 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
     for column, (title, figure) in zip(axes.T, figures.items(), strict=True):
         for ax, part in zip(column, ("train", "test"), strict=True):
             for name, colour, points in zip(classes, CLASS_COLOURS, figure[part], strict=True):
-                x, y = np.array(points).T
-                ax.plot(x, y, "o", color=colour, ms=2.5, alpha=0.5, label=name)
+                ax.add_patch(dots(np.array(points), colour, name))
             x, y = np.array(figure["templates"]).T
             ax.scatter(x, y, marker="*", s=90, c=CLASS_COLOURS, edgecolors="black", zorder=3)
             ax.set_title(f"{title}, {'training' if part == 'train' else 'test'} images")
@@ -54,9 +53,9 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
         ax.set_xlabel("λ, towards template 2")
     for ax in axes[:, 0]:
         ax.set_ylabel("μ")
-    handles, names = axes[0, 0].get_legend_handles_labels()
+    points = [plt.Line2D([], [], color=c, marker="o", ls="", ms=2.5) for c in CLASS_COLOURS]
     star = plt.Line2D([], [], color=GREY, marker="*", ls="", ms=9)
-    fig.legend([*handles, star], [*names, "templates"], ncols=4, loc="outside lower center")
+    fig.legend([*points, star], [*classes, "templates"], ncols=4, loc="outside lower center")
     return fig
 
 

@@ -28,8 +28,10 @@ def test_class_scores_are_a_point_a_class(count):
     panels = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_title() for ax in panels] == list(given)
     for ax, of in zip(panels, given.values(), strict=True):
-        diagonal, points = ax.lines
-        np.testing.assert_allclose(points.get_xydata(), np.transpose([of["confidence"], of["f1"]]))
+        (diagonal,), (points,) = ax.lines, ax.patches
+        np.testing.assert_allclose(
+            points.get_path().vertices[::2], np.transpose([of["confidence"], of["f1"]])
+        )
         x, y = diagonal.get_xydata().T
         np.testing.assert_array_equal(x, y)
     assert len({(ax.get_xlim(), ax.get_ylim()) for ax in panels}) == 1
@@ -40,7 +42,7 @@ def test_class_scores_are_a_point_a_class(count):
 def test_a_class_without_an_image_is_left_out():
     given = {"one": {"f1": [0.5, 0.0, 0.75], "confidence": [0.25, None, 1.0]}}
     figure = ldl_pictures.class_scores(given)
-    points = figure.axes[0].lines[1].get_xydata()
+    points = figure.axes[0].patches[0].get_path().vertices[::2]
     assert points.tolist() == [[0.25, 0.5], [1.0, 0.75]]
     check_whole(figure)
 

@@ -58,12 +58,14 @@ def test_planes_draw_every_point_and_template_on_equal_axes(scales):
     ):
         ax = grid[i, j]
         assert ax.get_title() == f"{title}, {'training' if part == 'train' else 'test'} images"
-        drawn = {line.get_label(): line for line in ax.lines}
-        assert [drawn[name].get_xydata().tolist() for name in CLASSES] == data[part]
+        drawn = {patch.get_label(): patch for patch in ax.patches}
+        dots = [drawn[name].get_path().vertices.reshape(-1, 2, 2) for name in CLASSES]
+        assert all((start == end).all() for start, end in dots[0])
+        assert [of[:, 0].tolist() for of in dots] == data[part]
         (stars,) = ax.collections
         assert stars.get_offsets().tolist() == data["templates"]
         colours = [to_hex(colour) for colour in stars.get_facecolors()]
-        assert colours == [drawn[name].get_color().lower() for name in CLASSES]
+        assert colours == [to_hex(drawn[name].get_edgecolor()) for name in CLASSES]
     check_whole(figure)
     assert len({(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes}) == 1
     for ax in figure.axes:  # a unit is as long in x as in y
