@@ -13,6 +13,7 @@ from ldlstudy import (
     by_class,
     evaluation,
     hierarchy,
+    metrics,
     misclassified,
     projection,
     retrieval,
@@ -49,8 +50,11 @@ def measure(
     dataset = setting.dataset
     test = _outcome(setting, network, dataset.test)
     held = None if dataset.held is None else _outcome(setting, network, dataset.held)
-    again = RESAMPLES if run.profile == "paper" else 0
+    drawn = "draw" in run.data  # test images drawn anew by seed: other seeds tell more
+    again = RESAMPLES if run.profile == "paper" and not drawn else 0
     more = _on_errors(dataset) if "errors" in run.keep else None
+    if "total_variation" in run.keep:
+        more = _to_truth
     said = scores.predictions(test, held)
     rows, estimates = scores.score(said | _unscaled(network, test), test, again, more)
     figures = _of_predictions(run, said, test.labels)
@@ -96,6 +100,10 @@ def _of_predictions(run: Run, said: Predictions, labels: Tensor) -> dict[str, An
     if "reliability" in run.keep:
         figures["reliability"] = {name: reliability(p, labels) for name, (p, _) in said.items()}
     return figures
+
+
+def _to_truth(p: Tensor, labels: Tensor, truth: Tensor | None) -> dict[str, float]:
+    return {} if truth is None else {"total_variation": metrics.total_variation(truth, p)}
 
 
 def _on_errors(dataset: Dataset) -> More:

@@ -184,7 +184,7 @@ def _teacher(lesson: Lesson, relabel: bool) -> Callable[[Batch], Tensor]:
     return lambda batch: table[batch.index]
 
 
-PLAIN = ("none", "ls", "ls_wrong", "truth")  # label distributions without a teacher
+PLAIN = ("none", "ls", "ls_wrong", "similarity", "truth")  # label distributions without a teacher
 COMBINATIONS = ("ensemble", "mean", "sum")  # of several teachers
 FORMS = ("label", "loss")  # of the overfitting-to-generalisation ratio
 

@@ -47,6 +47,7 @@ KEPT = (
     "similar",
     "supervision",
     "test_class_loss",
+    "total_variation",
 )
 NETWORK, CHECKPOINT = "network.pt", "checkpoint.pt"
 

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import torch
 
-from ldlstudy import checks, class_wise, data, distillation, ils, ldl, machine, records, smoothing
+from ldlstudy import (
+    checks,
+    class_wise,
+    data,
+    distillation,
+    ils,
+    ldl,
+    machine,
+    records,
+    smoothing,
+    truth,
+)
 from ldlstudy.execution import Execution
 from ldlstudy.records import Record, Run
 from ldlstudy.sweep import sweep
@@ -23,6 +34,7 @@ TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
     **{f"ldl-table{n}": functools.partial(ldl.runs, n) for n in range(1, 8)},
     "ldl-methods": functools.partial(ldl.runs, "methods"),
     "ldl-truth": functools.partial(ldl.runs, "truth"),
+    "truth": truth.runs,
 }
 
 

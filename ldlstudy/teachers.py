@@ -14,6 +14,7 @@ from torch import Tensor
 from ldlstudy import metrics, rivals, scaling
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
+from ldlstudy.decode import Stream
 from ldlstudy.draws import seed_of
 from ldlstudy.methods import Lesson
 from ldlstudy.models import Classifier
@@ -98,9 +99,8 @@ def learn(
         views it would label are not prepared as its own training images were.
     """
     train, classes = setting.dataset.train, len(setting.dataset.classes)
-    unseen = torch.empty(len(train.labels), 0)  # no image method's label looks at the pixels
     seed = seed_of(run.seed, "label")
-    lesson = Lesson(unseen, train.labels, classes, seed, truth=train.truth)
+    lesson = Lesson(_inputs(run.method, train), train.labels, classes, seed, truth=train.truth)
     if not run.teachers:
         return lesson, {}
     panels, key = {} if panels is None else panels, tuple(t.id for t in run.teachers)
@@ -123,6 +123,15 @@ def learn(
         teach_each=panel,
     )
     return lesson, {"teacher": row}
+
+
+def _inputs(method: str, train: Images) -> Tensor:
+    """What class similarity compares; no other image method's label looks at the pixels."""
+    if method != "similarity":
+        return torch.empty(len(train.labels), 0)
+    if isinstance(train.pixels, Stream):
+        raise ValueError("class similarity needs the images in memory, these are read from files")
+    return train.pixels.flatten(1).float()
 
 
 def _teacher(

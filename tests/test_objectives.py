@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ldlstudy import losses, methods, objectives
+from ldlstudy import losses, methods, objectives, targets
 from ldlstudy.batches import Batch
 from ldlstudy.methods import Lesson
 from ldlstudy.mixers import mixer
@@ -192,10 +192,12 @@ BLENDED = {  # methods whose label distributions are blended as the images were
     "none": {},
     "ls": {"epsilon": 0.3},
     "ls_wrong": {"alpha": 0.3},
+    "similarity": {"epsilon": 0.3},
     "truth": {},
     "distil": {"temperature": 2.0},
 }
 TRUTH = torch.rand(N, K, generator=G).softmax(1)
+PIXELS = torch.rand(N, 7, generator=torch.Generator().manual_seed(3))
 EACH = 3 * torch.randn(3, N, K, generator=G)  # of three teachers
 HEADS = torch.randn(3, K, 4, generator=G)
 
@@ -234,10 +236,11 @@ def test_labels_of_mixed_images_are_blended_as_they_were(method, mixing):
         "none": torch.eye(K)[LABELS],
         "ls": torch.eye(K)[LABELS] * 0.7 + 0.3 / K,
         "ls_wrong": torch.eye(K)[LABELS] * (0.7 - 0.1) + 0.1,
+        "similarity": targets.class_similarity(PIXELS, LABELS, K, 0.3),
         "truth": TRUTH,
         "distil": (LOGITS / 2).softmax(1),
     }
-    lesson = TAUGHT._replace(truth=TRUTH)
+    lesson = TAUGHT._replace(truth=TRUTH, inputs=PIXELS)
     asked = {**parameters, "mixing": {"name": mixing}}
     ours = objectives.make(method, lesson, asked)(student, batch)
     assert float(ours) == pytest.approx(by_parts(batch, tables[method]), rel=1e-5)

@@ -67,6 +67,19 @@ def test_a_lesson_without_teachers(work):
     assert lesson.inputs.shape == (60, 0)
 
 
+def test_class_similarity_compares_the_images(work):
+    run = tiny("similarity", {"epsilon": 0.1})
+    lesson, _ = taught(run, work)
+    pixels = setting.prepare(run, Execution()).dataset.train.pixels
+    assert torch.equal(lesson.inputs, pixels.reshape(60, 64))
+
+
+def test_class_similarity_needs_images_in_memory(work, monkeypatch):
+    monkeypatch.setattr(teachers, "Stream", torch.Tensor)
+    with pytest.raises(ValueError, match="class similarity needs the images in memory, these are"):
+        taught(tiny("similarity", {"epsilon": 0.1}), work)
+
+
 def test_the_lesson_of_one_teacher(work):
     lesson, rows = taught(student(), work)
     (network,), dataset = (
