@@ -18,6 +18,7 @@ from ldlstudy.models import Classifier
 from ldlstudy.records import PICTURED_DIGITS, rounded
 
 PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
+SAMPLED = 500  # images whose whole predictions are kept
 POINTS = 100  # of each class and panel, as in the replication's code
 EMBEDDED = (10, 50)  # classes, and images of each, for t-SNE
 COMPONENTS = 50  # principal components that t-SNE starts from, as van der Maaten's do
@@ -67,6 +68,24 @@ def reliability(probabilities: Tensor, labels: Tensor) -> dict[str, list[float |
         "confidence": [
             None if n == 0 else c for n, c in zip(bins.count, bins.confidence, strict=True)
         ],
+    }
+
+
+def sampled(probabilities: Tensor, labels: Tensor) -> dict[str, list[Any]]:
+    """What a network says of test images spread evenly over the set, to scale and bin on a page.
+
+    Returns
+    -------
+    dict
+        ``labels`` (S,) and ``log_probabilities`` (S, K), which are logits but for a constant of
+        each image; S at most 500.
+    """
+    index = torch.arange(0, len(labels), -(-len(labels) // SAMPLED))
+    least = torch.finfo(probabilities.dtype).tiny
+    logits = probabilities[index].clamp_min(least).log()
+    return {
+        "labels": labels[index].tolist(),
+        "log_probabilities": rounded(logits.tolist(), PICTURED_DIGITS),
     }
 
 

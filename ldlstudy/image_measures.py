@@ -23,7 +23,7 @@ from ldlstudy import (
 from ldlstudy.checkpoints import History
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.heads import Cosine
-from ldlstudy.image_figures import embedding, plane, reliability, similar
+from ldlstudy.image_figures import embedding, plane, reliability, sampled, similar
 from ldlstudy.models import Classifier
 from ldlstudy.records import Run
 from ldlstudy.scores import RESAMPLES, More, Outcome, Predictions, Rows
@@ -34,6 +34,7 @@ OF_PREDICTIONS = {  # figures that need no more than the predictions and the lab
     "answers": misclassified.answers,
     "by_class": by_class.kept,
     "errors": misclassified.kept,
+    "sampled": sampled,
 }
 Estimates = dict[str, list[float]]  # metric to value and the ends of its interval
 
@@ -52,11 +53,10 @@ def measure(
     held = None if dataset.held is None else _outcome(setting, network, dataset.held)
     drawn = "draw" in run.data  # test images drawn anew by seed: other seeds tell more
     again = RESAMPLES if run.profile == "paper" and not drawn else 0
-    more = _on_errors(dataset) if "errors" in run.keep else None
-    if "total_variation" in run.keep:
-        more = _to_truth
     said = scores.predictions(test, held)
-    rows, estimates = scores.score(said | _unscaled(network, test), test, again, more)
+    rows, estimates = scores.score(
+        said | _unscaled(network, test), test, again, _further(run, dataset)
+    )
     figures = _of_predictions(run, said, test.labels)
     extra: Estimates = {}
     if {"neighbours", "embedding"} & set(run.keep):
@@ -100,6 +100,17 @@ def _of_predictions(run: Run, said: Predictions, labels: Tensor) -> dict[str, An
     if "reliability" in run.keep:
         figures["reliability"] = {name: reliability(p, labels) for name, (p, _) in said.items()}
     return figures
+
+
+def _further(run: Run, dataset: Dataset) -> More:
+    """The metrics of every row that the run asks for beyond the usual ones."""
+    offered = {"errors": _on_errors(dataset), "total_variation": _to_truth}
+    asked = [metric for name, metric in offered.items() if name in run.keep]
+
+    def more(p: Tensor, labels: Tensor, truth: Tensor | None) -> dict[str, float]:
+        return {k: v for metric in asked for k, v in metric(p, labels, truth).items()}
+
+    return more
 
 
 def _to_truth(p: Tensor, labels: Tensor, truth: Tensor | None) -> dict[str, float]:

@@ -44,6 +44,7 @@ KEPT = (
     "neighbours",
     "plane",
     "reliability",
+    "sampled",
     "similar",
     "supervision",
     "test_class_loss",

@@ -40,7 +40,9 @@ KEEP = {  # what a run keeps: further metrics of every row, of the row plain, fi
     "errors": (ON_ERRORS, set(), {"errors"}),
     "neighbours": (set(), NEIGHBOURS, set()),
     "reliability": (set(), set(), {"reliability"}),
+    "sampled": (set(), set(), {"sampled"}),
     "similar": (set(), set(), {"similar"}),
+    "total_variation": ({"total_variation"}, set(), set()),
 }
 EVERYTHING = (
     "answers",
@@ -49,7 +51,9 @@ EVERYTHING = (
     "errors",
     "neighbours",
     "reliability",
+    "sampled",
     "similar",
+    "total_variation",
 )
 
 
@@ -167,6 +171,30 @@ def test_figures_are_of_the_predictions_and_features(everything):
     assert (found["index"], found["labels"]) == (expected["index"], expected["labels"])
     ours, theirs = (torch.tensor(each["points"]) for each in (found, expected))
     torch.testing.assert_close(torch.cdist(ours, ours), torch.cdist(theirs, theirs), **ROUNDED)
+
+
+def test_sampled_predictions_can_be_scaled_like_the_networks(everything):
+    record, _, dataset, (_, _, logits) = everything
+    found = record.figures["sampled"]
+    assert found["labels"] == dataset.test.labels.tolist()  # 90 images: all
+    for temperature in (0.5, 1.0, 3.0):
+        again = (torch.tensor(found["log_probabilities"]) / temperature).softmax(1)
+        torch.testing.assert_close(again, (logits / temperature).softmax(1), rtol=5e-3, atol=1e-4)
+
+
+def test_at_most_500_images_spread_over_the_set_are_sampled():
+    p = torch.eye(3)[torch.arange(1001) % 3]
+    found = image_figures.sampled(p, torch.arange(1001) % 3)
+    assert found["labels"] == (torch.arange(0, 1001, 3) % 3).tolist()
+    assert np.isfinite(found["log_probabilities"]).all()
+
+
+def test_total_variation_is_that_of_each_rows_predictions(everything):
+    record, _, dataset, (_, _, logits) = everything
+    for name in ("plain", "searched"):
+        p = (logits / record.rows[name]["temperature"][0]).softmax(1)
+        expected = (p - dataset.test.truth).abs().sum(1).mean() / 2
+        assert record.rows[name]["total_variation"][0] == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_reliability_is_that_of_each_rows_predictions(everything):
