@@ -71,6 +71,11 @@ def reliability(probabilities: Tensor, labels: Tensor) -> dict[str, list[float |
     }
 
 
+def positions(count: int) -> Tensor:
+    """Which of ``count`` test images `sampled` keeps."""
+    return torch.arange(0, count, -(-count // SAMPLED))
+
+
 def sampled(probabilities: Tensor, labels: Tensor) -> dict[str, list[Any]]:
     """What a network says of test images spread evenly over the set, to scale and bin on a page.
 
@@ -80,7 +85,7 @@ def sampled(probabilities: Tensor, labels: Tensor) -> dict[str, list[Any]]:
         ``labels`` (S,) and ``log_probabilities`` (S, K), which are logits but for a constant of
         each image; S at most 500.
     """
-    index = torch.arange(0, len(labels), -(-len(labels) // SAMPLED))
+    index = positions(len(labels))
     least = torch.finfo(probabilities.dtype).tiny
     logits = probabilities[index].clamp_min(least).log()
     return {

@@ -16,15 +16,24 @@ def page(name):
     return (ROOT / "book" / name).read_text(encoding="utf-8")
 
 
+def api():
+    return page("api.md") + page("api_study.md")
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_has_a_line_and_its_docstrings(module):
     assert f"`{module}`" in page("house.md")
-    assert module in PARTS or f"ldlstudy.{module}\n" in page("api.md")
+    assert module in PARTS or f"ldlstudy.{module}\n" in api()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ldlstudy" / "explore").glob("[!_]*.py")))
+def test_every_explorer_has_its_docstrings(path):
+    assert f"ldlstudy.explore.{path.stem}\n" in api()
 
 
 def test_no_page_documents_a_module_that_is_gone():
-    documented = re.findall(r"automodule:: ldlstudy\.(\w+)\n", page("api.md"))
-    assert set(documented) <= {*MODULES, "book", "models"}
+    documented = re.findall(r"automodule:: ldlstudy\.(\w+)\n", api())
+    assert set(documented) <= {*MODULES, "book", "explore", "models"}
 
 
 def test_the_tables_to_sweep_are_those_that_there_are():

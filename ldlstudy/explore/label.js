@@ -1,0 +1,49 @@
+// The labels of one image: as ldlstudy/explore/label.py.
+ldlstudy.define("label", (data, values) => {
+  const sample = data.samples[values.image];
+  const { label, truth } = sample;
+  const k = truth.length;
+  const plain = ldlstudy.softmax(sample.teacher);
+  const soft = ldlstudy.softmax(sample.teacher, values.temperature);
+  const partner = ldlstudy.softmax(sample.partner, values.temperature);
+  const hard = truth.map((_, i) => (i === label ? 1 : 0));
+  const factor = Math.min(0.2, values.p2 * (plain[label] - values.p1) ** 2);
+  const even = (epsilon) => hard.map((y) => y * (1 - epsilon) + epsilon / k);
+  const asTaught = (epsilon) => {
+    const others = soft.reduce((sum, p, i) => (i === label ? sum : sum + p), 0);
+    return soft.map((p, i) => {
+      if (i === label) return 1 - epsilon;
+      return epsilon * (others > 0 ? p / others : 1 / (k - 1));
+    });
+  };
+  const mean = (other, one, another) => hard.map((y, i) => one * y + another * other[i]);
+  const weight = values.weight;
+  const labels = {
+    "one-hot": hard,
+    LS: even(values.epsilon),
+    ILS1: even(factor),
+    ILS2: asTaught(values.epsilon),
+    ILS: asTaught(factor),
+    KD: mean(soft, 1 - weight, weight),
+    "CS-KD": mean(partner, 1 / (1 + weight), weight / (1 + weight)),
+    "Off-LDL": plain,
+    "the truth": truth,
+  };
+  const names = truth.map((_, i) => String(i));
+  const panels = Object.entries(labels).map(([title, height]) => ({
+    title, x: [-0.6, k - 0.4], y: [0, 1], x_label: "", y_label: "", names,
+    marks: [{
+      kind: "bars", at: names.map(Number), height, width: 0.8,
+      colour: title === "the truth" ? "green" : "blue",
+    }],
+  }));
+  const numbers = {};
+  for (const [name, one] of Object.entries(labels))
+    if (name !== "the truth") numbers[name] = one.reduce((sum, p, i) => sum + Math.abs(p - truth[i]), 0) / 2;
+  const { pixels } = sample;
+  const image = {
+    title: "the image", x: [0, pixels[0].length], y: [pixels.length, 0], x_label: "", y_label: "", names: [],
+    marks: [{ kind: "image", pixels }],
+  };
+  return { panels: [image, ...panels], numbers };
+});

@@ -1,0 +1,129 @@
+"""Explorer: what each strategy makes of one image's label, beside the true distribution."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldlstudy import metrics, targets
+from ldlstudy.explore.explorer import Choice, Explorer, Panel, Scene, Slider, Value
+
+IMAGES = 6  # from the surest to the least sure of the truth
+PIXELS = 3  # decimals
+
+
+def explorer(predictions: Mapping[str, Any], truth: Tensor, pixels: Tensor) -> Explorer:
+    """The explorer of labels, for six of a network's test images.
+
+    Parameters
+    ----------
+    predictions : Mapping
+        ``labels`` (S,) and ``log_probabilities`` (S, K) of the teacher, as a record's ``sampled``
+        has them.
+    truth : Tensor
+        Shape (S, K), the true distributions of the same images.
+    pixels : Tensor
+        Shape (S, H, W), the images, for the picture beside the labels.
+
+    Raises
+    ------
+    ValueError
+        Fewer than six images, or an image that has no other of its class.
+    """
+    labels = torch.tensor(predictions["labels"])
+    if len(labels) < IMAGES:
+        raise ValueError(f"{IMAGES} images are needed, got {len(labels)}")
+    ranked = truth.amax(1).argsort(descending=True)
+    places = [int(ranked[i]) for i in torch.linspace(0, len(ranked) - 1, IMAGES).round().int()]
+    samples = {}
+    for number, place in enumerate(places, 1):
+        alike = (labels == labels[place]).nonzero()[:, 0]
+        others = alike[alike != place]
+        if not len(others):
+            raise ValueError(f"no other image of class {int(labels[place])} to pair with")
+        samples[f"image {number}, drawn as a {int(labels[place])}"] = {
+            "label": int(labels[place]),
+            "truth": [round(p, 6) for p in truth[place].tolist()],
+            "teacher": predictions["log_probabilities"][place],
+            "partner": predictions["log_probabilities"][int(others[0])],
+            "pixels": [[round(v, PIXELS) for v in row] for row in pixels[place].tolist()],
+        }
+    names = tuple(samples)
+    controls = (
+        Choice("image", "image", names, names[IMAGES // 2]),
+        Slider("epsilon", "ε (LS, ILS2)", 0, 0.5, 0.01, 0.1),
+        Slider("p1", "P1 (ILS1, ILS)", 0.5, 1, 0.025, 0.8),
+        Slider("p2", "P2 (ILS1, ILS)", 0, 6, 0.25, 1.25),
+        Slider("temperature", "temperature T", 1, 10, 0.5, 4),
+        Slider("weight", "λ (KD, CS-KD)", 0, 1, 0.05, 0.5),
+    )
+    title = "One image, eight labels, and the truth"
+    said = "Total variation from the truth: "
+    return Explorer("label", title, controls, {"samples": samples}, scene, said)
+
+
+def distributions(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The label (K,) that each strategy gives a sample, by name; the truth last.
+
+    KD and CS-KD add a term to the cross entropy with the label; shown is the one distribution
+    whose cross entropy has the same gradient at temperature 1 and up to a factor: their mean,
+    weighted by 1 - lambda and lambda (KD), or by 1 and lambda (CS-KD).
+    """
+    label = torch.tensor([sample["label"]])
+    teacher, partner = (
+        torch.tensor([sample[key]], dtype=torch.float64) for key in ("teacher", "partner")
+    )
+    k, t, weight = teacher.shape[1], values["temperature"], values["weight"]
+    plain, soft = teacher.softmax(1), (teacher / t).softmax(1)
+    hard = targets.one_hot(label, k).double()
+    p1, p2 = values["p1"], values["p2"]
+    found = {
+        "one-hot": hard,
+        "LS": targets.smooth(label, k, values["epsilon"]),
+        "ILS1": targets.ils1(label, plain, p1, p2),
+        "ILS2": targets.ils2(label, soft, values["epsilon"]),
+        "ILS": targets.ils(label, soft, p1, p2, magnitude=plain),
+        "KD": (1 - weight) * hard + weight * soft,
+        "CS-KD": (hard + weight * (partner / t).softmax(1)) / (1 + weight),
+        "Off-LDL": plain,
+        "the truth": torch.tensor([sample["truth"]], dtype=torch.float64),
+    }
+    return {name: distribution[0].double() for name, distribution in found.items()}
+
+
+def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
+    """A panel for each label; the numbers are its total variation from the truth."""
+    sample = data["samples"][values["image"]]
+    found = distributions(sample, values)
+    k = len(sample["truth"])
+    panels = [
+        Panel(
+            title=name,
+            x=(-0.6, k - 0.4),
+            y=(0, 1),
+            marks=[
+                {
+                    "kind": "bars",
+                    "at": list(range(k)),
+                    "height": distribution.tolist(),
+                    "width": 0.8,
+                    "colour": "green" if name == "the truth" else "blue",
+                }
+            ],
+            names=[str(i) for i in range(k)],
+        )
+        for name, distribution in found.items()
+    ]
+    truth = found.pop("the truth")
+    far = {
+        f"{name}": metrics.total_variation(truth[None], distribution[None])
+        for name, distribution in found.items()
+    }
+    return Scene([_image(sample["pixels"]), *panels], far)
+
+
+def _image(pixels: list[list[float]]) -> Panel:
+    """The image itself."""
+    height, width = len(pixels), len(pixels[0])
+    return Panel("the image", (0, width), (height, 0), [{"kind": "image", "pixels": pixels}])

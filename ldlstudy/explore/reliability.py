@@ -1,0 +1,85 @@
+"""Explorer: a recorded network's reliability diagram by temperature, bins and edges."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ldlstudy import metrics, scaling
+from ldlstudy.explore.explorer import Choice, Explorer, Panel, Scene, Slider, Value
+
+EDGES = {"(lo, hi], LDL and ILS": "right", "[lo, hi), [Re]": "left"}
+
+
+def explorer(predictions: Mapping[str, Mapping[str, Any]]) -> Explorer:
+    """The explorer of calibration.
+
+    Parameters
+    ----------
+    predictions : Mapping
+        What each network is called to its ``labels`` (S,) and ``log_probabilities`` (S, K), as a
+        record's ``sampled`` has them.
+    """
+    names = tuple(predictions)
+    controls = (
+        Choice("network", "trained with", names, names[0]),
+        Slider("temperature", "temperature T", 0.3, 4, 0.05, 1),
+        Slider("bins", "bins", 5, 30, 1, 15),
+        Choice("edges", "a bin is", tuple(EDGES), next(iter(EDGES))),
+    )
+    title = "Temperature, bins and edges: what an ECE depends on"
+    return Explorer("reliability", title, controls, {"networks": dict(predictions)}, scene)
+
+
+def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
+    """Accuracy and confidence by bin, and how many images there are in each."""
+    network = data["networks"][values["network"]]
+    logits = torch.tensor(network["log_probabilities"], dtype=torch.float64)
+    labels = torch.tensor(network["labels"])
+    p = scaling.scale(logits, float(values["temperature"]))
+    bins, edges = int(values["bins"]), EDGES[str(values["edges"])]
+    found = metrics.reliability(p, labels, bins, edges)
+    full = found.count > 0
+    shares = found.count / len(labels)
+    middles = (found.lower + 0.5 / bins)[full]
+    points = zip(found.confidence[full].tolist(), found.accuracy[full].tolist(), strict=True)
+    diagram = Panel(
+        "reliability",
+        (0, 1),
+        (0, 1),
+        [
+            {
+                "kind": "bars",
+                "at": middles.tolist(),
+                "height": found.accuracy[full].tolist(),
+                "width": 0.9 / bins,
+                "colour": "blue",
+            },
+            {"kind": "line", "points": [[0, 0], [1, 1]], "colour": "grey"},
+            {"kind": "dots", "points": [list(point) for point in points], "colour": "red"},
+        ],
+        "confidence",
+        "accuracy",
+    )
+    counts = Panel(
+        "images",
+        (0, 1),
+        (0, 1),
+        [
+            {
+                "kind": "bars",
+                "at": middles.tolist(),
+                "height": shares[full].tolist(),
+                "width": 0.9 / bins,
+                "colour": "purple",
+            }
+        ],
+        "confidence",
+        "share",
+    )
+    numbers = {
+        "ECE": metrics.ece(p, labels, bins, edges),
+        "NLL": metrics.nll(p, labels),
+        "accuracy": metrics.accuracy(p, labels),
+    }
+    return Scene([diagram, counts], numbers)
