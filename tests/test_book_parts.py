@@ -1,13 +1,14 @@
 """Pieces of the pipeline that need no kernel: cells, cache keys, the stage, quoted numbers."""
 
 import json
+import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import v4
 
-from ldlstudy.book import build, cache, sphinx_ext, stage
+from ldlstudy.book import build, cache, gates, sphinx_ext, stage
 from ldlstudy.book import notebook as nb
 from tests.conftest import notebook
 
@@ -135,6 +136,16 @@ def test_the_stage_is_a_copy_that_shares_the_records(toy_book):
     (project.stage / "book" / "results" / "new.json").write_text("{}")
     assert (project.root / "book" / "results" / "new.json").read_text() == "{}"
     assert list((project.stage / "book" / "numbers").iterdir()) == []
+
+
+def test_a_page_may_be_a_notebook(toy_book):
+    project = toy_book()
+    shutil.copy(project.notebooks["01_toy"], project.root / "book" / "counts.ipynb")
+    assert list(project.notebooks) == ["01_toy", "counts"]
+    stage.prepare(project)
+    assert project.staged("counts") == project.stage / "book" / "counts.ipynb"
+    assert all(project.staged(name).is_file() for name in project.notebooks)
+    assert "book/counts.ipynb is not in _toc.yml" in gates.contents_differ(project)
 
 
 def test_publishing_replaces_the_site_whole(tmp_path):

@@ -20,7 +20,7 @@ def test_sources_pass_the_gates():
 def test_chapter_runs(name: str, tmp_path: Path):
     project = Project(ROOT, tmp_path / "_build")
     prepare(project)
-    output = project.stage / "notebooks" / f"{name}.ipynb"
-    source, parameters = project.notebooks[name], parameters_for("smoke")
+    source, output = project.notebooks[name], project.staged(name)
+    parameters = parameters_for("smoke")
     asyncio.run(execute(source, output, parameters, CELL_SECONDS["smoke"]))
     gates.check_executed(source.name, nb.read(output), ROOT)

@@ -109,7 +109,7 @@ async def _run(
     project: Project, name: str, options: Options, alone: bool, on_cell: Callable[[], object]
 ) -> float:
     """Execute one notebook, check it, keep it; return its seconds."""
-    source, output = project.notebooks[name], project.stage / "notebooks" / f"{name}.ipynb"
+    source, output = project.notebooks[name], project.staged(name)
     parameters = parameters_for(options.profile)
     limit = options.cell_seconds or CELL_SECONDS[options.profile]
     code, known = cache.code_key(project, source, parameters), cache.records_key(project)
@@ -130,7 +130,7 @@ async def _run(
 
 
 def _place(project: Project, name: str, result: cache.Executed) -> None:
-    records.write(project.stage / "notebooks" / f"{name}.ipynb", result.notebook)
+    records.write(project.staged(name), result.notebook)
     if result.numbers is not None:
         records.write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
 

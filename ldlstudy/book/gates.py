@@ -49,10 +49,11 @@ def contents_differ(project: Project) -> list[str]:
         for page in pages
         if not any((project.root / f"{page}{end}").is_file() for end in (".md", ".ipynb"))
     ]
+    sources = [path.relative_to(project.root) for path in project.notebooks.values()]
     unlisted = [
-        f"notebooks/{path.name} is not in _toc.yml"
-        for name, path in project.notebooks.items()
-        if f"notebooks/{name}" not in pages
+        f"{source.as_posix()} is not in _toc.yml"
+        for source in sources
+        if source.with_suffix("").as_posix() not in pages
     ]
     return missing + unlisted
 

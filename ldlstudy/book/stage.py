@@ -39,8 +39,13 @@ class Project:
 
     @property
     def notebooks(self) -> dict[str, Path]:
-        """Chapter notebooks by name (the file's stem), in reading order."""
-        return {path.stem: path for path in sorted((self.root / "notebooks").glob("*.ipynb"))}
+        """Chapters, and pages that are notebooks, by name (the file's stem), in reading order."""
+        folders = (self.root / "notebooks", self.root / "book")
+        return {path.stem: path for folder in folders for path in sorted(folder.glob("*.ipynb"))}
+
+    def staged(self, name: str) -> Path:
+        """Where the notebook of this name lies in the stage."""
+        return self.stage / self.notebooks[name].relative_to(self.root)
 
     @property
     def pages(self) -> list[str]:
