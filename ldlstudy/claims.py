@@ -75,6 +75,18 @@ def best_elsewhere(losses: np.ndarray) -> np.ndarray:
     return np.take_along_axis(losses, best[:, None], 1)[:, 0]
 
 
+def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
+    """What :func:`judge` says of a claim, of one that :func:`optimum` judges.
+
+    The right side is our best candidate, measured as :func:`best_elsewhere` says.
+    """
+    elsewhere = best_elsewhere(losses)
+    behind, said = optimum(losses, claimed)
+    means = (float(losses[:, claimed].mean()), float(elsewhere.mean()))
+    p = stats.paired_p(losses[:, claimed].tolist(), elsewhere.tolist())
+    return {**dict(zip(NUMBERS, (*means, *behind, p), strict=True)), "verdict": said}
+
+
 def judge(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
     """Each claim with both measured means, their paired difference and the verdict.
 
@@ -120,29 +132,26 @@ def _compare(
 
 def show(judged: pd.DataFrame) -> Styler:
     """The claims as the book shows them; pairs read from the compared row to the claimed one."""
-    shown = []
-    for claim in judged.itertuples():
-        known = not math.isnan(claim.difference)
-        column = Column(claim.metric, "", percent=_in_percent(str(claim.metric)))
-        means = (claim.right_mean, claim.left_mean, claim.difference)
-        right, left, d = (column.write(v) for v in means)
-        low, high = column.write(claim.low), column.write(claim.high)
-        interval = "" if math.isnan(claim.low) else f" <small>[{low}, {high}]</small>"
-        said = "" if pd.isna(claim.published) else claim.published.replace("->", "→")
-        said = said.replace(" % →", " →")
-        shown.append(
-            {
-                "claim": html.escape(claim.claim),
-                "published": html.escape(said),
-                "ours": f"{right} → {left}" if known else "",
-                "difference": d + interval if known else "",
-                "p": write_p(claim.p),
-                "verdict": claim.verdict,
-            }
-        )
-    return style(
-        pd.DataFrame(shown, index=list(judged.index)), ("claim", "verdict"), "study claims"
+    shown = pd.DataFrame([written(claim) for _, claim in judged.iterrows()], index=judged.index)
+    return style(shown.rename_axis(None), ("claim", "verdict"), "study claims")
+
+
+def written(claim: pd.Series) -> dict[str, str]:
+    """A line of :func:`judge` as the book writes it, by column, in HTML."""
+    column = Column(claim["metric"], "", percent=_in_percent(str(claim["metric"])))
+    left, right, d, low, high, p = (float(claim[number]) for number in NUMBERS)
+    interval = (
+        "" if math.isnan(low) else f" <small>[{column.write(low)}, {column.write(high)}]</small>"
     )
+    said = "" if pd.isna(claim["published"]) else claim["published"].replace("->", "→")
+    return {
+        "claim": html.escape(claim["claim"]),
+        "published": html.escape(said.replace(" % →", " →")),
+        "ours": "" if math.isnan(d) else f"{column.write(right)} → {column.write(left)}",
+        "difference": "" if math.isnan(d) else column.write(d) + interval,
+        "p": write_p(p),
+        "verdict": claim["verdict"],
+    }
 
 
 def _in_percent(metric: str) -> bool:

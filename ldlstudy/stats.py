@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from ldlstudy import checks
+
 LEVEL = 0.95
 RESAMPLES = 2000
 
@@ -72,6 +74,17 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
     if len(d) < 2:
         raise ValueError(f"a paired test needs at least two replicates: got {len(d)}")
     return float(stats.ttest_rel(a, b).pvalue) if d.any() else 1.0
+
+
+def critical_difference(methods: int, sets: int) -> float:
+    """How far apart two mean ranks must be to differ at the 5 % level by Nemenyi's test.
+
+    q sqrt(k (k + 1) / 6 N) for k methods ranked on N data sets each (Demšar 2006, section 3.2.2), q being
+    the studentised range over the square root of two.
+    """
+    k, n = checks.whole("methods", methods, 2), checks.whole("sets", sets, 1)
+    q = stats.studentized_range.ppf(LEVEL, k, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(k * (k + 1) / (6 * n)))
 
 
 def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray:

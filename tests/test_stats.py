@@ -82,3 +82,17 @@ def test_unpaired(compare):
 def test_a_test_of_one_replicate():
     with pytest.raises(ValueError, match="at least two replicates: got 1"):
         stats.paired_p([1.0], [2.0])
+
+
+@pytest.mark.parametrize(("methods", "q"), [(2, 1.960), (5, 2.728), (10, 3.164)])
+def test_critical_difference_is_demsars(methods: int, q: float):
+    """q is of Demšar 2006, Table 5a."""
+    expected = q * (methods * (methods + 1) / 60) ** 0.5
+    assert stats.critical_difference(methods, 10) == pytest.approx(expected, abs=2e-3)
+
+
+def test_critical_difference_takes_two_methods_and_a_set():
+    with pytest.raises(ValueError, match="methods must be a whole number of at least 2, got 1"):
+        stats.critical_difference(1, 10)
+    with pytest.raises(ValueError, match="sets must be a whole number of at least 1, got 0"):
+        stats.critical_difference(3, 0)

@@ -172,6 +172,17 @@ def test_optimum_of_a_grid():
     assert claims.optimum(close, other)[1] == "direction only"
 
 
+def test_an_optimum_is_judged_as_a_line_of_claims():
+    losses = np.random.default_rng(0).normal([0.5, 0.4, 0.6], 0.01, (50, 3))
+    line = claims.judge_optimum(losses, 2)
+    behind, verdict = claims.optimum(losses, 2)
+    assert line["verdict"] == verdict == "not reproduced"
+    assert (line["difference"], line["low"], line["high"]) == tuple(behind)
+    assert line["left_mean"] - line["right_mean"] == pytest.approx(line["difference"])
+    assert line["left_mean"] == pytest.approx(losses[:, 2].mean())
+    assert line["p"] < 0.001
+
+
 def test_best_elsewhere_is_not_flattered_by_chance():
     """Forty candidates that are all alike: the lowest mean is too low, the cross-fitted one not."""
     losses = np.random.default_rng(0).normal(0.5, 0.1, (100, 40))
