@@ -1,9 +1,13 @@
 """A headless Chromium without a network, for tests of pages."""
 
+import functools
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -37,12 +41,30 @@ def browser() -> Iterator:
 
 @contextmanager
 def page(opened, url: str, **options) -> Iterator:
-    """A page that is offline; errors in its console fail the test."""
-    context = opened.new_context(offline=True, **options)
+    """A page, offline unless told; errors in its console fail the test."""
+    context = opened.new_context(**{"offline": True, **options})
     shown, errors = context.new_page(), []
     shown.on("pageerror", lambda error: errors.append(str(error)))
-    shown.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    shown.on(
+        "console",
+        lambda m: errors.append(f"{m.text} {m.location['url']}") if m.type == "error" else None,
+    )
     shown.goto(url)
     yield shown
     context.close()
-    assert errors == []
+    assert not errors, errors
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Requests are not worth a line."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder on this machine."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import v4
 
+from ldlstudy import tables
 from ldlstudy.book import build, cache, gates, sphinx_ext, stage
 from ldlstudy.book import notebook as nb
 from tests.conftest import notebook
@@ -189,3 +192,12 @@ def test_a_wrong_reference_says_what_is_near(tmp_path, reference, message):
 def test_quoting_from_an_empty_folder_says_so(tmp_path):
     with pytest.raises(ValueError, match="there are none"):
         sphinx_ext.quote(tmp_path, "01_toy:a")
+
+
+def test_tables_have_no_empty_headings():
+    styled = tables.style(pd.DataFrame({"ECE": ["1.2"]}, index=["LS"])).to_html()
+    context = {"body": styled + '<tr><th class="head"><p></p></th><th><p>LS</p></th></tr>'}
+    sphinx_ext.make_readable(None, "page", "page.html", context, None)
+    found = BeautifulSoup(context["body"], "html.parser")
+    assert [cell.get_text(strip=True) for cell in found("th")] == ["ECE", "LS", "LS"]
+    assert len(found("td")) == 3

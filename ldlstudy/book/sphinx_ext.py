@@ -79,6 +79,22 @@ def drop_idle_scripts(
     context["css_files"] = [css for css in context["css_files"] if not IDLE.search(css.filename)]
 
 
+# What Docutils, pandas and MyST write, and what a screen reader can use.
+READABLE = {
+    'role="doc-biblioentry"': 'role="listitem"',
+    '<th class="blank level0" >&nbsp;</th>': '<td class="blank level0"></td>',
+    '<th class="head"><p></p></th>': '<td class="head"></td>',
+}
+
+
+def make_readable(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Empty headings of tables become cells, and entries of the bibliography items of its list."""
+    for written, readable in READABLE.items():
+        context["body"] = context.get("body", "").replace(written, readable)
+
+
 def drop_idle_nodes(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Remove the configuration that sphinx-thebe appends to each page's text."""
     for raw in list(doctree.findall(nodes.raw)):
@@ -92,5 +108,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("num", Number())
     # Last of all: other extensions add theirs in the same events.
     app.connect("html-page-context", drop_idle_scripts, priority=900)
+    app.connect("html-page-context", make_readable)
     app.connect("doctree-resolved", drop_idle_nodes, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
