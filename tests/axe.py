@@ -29,9 +29,7 @@ def findings(html: Path) -> dict[str, list[str]]:
                     f"{scheme}, {width} px: {v['id']}: {node['html'][:110]}"
                     for v in violations
                     for node in v["nodes"]
-                    if not any(
-                        violation["id"] == id_ and text in node["html"] for id_, text in THEME
-                    )
+                    if not any(v["id"] == rule and part in node["html"] for rule, part in THEME)
                 )
     return found
 
