@@ -15,7 +15,7 @@ from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, measured, stats
 from ldlstudy.measured import ERRORS, Measured
-from ldlstudy.tables import Column, Row, short, style
+from ldlstudy.tables import Column, short, style
 
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
@@ -87,7 +87,9 @@ def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
     return {**dict(zip(NUMBERS, (*means, *behind, p), strict=True)), "verdict": said}
 
 
-def judge(rows: Mapping[str, Row], listed: pd.DataFrame) -> pd.DataFrame:
+def judge(
+    rows: Mapping[str, Mapping[str, Sequence[float] | Measured]], listed: pd.DataFrame
+) -> pd.DataFrame:
     """Each claim with both measured means, their paired difference and the verdict.
 
     Parameters

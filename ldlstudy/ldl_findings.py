@@ -101,6 +101,20 @@ class Recomputed(NamedTuple):
     high: float
     unit: str
 
+    @property
+    def borne_out(self) -> bool:
+        """Whether the tables give, rounded as printed, what is said.
+
+        One number is to be the largest, two are to hold all; "about" allows a tenth of a number.
+        """
+        numbers = [float(n) for n in re.findall(r"[-+]?[\d.]+", self.said)]
+        digits = max(len(n.partition(".")[2]) for n in re.findall(r"[\d.]+", self.said))
+        low, high = round(self.low, digits), round(self.high, digits)
+        slack = [abs(n) / 10 if "about" in self.said else 0.0 for n in (min(numbers), max(numbers))]
+        if len(numbers) == 1:
+            return abs((high if numbers[0] > 0 else low) - numbers[0]) <= slack[0]
+        return min(numbers) - slack[0] <= low and high <= max(numbers) + slack[1]
+
 
 MIXES = ("cutout", "mixup", "cutmix", "ricap")
 SOTA = ("crd", "crd_kd", "sskd", "wsl")

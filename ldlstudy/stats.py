@@ -79,8 +79,8 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
 def critical_difference(methods: int, sets: int) -> float:
     """How far apart two mean ranks must be to differ at the 5 % level by Nemenyi's test.
 
-    q sqrt(k (k + 1) / 6 N) for k methods ranked on N data sets each (Demšar 2006, section 3.2.2), q being
-    the studentised range over the square root of two.
+    q sqrt(k (k + 1) / 6 N) for k methods ranked on each of N sets, with q the studentised range
+    over the square root of two (Demšar 2006, section 3.2.2).
     """
     k, n = checks.whole("methods", methods, 2), checks.whole("sets", sets, 1)
     q = stats.studentized_range.ppf(LEVEL, k, np.inf) / np.sqrt(2)

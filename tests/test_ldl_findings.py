@@ -163,3 +163,22 @@ def test_sizes_are_sorted_by_noise_and_number():
         ((0.5, 50), "noisy_digits-small_cnn-n50-s0.5"),
         ((0.5, 400), "noisy_digits-small_cnn-n400-s0.5"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "low", "high", "borne_out"),
+    [
+        ("up to +1.9", 0.2, 1.94, True),
+        ("up to +1.9", 0.2, 1.66, False),
+        ("up to +1.9", 0.2, 2.1, False),
+        ("up to about -80", -84.2, -15.8, True),
+        ("up to about -80", -90.0, -15.8, False),
+        ("+3.39", 0.0, 3.49, False),
+        ("about +3 to +5", 3.7, 5.4, True),
+        ("about +3 to +5", 3.7, 5.7, False),
+        ("-20 to -66", -66.4, -20.0, True),
+        ("-20 to -66", -66.4, 18.0, False),
+    ],
+)
+def test_a_statement_is_borne_out_by_what_rounds_to_it(said, low, high, borne_out):
+    assert ldl_findings.Recomputed(said, low, high, "%").borne_out is borne_out
