@@ -26,7 +26,7 @@ METRICS = {  # as the page calls them, where it is not by their own name
 COLUMNS = ("claim", "the paper", "ours", "verdict")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shown:
     """HTML for a page, and the same content as CSV."""
 
