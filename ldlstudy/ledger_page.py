@@ -6,7 +6,7 @@ What is shown is HTML that follows the theme and fits a phone; beside it goes th
 import html
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -26,12 +26,12 @@ METRICS = {  # as the page calls them, where it is not by their own name
 COLUMNS = ("claim", "the paper", "ours", "verdict")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Shown:
     """HTML for a page, and the same content as CSV."""
 
-    html: str
-    csv: str
+    html: str = field(repr=False)
+    csv: str = field(repr=False)
 
     def _repr_html_(self) -> str:
         return self.html
