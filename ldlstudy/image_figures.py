@@ -18,6 +18,8 @@ from ldlstudy.models import Classifier
 from ldlstudy.records import PICTURED_DIGITS, rounded
 
 PICTURED = (0, 1, 2)  # the classes of [Re] Figure 2, on each of its data sets
+TRIPLES = ((0, 1, 2), (3, 8, 9), (3, 9, 6), (0, 2, 4))  # of ten classes, see `planes`
+FEW = 40  # points of each class and panel in `planes`
 SAMPLED = 500  # images whose whole predictions are kept
 POINTS = 100  # of each class and panel, as in the replication's code
 EMBEDDED = (10, 50)  # classes, and images of each, for t-SNE
@@ -140,6 +142,36 @@ def plane(
         row[f"{name}_spread"] = [projection.cluster_spread(points, labels)]
         row[f"{name}_distance"] = [projection.template_distance(means)]
     return figure, row
+
+
+def planes(
+    network: Classifier, dataset: Dataset, augmentation: Augmentation, execution: Execution
+) -> dict[str, Any]:
+    """Return the planes of several triples of classes, to choose from.
+
+    On noisy digits 3, 8 and 9 are the three that are confused most, 0, 2 and 4 are hardly confused
+    at all; 3 and 9 are alike, 6 is not.
+
+    Parameters
+    ----------
+    network, dataset, augmentation, execution
+        As in `similar`; a set of at least ten classes.
+
+    Returns
+    -------
+    dict
+        By the names of the three classes: ``templates`` (3, 2), ``train`` and ``test`` (3, n, 2)
+        with n at most 40, and ``numbers``, the row of `plane`; to 4 digits.
+    """
+    parts = {"train": dataset.train, "test": dataset.test}
+    found = {}
+    for classes in TRIPLES:
+        figure, row = plane(network, parts, augmentation, execution, classes)
+        few = {part: [cluster[:FEW] for cluster in figure[part]] for part in parts}
+        numbers = {name: value for name, (value,) in row.items()}
+        kept = {"templates": figure["templates"], **few, "numbers": numbers}
+        found[", ".join(dataset.classes[k] for k in classes)] = rounded(kept, PICTURED_DIGITS)
+    return found
 
 
 def similar(

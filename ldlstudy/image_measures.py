@@ -23,7 +23,7 @@ from ldlstudy import (
 from ldlstudy.checkpoints import History
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.heads import Cosine
-from ldlstudy.image_figures import embedding, plane, reliability, sampled, similar
+from ldlstudy.image_figures import embedding, plane, planes, reliability, sampled, similar
 from ldlstudy.models import Classifier
 from ldlstudy.records import Run
 from ldlstudy.scores import RESAMPLES, More, Outcome, Predictions, Rows
@@ -71,8 +71,9 @@ def measure(
         parts = {"train": dataset.train, "test": dataset.test}
         figures["plane"], row = plane(network, parts, setting.augmentation, setting.execution)
         rows["plane"], estimates["plane"] = row, certain({"plane": row})["plane"]
-    if "similar" in run.keep:
-        figures["similar"] = similar(network, dataset, setting.augmentation, setting.execution)
+    for name, draw in (("planes", planes), ("similar", similar)):
+        if name in run.keep:
+            figures[name] = draw(network, dataset, setting.augmentation, setting.execution)
     extra["best_test_accuracy"] = [max(epoch["test_accuracy"] for epoch in history)] * 3
     estimates["plain"] |= extra
     rows["plain"] |= {metric: values[:1] for metric, values in extra.items()}

@@ -43,6 +43,7 @@ KEPT = (
     "errors",
     "neighbours",
     "plane",
+    "planes",
     "reliability",
     "sampled",
     "similar",

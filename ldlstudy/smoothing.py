@@ -186,6 +186,19 @@ def runs(profile: str) -> dict[str, Run]:
     }
 
 
+def explored(profile: str) -> dict[str, Run]:
+    """Networks on noisy digits by alpha, for the explorer of penultimate planes; one seed.
+
+    There are those of the quick and the smoke profile; another profile is a ValueError.
+    """
+    checks.one_of("profile of the networks to explore", profile, ("quick", "smoke"))
+    row = "noisy_digits-small_cnn"
+    bench = benches(profile)[row]
+    return {
+        f"planes {name(row, alpha)}": bench.run(alpha, 0, profile, ("planes",)) for alpha in ALPHAS
+    }
+
+
 def name(row: str, alpha: float, seed: int = 0) -> str:
     """How this module calls a run."""
     return f"{row} {alpha:g}" + (f" #{seed}" if seed else "")

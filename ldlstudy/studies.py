@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[str], dict[str, Run]]] = {
     "ldl-methods": functools.partial(ldl.runs, "methods"),
     "ldl-truth": functools.partial(ldl.runs, "truth"),
     "truth": truth.runs,
+    "explore": smoothing.explored,
 }
 
 

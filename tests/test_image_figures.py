@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ldlstudy import hierarchy, image_figures, metrics, models
+from ldlstudy import data, hierarchy, image_figures, metrics, models
 from ldlstudy.augment import Augmentation
 from ldlstudy.dataset import Dataset, Images
 from ldlstudy.execution import Execution
@@ -273,3 +273,20 @@ def test_four_digits_of_an_embedding_are_kept():
     x, labels = features(30, 3)
     for row in image_figures.embedding(x, labels)["points"]:
         assert [float(f"{value:.4g}") for value in row] == row
+
+
+def test_planes_of_several_triples_are_those_of_each():
+    digits = data.noisy_digits(train=50, test=6)
+    network = models.build("small_cnn", 10, channels=1)
+    found = image_figures.planes(network, digits, PLAIN, Execution())
+    assert list(found) == ["0, 1, 2", "3, 8, 9", "3, 9, 6", "0, 2, 4"]
+    parts = {"train": digits.train, "test": digits.test}
+    figure, row = image_figures.plane(network, parts, PLAIN, Execution(), (3, 9, 6))
+    of = found["3, 9, 6"]
+    np.testing.assert_allclose(of["templates"], figure["templates"], rtol=1e-3)
+    for part in parts:
+        few = [cluster[:40] for cluster in figure[part]]
+        np.testing.assert_allclose(of[part], few, rtol=1e-3)
+    assert of["numbers"] == pytest.approx(
+        {name: values[0] for name, values in row.items()}, rel=1e-3
+    )

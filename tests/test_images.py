@@ -236,8 +236,8 @@ def until(there, process=None, seconds=120):
         (
             {"keep": ("map",)},
             "unknown data to keep 'map'; known: answers, by_class, class_loss, embedding, errors, "
-            "neighbours, plane, reliability, sampled, similar, supervision, test_class_loss, "
-            "total_variation",
+            "neighbours, plane, planes, reliability, sampled, similar, supervision, "
+            "test_class_loss, total_variation",
         ),
         ({"data": {"sigmas": 1}}, "unknown option 'sigmas' of data set noisy_digits; known: draw"),
         ({"data": {"augment": {"crops": 1}}}, "unknown augmentation setting 'crops'"),

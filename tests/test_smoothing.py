@@ -1,5 +1,7 @@
 """The runs of the replication's Tables 2 and 3 have the paper's settings; see also `studies`."""
 
+from dataclasses import replace
+
 import pytest
 
 from ldlstudy import models, smoothing
@@ -111,3 +113,12 @@ def test_seeds_draw_noisy_digits_anew(profile):
 def test_an_unknown_profile():
     with pytest.raises(ValueError, match="unknown profile 'fast'; known: paper, quick, smoke"):
         smoothing.runs("fast")
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_networks_to_explore_are_those_of_the_table_with_more_kept(profile):
+    explored, table = smoothing.explored(profile), smoothing.runs(profile)
+    assert [run.parameters.get("epsilon", 0.0) for run in explored.values()] == [*smoothing.ALPHAS]
+    for title, run in explored.items():
+        assert run.keep == ("planes",)
+        assert replace(run, keep=smoothing.KEEP) == table[title.removeprefix("planes ")]

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ldlstudy import misclassified, scaling
-from ldlstudy.explore.explorer import Choice, Explorer, Panel, Scene, Slider, Value
+from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
+from ldlstudy.explore.scene import Panel, Scene
 
 BINS = 20
 

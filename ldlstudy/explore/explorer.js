@@ -17,46 +17,73 @@ window.ldlstudy = window.ldlstudy || (() => {
   };
   const short = (value) => String(Number(value.toPrecision(3))).replace(/^(-?)0\./, "$1.");
 
-  const WIDTH = 240, HEIGHT = 190, LEFT = 44, RIGHT = 8, TOP = 24, BOTTOM = 40;
+  const WIDTH = 240, HEIGHT = 190, LEFT = 44, RIGHT = 14, TOP = 24, BOTTOM = 40;
+
+  const TINT = 0.5; // of the colours of areas
+
+  // Cells that fill a place, rows from above; `ink` turns a value into a colour and how much of it.
+  function cells(rows, ink, place) {
+    const canvas = element("canvas", { width: rows[0].length, height: rows.length });
+    const brush = canvas.getContext("2d");
+    brush.fillStyle = "#fff";
+    brush.fillRect(0, 0, canvas.width, canvas.height);
+    rows.forEach((row, i) => row.forEach((value, j) => {
+      [brush.fillStyle, brush.globalAlpha] = ink(value);
+      brush.fillRect(j, i, 1, 1);
+    }));
+    const style = "image-rendering: pixelated";
+    return svg("image", { href: canvas.toDataURL(), preserveAspectRatio: "none", style, ...place });
+  }
+  const FRAME = { x: LEFT, y: TOP, width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM };
+  const map = (rows, ink) => [cells([...rows].reverse(), ink, FRAME)];
+
+  // The outline of a dot around (x, y).
+  const shapes = {
+    circle: (x, y) => `M${x - 3} ${y}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z`,
+    square: (x, y) => `M${x - 2.6} ${y - 2.6}h5.2v5.2h-5.2z`,
+    triangle: (x, y) => `M${x} ${y - 3.4}l3.4 6h-6.8z`,
+    star: (x, y) => `M${x} ${y - 7}l2 5h5l-4 3l2 5l-5 -3l-5 3l2 -5l-4 -3h5z`,
+  };
+
+  // How each kind of mark is drawn: a list of elements. `to` has the place of a value on each axis.
+  const drawn = {
+    areas: (mark, _, colours) => map(mark.rows, (k) => [colours[mark.colours[k]], TINT]),
+    shades: (mark, _, colours) => map(mark.rows, (v) => [colours[mark.colour], v]),
+    bars: (mark, to, colours) => mark.at.map((at, i) => {
+      const top = to.y(mark.height[i]), half = mark.width / 2;
+      return svg("rect", {
+        x: to.x(at - half), y: top, width: to.x(at + half) - to.x(at - half),
+        height: Math.max(0, to.y(to.floor) - top), fill: colours[mark.colour],
+      });
+    }),
+    line: (mark, to, colours) => [svg("polyline", {
+      points: mark.points.map(([a, b]) => `${to.x(a)},${to.y(b)}`).join(" "), fill: "none",
+      stroke: mark.colour === "grey" ? "currentColor" : colours[mark.colour], "stroke-width": 1.5,
+    })],
+    dots: (mark, to, colours) => [svg("path", {
+      d: mark.points.map(([a, b]) => shapes[mark.shape](to.x(a), to.y(b))).join(""),
+      fill: colours[mark.colour], stroke: "#fff", "stroke-width": 0.4,
+    })],
+    words: (mark, to) => mark.points.map(([a, b], i) =>
+      text(mark.words[i], [to.x(a), to.y(b) + 4], { class: "word" })),
+  };
+
+  const text = (words, at, more = {}) => svg("text", { x: at[0], y: at[1], "text-anchor": "middle", ...more }, words);
 
   // A panel of a scene as an <svg>, hidden from readers of the screen: the numbers are said below.
   function panel(of, colours) {
-    const x = (v) => LEFT + ((v - of.x[0]) / (of.x[1] - of.x[0])) * (WIDTH - LEFT - RIGHT);
-    const y = (v) => HEIGHT - BOTTOM - ((v - of.y[0]) / (of.y[1] - of.y[0])) * (HEIGHT - TOP - BOTTOM);
     const clip = (v, ends) => Math.min(Math.max(v, ends[0]), ends[1]);
-    const text = (words, at, more = {}) => svg("text", { x: at[0], y: at[1], "text-anchor": "middle", ...more }, words);
+    const x = (v) => LEFT + ((v - of.x[0]) / (of.x[1] - of.x[0])) * (WIDTH - LEFT - RIGHT);
+    const y = (v) => HEIGHT - BOTTOM - ((clip(v, of.y) - of.y[0]) / (of.y[1] - of.y[0])) * (HEIGHT - TOP - BOTTOM);
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true", focusable: "false" });
     picture.append(text(of.title, [(LEFT + WIDTH - RIGHT) / 2, 14], { class: "title" }));
     if (of.marks[0].kind === "image") { // pixels from 0, white, to 1, in a square without axes
-      const { pixels } = of.marks[0], side = (HEIGHT - TOP - 8) / pixels.length;
-      const left = (LEFT + WIDTH - RIGHT - side * pixels[0].length) / 2;
-      pixels.forEach((row, i) => row.forEach((value, j) => {
-        const grey = Math.round(255 * (1 - clip(value, [0, 1])));
-        picture.append(svg("rect", {
-          x: left + j * side, y: TOP + i * side, width: side + 0.5, height: side + 0.5,
-          fill: `rgb(${grey} ${grey} ${grey})`,
-        }));
-      }));
+      const { pixels } = of.marks[0], side = HEIGHT - TOP - 8;
+      const place = { x: (LEFT + WIDTH - RIGHT - side) / 2, y: TOP, width: side, height: side };
+      picture.append(cells(pixels, (value) => ["#000", clip(value, [0, 1])], place));
       return picture;
     }
-    for (const mark of of.marks) {
-      if (mark.kind === "bars") {
-        mark.at.forEach((at, i) => {
-          const top = y(clip(mark.height[i], of.y)), half = mark.width / 2;
-          picture.append(svg("rect", {
-            x: x(at - half), y: top, width: x(at + half) - x(at - half),
-            height: Math.max(0, y(of.y[0]) - top), fill: colours[mark.colour],
-          }));
-        });
-      } else if (mark.kind === "line") {
-        const points = mark.points.map(([a, b]) => `${x(a)},${y(b)}`).join(" ");
-        const colour = mark.colour === "grey" ? "currentColor" : colours[mark.colour];
-        picture.append(svg("polyline", { points, fill: "none", stroke: colour, "stroke-width": 1.5 }));
-      } else {
-        for (const [a, b] of mark.points)
-          picture.append(svg("circle", { cx: x(a), cy: y(b), r: 3, fill: colours[mark.colour] }));
-      }
-    }
+    for (const mark of of.marks) picture.append(...drawn[mark.kind](mark, { x, y, floor: of.y[0] }, colours));
     const bottom = HEIGHT - BOTTOM;
     picture.append(svg("path", {
       d: `M${LEFT} ${TOP}V${bottom}H${WIDTH - RIGHT}`, fill: "none", stroke: "currentColor",
@@ -129,5 +156,22 @@ window.ldlstudy = window.ldlstudy || (() => {
     return powers.map((power) => power / total);
   };
 
-  return { define: (name, scene) => { scenes[name] = scene; }, mount, scenes, softmax };
+  const bytes = (text) => Array.from(atob(text), (letter) => letter.charCodeAt(0)); // of base64
+  const variation = (one, other) => one.reduce((sum, p, i) => sum + Math.abs(p - other[i]), 0) / 2;
+
+  // Panels that several scenes have: as in ldlstudy/explore/scene.py.
+  const image = (title, pixels) => ({
+    title, x: [0, pixels[0].length], y: [pixels.length, 0], x_label: "", y_label: "", names: [],
+    marks: [{ kind: "image", pixels }],
+  });
+  const distribution = (title, height, colour) => {
+    const at = height.map((_, i) => i);
+    return {
+      title, x: [-0.6, at.length - 0.4], y: [0, 1], x_label: "", y_label: "", names: at.map(String),
+      marks: [{ kind: "bars", at, height, width: 0.8, colour }],
+    };
+  };
+
+  const define = (name, scene) => { scenes[name] = scene; };
+  return { define, mount, scenes, softmax, bytes, variation, image, distribution };
 })();

@@ -2,33 +2,21 @@
 
 In JupyterLab an explorer is ipywidgets that call the package. On a page it is inputs and a script,
 which computes from numbers that the page brings along, so it needs no kernel and no network. Both
-make a *scene* of the same controls: panels with bars, lines and dots, and some numbers. The tests
-hold the script's scenes against the package's.
+make a :class:`~ldlstudy.explore.scene.Scene` of the same controls. The tests hold the script's
+scenes against the package's.
 """
 
 import html
-import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-
-from ldlstudy import checks, plots
+from ldlstudy import checks
+from ldlstudy.explore.scene import COLOURS, Scene, figure, said, svg
 
 SCRIPTS = Path(__file__).parent
-COLOURS = {
-    "blue": plots.BLUE,
-    "orange": plots.ORANGE,
-    "green": plots.GREEN,
-    "red": plots.RED,
-    "purple": plots.PURPLE,
-    "grey": plots.GREY,
-}
-WIDGETS = "application/vnd.jupyter.widget-view+json"
 Value = float | str
 
 
@@ -62,32 +50,6 @@ class Choice:
     def check(self, value: Value) -> str:
         """Return the value if it is an option; a ValueError lists them."""
         return checks.one_of(self.name, str(value), self.options)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One coordinate system; ``x`` and ``y`` are the ends of its axes.
-
-    ``marks`` are dictionaries: ``kind`` is ``bars`` (``at``, ``height``, ``width``), ``line`` or
-    ``dots`` (``points``), with a ``colour`` of `COLOURS`; or ``image`` (``pixels`` from 0 to 1),
-    alone in its panel.
-    """
-
-    title: str
-    x: tuple[float, float]
-    y: tuple[float, float]
-    marks: list[dict[str, Any]]
-    x_label: str = ""
-    y_label: str = ""
-    names: list[str] = field(default_factory=list)  # of places 0, 1, ... on the x axis
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What an explorer shows: panels, and numbers by what they are called."""
-
-    panels: list[Panel]
-    numbers: dict[str, float]
 
 
 class Explorer:
@@ -174,7 +136,7 @@ class Explorer:
 
         def show(_: Any = None) -> None:
             scene = self.scene(**{name: control.value for name, control in controls.items()})
-            picture.value = _svg(figure(scene))
+            picture.value = svg(figure(scene))
             numbers.value = html.escape(self.numbers + said(scene))
 
         for control in controls.values():
@@ -185,46 +147,3 @@ class Explorer:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Both faces: JupyterLab takes the widgets, a page the control that needs no kernel."""
         return {"text/html": self.page(), **self.widget()._repr_mimebundle_()}
-
-
-def said(scene: Scene) -> str:
-    """The numbers of a scene as a line of text."""
-    return ", ".join(f"{name} {value:.3f}" for name, value in scene.numbers.items())
-
-
-def figure(scene: Scene) -> Figure:
-    """Draw a scene with matplotlib."""
-    columns = min(4, len(scene.panels))
-    rows = -(-len(scene.panels) // columns)
-    fig, axes = plt.subplots(
-        rows, columns, squeeze=False, figsize=(plots.WIDTH, 2.3 * rows), layout="constrained"
-    )
-    for ax in axes.flat[len(scene.panels) :]:
-        ax.set_axis_off()
-    for ax, panel in zip(axes.flat, scene.panels, strict=False):
-        for mark in panel.marks:
-            if mark["kind"] == "image":
-                ax.imshow(mark["pixels"], cmap="gray_r", vmin=0, vmax=1)
-                ax.set_axis_off()
-            elif mark["kind"] == "bars":
-                colour = COLOURS[mark["colour"]]
-                ax.bar(mark["at"], mark["height"], mark["width"], color=colour)
-            else:
-                style = {"line": "-", "dots": "o"}[mark["kind"]]
-                x, y = zip(*mark["points"], strict=True) if mark["points"] else ((), ())
-                ax.plot(x, y, style, color=COLOURS[mark["colour"]], ms=4)
-        ax.set_title(panel.title)
-        if not ax.axison:
-            continue
-        ax.set(xlim=panel.x, ylim=panel.y, xlabel=panel.x_label, ylabel=panel.y_label)
-        if panel.names:
-            ax.set_xticks(range(len(panel.names)), panel.names)
-    return fig
-
-
-def _svg(fig: Figure) -> str:
-    """The figure as an element of a page."""
-    file = io.StringIO()
-    fig.savefig(file, format="svg")
-    plt.close(fig)
-    return file.getvalue().partition("<!DOCTYPE")[2].partition(">")[2]

@@ -29,21 +29,10 @@ ldlstudy.define("label", (data, values) => {
     "Off-LDL": plain,
     "the truth": truth,
   };
-  const names = truth.map((_, i) => String(i));
-  const panels = Object.entries(labels).map(([title, height]) => ({
-    title, x: [-0.6, k - 0.4], y: [0, 1], x_label: "", y_label: "", names,
-    marks: [{
-      kind: "bars", at: names.map(Number), height, width: 0.8,
-      colour: title === "the truth" ? "green" : "blue",
-    }],
-  }));
+  const panels = Object.entries(labels).map(([title, height]) =>
+    ldlstudy.distribution(title, height, title === "the truth" ? "green" : "blue"));
   const numbers = {};
   for (const [name, one] of Object.entries(labels))
-    if (name !== "the truth") numbers[name] = one.reduce((sum, p, i) => sum + Math.abs(p - truth[i]), 0) / 2;
-  const { pixels } = sample;
-  const image = {
-    title: "the image", x: [0, pixels[0].length], y: [pixels.length, 0], x_label: "", y_label: "", names: [],
-    marks: [{ kind: "image", pixels }],
-  };
-  return { panels: [image, ...panels], numbers };
+    if (name !== "the truth") numbers[name] = ldlstudy.variation(one, truth);
+  return { panels: [ldlstudy.image("the image", sample.pixels), ...panels], numbers };
 });

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ldlstudy import metrics, targets
-from ldlstudy.explore.explorer import Choice, Explorer, Panel, Scene, Slider, Value
+from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
+from ldlstudy.explore.scene import Scene, distribution, image
 
 IMAGES = 6  # from the surest to the least sure of the truth
 PIXELS = 3  # decimals
@@ -96,34 +97,13 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     """A panel for each label; the numbers are its total variation from the truth."""
     sample = data["samples"][values["image"]]
     found = distributions(sample, values)
-    k = len(sample["truth"])
     panels = [
-        Panel(
-            title=name,
-            x=(-0.6, k - 0.4),
-            y=(0, 1),
-            marks=[
-                {
-                    "kind": "bars",
-                    "at": list(range(k)),
-                    "height": distribution.tolist(),
-                    "width": 0.8,
-                    "colour": "green" if name == "the truth" else "blue",
-                }
-            ],
-            names=[str(i) for i in range(k)],
-        )
-        for name, distribution in found.items()
+        distribution(name, label.tolist(), "green" if name == "the truth" else "blue")
+        for name, label in found.items()
     ]
     truth = found.pop("the truth")
     far = {
-        f"{name}": metrics.total_variation(truth[None], distribution[None])
-        for name, distribution in found.items()
+        f"{name}": metrics.total_variation(truth[None], label[None])
+        for name, label in found.items()
     }
-    return Scene([_image(sample["pixels"]), *panels], far)
-
-
-def _image(pixels: list[list[float]]) -> Panel:
-    """The image itself."""
-    height, width = len(pixels), len(pixels[0])
-    return Panel("the image", (0, width), (height, 0), [{"kind": "image", "pixels": pixels}])
+    return Scene([image("the image", sample["pixels"]), *panels], far)

@@ -31,7 +31,7 @@ ldlstudy.define("reliability", (data, values) => {
         marks: [
           bars(accuracy, "blue"),
           { kind: "line", points: [[0, 0], [1, 1]], colour: "grey" },
-          { kind: "dots", points, colour: "red" },
+          { kind: "dots", points, colour: "red", shape: "circle" },
         ],
       },
       { ...axes, title: "images", y_label: "share", marks: [bars(share, "purple")] },

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from ldlstudy import metrics, scaling
-from ldlstudy.explore.explorer import Choice, Explorer, Panel, Scene, Slider, Value
+from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
+from ldlstudy.explore.scene import Panel, Scene
 
 EDGES = {"(lo, hi], LDL and ILS": "right", "[lo, hi), [Re]": "left"}
 
@@ -56,7 +57,12 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
                 "colour": "blue",
             },
             {"kind": "line", "points": [[0, 0], [1, 1]], "colour": "grey"},
-            {"kind": "dots", "points": [list(point) for point in points], "colour": "red"},
+            {
+                "kind": "dots",
+                "points": [list(point) for point in points],
+                "colour": "red",
+                "shape": "circle",
+            },
         ],
         "confidence",
         "accuracy",
