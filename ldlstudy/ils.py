@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks, machine, methods, records
+from ldlstudy.measured import Sourced
 from ldlstudy.records import Record, Run
 from ldlstudy.selection import DATA, TRAINING
 from ldlstudy.synthetic import execute
@@ -204,7 +205,7 @@ def measure(
 def rows(made: Mapping[str, Record]) -> Rows:
     """Rows of all records: ``ls`` is the plain row of ls; others are ``ls scaled`` and so on."""
     return {
-        name if row == "plain" else f"{name} {row}": values
+        name if row == "plain" else f"{name} {row}": Sourced(values, [record])
         for name, record in made.items()
         for row, values in record.rows.items()
     }

@@ -74,7 +74,8 @@ def change_by_size(measurements: Measurements) -> Figure:
         sizes = {bench: parameters(bench) for bench in lines["none"]}
         for method, (colour, dash) in SIZED.items():
             line = sorted((sizes[b], scale * change) for b, change in lines[method].items())
-            ax.plot(*zip(*line, strict=True), dash, color=colour, lw=1.3, **KINDS["printed"])
+            look = {"color": colour, "label": LABELS[method], **KINDS["printed"]}
+            ax.plot(*zip(*line, strict=True), dash, lw=1.3, **look)
         for row in measurements:
             bench, _, method = row.partition(" ")
             full, line_of = bench.removesuffix(REDUCED), _line(method)
@@ -82,8 +83,8 @@ def change_by_size(measurements: Measurements) -> Figure:
             if full in sizes and line_of in SIZED and _has(measurements, metric.metric, *pair):
                 change = measured.difference(*(measurements[r][metric.metric] for r in pair)).mean
                 kind = "measured" if bench == full else "measured, reduced"
-                colour = SIZED[line_of][0]
-                ax.plot(sizes[full], scale * change, color=colour, ls="", **KINDS[kind])
+                look = {"color": SIZED[line_of][0], "label": f"{LABELS[line_of]}, {kind}"}
+                ax.plot(sizes[full], scale * change, ls="", **look, **KINDS[kind])
                 kinds.add(kind)
         ax.set(
             xscale="log", xlabel="parameters of the student", ylabel=f"{heading}, less Vanilla's"
@@ -166,9 +167,11 @@ def accuracy_against_ece(measurements: Measurements) -> Figure:
                 continue
             look = {"color": GROUPS[group(method)], "marker": MARKERS[bench.split("-")[1]]}
             x, y = numbers.loc[row, ["accuracy", "ece"]]
+            look["label"] = f"{MODELS[bench.split('-')[1]]}, {LABELS[method]}"
             ax.plot(100 * x, y, ls="", ms=5, fillstyle="none", **look)
             if _has(measurements, ECE.metric, row) and _has(measurements, ACCURACY.metric, row):
                 x, y = (measurements[row][c.metric].estimate.mean for c in (ACCURACY, ECE))
+                look["label"] += ", measured"
                 ax.plot(100 * x, y, ls="", ms=5, **look)
         ax.set(title=title, xlabel="accuracy, %")
         ax.margins(0.08)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from ldlstudy import losses, targets
+from ldlstudy.drawn import SCHEME
 from ldlstudy.ldl_plots import GROUPS
 from ldlstudy.plots import BLUE, GREY, RED, WIDTH
 
@@ -87,7 +88,7 @@ def configurations() -> Figure:
 def _configuration(ax: Axes, shown: Configuration) -> None:
     """Images on the left, below the student and above what labels them, on the right the loss."""
     colour = GROUPS[shown.group]
-    ax.set(xlim=(0, 10), ylim=(0, 6.6), xticks=[], yticks=[])
+    ax.set(xlim=(0, 10), ylim=(0, 6.6), xticks=[], yticks=[], label=SCHEME)
     ax.set_title(shown.name, color=colour, weight="bold")
     for spine in ax.spines.values():
         spine.set(visible=True, color=colour)

@@ -6,8 +6,8 @@ nothing about what another seed would give, and the book says so.
 """
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 from ldlstudy import stats
 from ldlstudy.records import Record
@@ -38,6 +38,15 @@ class Measured(NamedTuple):
 
 
 Measurements = dict[str, dict[str, Measured]]
+T = TypeVar("T")
+
+
+class Sourced(dict[str, T]):
+    """Metrics by name, with the ``records`` that they were measured in."""
+
+    def __init__(self, metrics: Mapping[str, T], records: Iterable[Record]) -> None:
+        super().__init__(metrics)
+        self.records = tuple(records)
 
 
 def gather(records: Mapping[str, Record]) -> Measurements:
@@ -46,13 +55,16 @@ def gather(records: Mapping[str, Record]) -> Measurements:
     Runs that differ in their seed are named ``name``, ``name #1``, ``name #2``, ... and become one
     row; ``name`` is the row of their predictions as they are, ``name fitted`` and so on the others.
     A row of a penultimate plane has the ratio of its spread to the distance of its clusters, too,
-    and one with an accuracy the error, ``top5_error`` likewise.
+    and one with an accuracy the error, ``top5_error`` likewise. Each row is :class:`Sourced`.
     """
     values: dict[str, dict[str, list[tuple[float, list[float]]]]] = {}
+    behind: dict[str, list[Record]] = {}
     for name, record in records.items():
         base = name.split(" #")[0]
         for row, metrics in record.rows.items():
-            into = values.setdefault(base if row == "plain" else f"{base} {row}", {})
+            key = base if row == "plain" else f"{base} {row}"
+            into = values.setdefault(key, {})
+            behind.setdefault(key, []).append(record)
             for metric, (value, *_) in metrics.items():
                 into.setdefault(metric, []).append((value, record.estimates[row][metric]))
             for accuracy, error in ERRORS.items():
@@ -64,7 +76,7 @@ def gather(records: Mapping[str, Record]) -> Measurements:
                     ratio = metrics[f"{part}_spread"][0] / metrics[f"{part}_distance"][0]
                     into.setdefault(f"{part}_ratio", []).append((ratio, [ratio] * 3))
     return {
-        row: {metric: _measured(found) for metric, found in metrics.items()}
+        row: Sourced({m: _measured(found) for m, found in metrics.items()}, behind[row])
         for row, metrics in values.items()
     }
 

@@ -15,7 +15,7 @@ from matplotlib.path import Path
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
-from ldlstudy import figure_data, stats
+from ldlstudy import downloads, figure_data, stats
 from ldlstudy.mixture import GaussianMixture
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
@@ -26,7 +26,8 @@ WIDTH = 7.2  # inches; the book's text column
 
 
 def setup() -> None:
-    """Figures as SVG, the same file each time, in the book's size and type."""
+    """Figures as SVG, the same file each time, in the book's size and type; their data as CSV."""
+    downloads.register()
     set_matplotlib_formats("svg", metadata={"Date": None})
     plt.rcParams.update(
         {

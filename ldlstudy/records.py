@@ -9,6 +9,7 @@ says how, on what and by which version it was measured.
 import contextlib
 import dataclasses
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -71,8 +72,7 @@ class Run:
     @functools.cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of the canonical specification."""
-        text = json.dumps(self.specification, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return identity(self.specification)
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -104,6 +104,18 @@ class Record:
     estimates: dict[str, dict[str, list[float]]]
     figures: dict[str, Any]
     made: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its file below ``book/results``, without the ending."""
+        run = self.specification
+        return f"{run['dataset']}/{run['method']}-{identity(run)}"
+
+
+def identity(specification: Mapping[str, Any]) -> str:
+    """The id of the run with this specification (:attr:`Run.id`)."""
+    text = json.dumps(specification, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def folder() -> Path:
@@ -203,9 +215,8 @@ def find(id: str, results: Path | None = None) -> Run:
     ValueError
         If there is no such record.
     """
-    for file, record in every(results):
-        if file.stem.endswith(f"-{id}"):
-            return from_specification(record.specification)
+    for file in (results or folder()).glob(f"*/*-{glob.escape(id)}.json"):
+        return from_specification(read(file).specification)
     raise ValueError(f"no record has the id {id!r}: `ldlstudy records` lists them")
 
 

@@ -46,7 +46,8 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
             for name, colour, points in zip(classes, CLASS_COLOURS, figure[part], strict=True):
                 ax.add_patch(dots(np.array(points), colour, name))
             x, y = np.array(figure["templates"]).T
-            ax.scatter(x, y, marker="*", s=90, c=CLASS_COLOURS, edgecolors="black", zorder=3)
+            look = {"marker": "*", "s": 90, "edgecolors": "black", "zorder": 3}
+            ax.scatter(x, y, c=CLASS_COLOURS, label="templates", **look)
             ax.set_title(f"{title}, {'training' if part == 'train' else 'test'} images")
             ax.set(xlim=xlim, ylim=ylim, aspect="equal")
     for ax in axes[-1]:

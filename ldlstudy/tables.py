@@ -16,7 +16,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, records, stats
-from ldlstudy.measured import Measurements
+from ldlstudy.measured import Measurements, Sourced
+from ldlstudy.records import Record
 
 Row = Mapping[str, Sequence[float]]
 ROUNDING = 1e-9  # so that a constant agrees with itself
@@ -105,13 +106,29 @@ def comparison(
     Returns
     -------
     Styler
-        Renders as HTML; the paper's number carries ≈ where it agrees with ours and ≠ where not.
+        Renders as HTML; the paper's number carries ≈ where it agrees with ours and ≠ where not, and
+        a row's label leads to its record.
     """
     body = {
         column.heading: [_cell(rows.get(key, {}), paper, key, column) for key in labels]
         for column in columns
     }
-    return style(pd.DataFrame(body, index=list(labels.values())))
+    index = [linked(label, behind(rows.get(key))) for key, label in labels.items()]
+    return style(pd.DataFrame(body, index=index))
+
+
+def behind(row: object) -> tuple[Record, ...]:
+    """The records that a row was measured in; none of one that does not know them."""
+    return row.records if isinstance(row, Sourced) else ()
+
+
+def linked(text: str, made: Sequence[Record]) -> str:
+    """``text`` as a link to the first of some records; where there are more, its title has all."""
+    if not made:
+        return text
+    ids = " ".join(record.name.rpartition("/")[2] for record in made)
+    title = f' title="{ids}"' if len(made) > 1 else ""
+    return f'<a href="../book/results/{made[0].name}.json"{title}>{text}</a>'
 
 
 def _cell(row: Row, paper: pd.DataFrame | None, key: str, column: Column) -> str:
@@ -155,12 +172,23 @@ def grid(
         As :func:`ldlstudy.measured.gather` gives them.
     cells : Mapping
         Label of each row to heading of each column to the row of ``measurements``, the metric, and
-        the published number (NaN without one). What has not been measured stays empty.
+        the published number (NaN without one). What has not been measured stays empty. A label
+        leads to the record of its row, or each number to its own where they have several.
     """
-    body = {
-        label: {heading: _written(measurements, *cell) for heading, cell in row.items()}
-        for label, row in cells.items()
-    }
+    body = {}
+    for label, row in cells.items():
+        written = {heading: _written(measurements, *cell) for heading, cell in row.items()}
+        made = {
+            heading: behind(found) if column.metric in (found := measurements.get(name, {})) else ()
+            for heading, (name, column, _) in row.items()
+        }
+        sources = {tuple(record.name for record in each) for each in made.values() if each}
+        if len(sources) == 1:
+            label = linked(label, next(filter(None, made.values())))
+        else:
+            cells_of = {h: text.partition("<br>") for h, text in written.items()}  # ours, paper's
+            written = {h: linked(t[0], made[h]) + t[1] + t[2] for h, t in cells_of.items()}
+        body[label] = written
     return style(pd.DataFrame.from_dict(body, orient="index").fillna(""))
 
 

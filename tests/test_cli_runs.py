@@ -166,3 +166,26 @@ def test_a_damaged_record_is_named(study):
     assert f"{file} has format 2, this version reads format 1" in failed(
         runner.invoke(app, ["records"])
     )
+
+
+def test_a_recorded_run_is_run_again_with_its_teachers_and_compared(study):
+    assert run("noisy_digits", "small_fcn", "none").exit_code == 0
+    ((file, _),) = records.every()
+    taught = run("noisy_digits", "small_fcn", "distil", "--teacher", file.stem[5:])
+    assert taught.exit_code == 0, taught.output
+    student = next(f for f, _ in records.every() if f.stem.startswith("distil"))
+    before = {path: path.read_bytes() for path, _ in records.every()}
+    weights = sorted((study / "runs").rglob("*"))
+    again = runner.invoke(app, ["rerun", student.stem[-12:], "--workers", "1", "--device", "cpu"])
+    assert again.exit_code == 0, again.output
+    assert again.stdout.startswith("2 runs to do")
+    assert {path: path.read_bytes() for path, _ in records.every()} == before
+    assert sorted((study / "runs").rglob("*")) == weights
+    value = f"{records.read(student).estimates['plain']['kl_to_truth'][0]:.4f}"
+    shown = [line.split() for line in again.stdout.splitlines()]
+    assert ["plain", "kl_to_truth", value, value] in shown
+
+
+@pytest.mark.parametrize("id", ["abc", "*"])
+def test_a_run_without_a_record_is_not_run_again(study, id):
+    assert f"no record has the id {id!r}" in failed(runner.invoke(app, ["rerun", id]))

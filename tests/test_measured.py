@@ -153,3 +153,11 @@ def test_without_intervals_only_the_direction_is_known(left, right, verdict):
 def test_one_interval_is_enough_for_a_difference():
     sure = Measured([1.0], Estimate(1.0, 1.0, 1.0))
     assert measured.difference(sure, single(0.0, 0.2)) == pytest.approx((1.0, 0.8, 1.2))
+
+
+def test_a_row_knows_the_records_that_it_was_measured_in():
+    first, second = of_ece(0.1), of_ece(0.2)
+    fitted = record({"plain": {"ece": (0.2, 0.2, 0.2)}}, fitted={"ece": (0.1, 0.1, 0.1)})
+    rows = measured.gather({"net": first, "net #1": second, "other": fitted})
+    assert rows["net"].records == (first, second)
+    assert rows["other"].records == rows["other fitted"].records == (fitted,)

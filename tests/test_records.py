@@ -41,6 +41,7 @@ def test_round_trip(tmp_path):
     assert records.load(RUN, tmp_path) is None
     file = records.save(RUN, record_of(), tmp_path)
     assert file == tmp_path / "six_gaussians" / f"ils1-{RUN.id}.json" == records.path(RUN, tmp_path)
+    assert file == tmp_path / f"{record_of().name}.json"
     assert records.load(RUN, tmp_path) == record_of() == records.read(file)
     assert [f.name for f in file.parent.iterdir()] == [file.name]
     records.save(RUN, record_of(rows={"plain": {"accuracy": [0.5]}}), tmp_path)

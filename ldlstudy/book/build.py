@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 from tqdm import tqdm
 
 from ldlstudy import checks, machine, records
-from ldlstudy.book import BookError, cache, gates, site
+from ldlstudy.book import BookError, cache, data_links, gates, record_pages, site
 from ldlstudy.book import notebook as nb
 from ldlstudy.book.execute import CELL_SECONDS, execute, parameters_for
 from ldlstudy.book.stage import Project, prepare
@@ -47,6 +48,7 @@ def build(project: Project, options: Options, say: Callable[[str], None] = print
     run_notebooks(project, names, options, say)
     if options.only:
         return
+    record_pages.write(project.root / "book" / "results", project.stage / "book" / "records")
     fresh = sphinx(project)
     report = site.check(fresh, project.pages)
     publish(fresh, project.html)
@@ -130,7 +132,10 @@ async def _run(
 
 
 def _place(project: Project, name: str, result: cache.Executed) -> None:
-    records.write(project.staged(name), result.notebook)
+    executed = nbformat.reads(result.notebook, as_version=4)
+    for file, text in data_links.place(executed, name, project.root / "book" / "results").items():
+        records.write(project.stage / "book" / "_static" / file, text)
+    records.write(project.staged(name), nb.text(executed))
     if result.numbers is not None:
         records.write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
 

@@ -1,4 +1,4 @@
-"""``ldlstudy run``, ``sweep`` and ``records``: train what is missing, list what there is."""
+"""``ldlstudy sweep``, ``run``, ``rerun`` and ``records``: train, and list what there is."""
 
 from typing import Annotated, Any
 
@@ -114,6 +114,45 @@ def run(
         for row, estimates in record.estimates.items():
             for metric, (value, low, high) in estimates.items():
                 typer.echo(f"{row:9} {metric:22} {value:9.4f}  [{low:.4f}, {high:.4f}]")
+
+
+@app.command()
+def rerun(
+    id: Annotated[str, typer.Argument(help="Of a record: twelve digits at its file's end.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    compile: Compile = "no",
+) -> None:
+    """Carry out a recorded run again, with its teachers, and show both results.
+
+    The record stays as it is, and nothing else is kept.
+    """
+    with one_line_errors("nothing was written"):
+        import tempfile
+        from pathlib import Path
+
+        from ldlstudy import records
+        from ldlstudy.execution import Execution
+        from ldlstudy.sweep import sweep as carry_out
+
+        wanted = records.find(id)
+        execution = Execution(device=device, precision=precision, compile=compile)
+        with tempfile.TemporaryDirectory() as folder:
+            results, work = Path(folder, "results"), Path(folder, "runs")
+            carry_out(
+                [wanted], execution, workers=workers, results=results, work=work, say=typer.echo
+            )
+            before, now = records.load(wanted), records.load(wanted, results)
+        assert before is not None
+        assert now is not None
+        typer.echo(f"{'':9} {'':22} {'recorded':>9} {'now':>9}")
+        for row, estimates in before.estimates.items():
+            for metric, (value, *_) in estimates.items():
+                again = now.estimates[row][metric][0]
+                typer.echo(f"{row:9} {metric:22} {value:9.4f} {again:9.4f}")
 
 
 def _values(pairs: list[str] | None) -> dict[str, Any]:

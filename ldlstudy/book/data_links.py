@@ -1,0 +1,89 @@
+"""What a reader can follow from an output: its data as a CSV file, the records behind a table.
+
+A notebook holds the CSV beside the picture or the HTML (:mod:`ldlstudy.downloads`) and links to the
+files of records. On the site the one is a file, and the other are rows of the records' pages.
+"""
+
+import re
+from pathlib import Path
+
+from nbformat import NotebookNode, v4
+
+from ldlstudy import downloads
+from ldlstudy.book import notebook as nb
+
+FOLDER = "data"  # below _static
+RECORD = re.compile(r'<a href="\.\./book/results/(\w+)/([\w.-]+)\.json"([^>]*)>(.*?)</a>', re.S)
+HIDDEN = {"remove-cell", "remove-output"}
+
+
+def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]:
+    """Put links under the tables and figures of an executed chapter, in place.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Its outputs lose their CSV; links to records in ``results`` lead to the records' pages, and
+        those to other records become plain text.
+    chapter : str
+        Its name, which its files' folder has, too.
+
+    Returns
+    -------
+    dict
+        Name of each file below ``_static`` to its content.
+    """
+    files: dict[str, str] = {}
+    for cell in notebook.cells:
+        shown = []
+        for output in cell.get("outputs", ()):
+            shown.append(output)
+            data = output.get("data", {})
+            text = data.pop(downloads.MIME, None)
+            if "text/html" in data:
+                data["text/html"] = RECORD.sub(
+                    lambda link: _to_page(link, results), data["text/html"]
+                )
+            if text is None or HIDDEN.intersection(nb.tags(cell)):
+                continue
+            name = _name(cell, chapter, files)
+            files[name] = text
+            figure = _figure(cell)
+            if figure.get("caption"):  # what follows a figure would become one, too
+                figure["caption"] += f" {_link(name)}"
+            else:
+                html = f'<p class="data">{_link(name)}</p>'
+                shown.append(v4.new_output("display_data", data={"text/html": html}))
+        if shown:
+            cell.outputs = shown
+    return files
+
+
+def _figure(cell: NotebookNode) -> NotebookNode:
+    """The caption and name that a cell gives its figure."""
+    return cell.metadata.get("mystnb", {}).get("figure", {})
+
+
+def _to_page(link: re.Match[str], results: Path) -> str:
+    """A link to a record's file as one to its row on a page of the site."""
+    dataset, stem, attributes, text = link.groups()
+    if not (results / dataset / f"{stem}.json").is_file():
+        return text
+    return f'<a href="../book/records/{dataset}.html#{stem}"{attributes}>{text}</a>'
+
+
+def _name(cell: NotebookNode, chapter: str, taken: dict[str, str]) -> str:
+    """A figure's file has its name, a table's the id of its cell; a second one is numbered."""
+    stem = _figure(cell).get("name", "").removeprefix("fig-") or cell.id
+    names = (
+        f"{FOLDER}/{chapter}/{stem}{end}.csv" for end in ("", *(f"-{n}" for n in range(2, 99)))
+    )
+    return next(name for name in names if name not in taken)
+
+
+def _link(name: str) -> str:
+    title = Path(name).stem.replace("-", " ")
+    return (
+        f'<a href="../_static/{name}" download aria-label="Data (CSV): {title}"'
+        ' class="data">Data (CSV)</a>'
+    )
