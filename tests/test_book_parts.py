@@ -201,3 +201,12 @@ def test_tables_have_no_empty_headings():
     found = BeautifulSoup(context["body"], "html.parser")
     assert [cell.get_text(strip=True) for cell in found("th")] == ["ECE", "LS", "LS"]
     assert len(found("td")) == 3
+
+
+def test_tables_of_two_levels_have_no_empty_headings_and_scroll_by_keyboard():
+    shown = tables.style(pd.DataFrame({("ResNet-20", "ECE"): ["1.2"]}, index=["LS"])).to_html()
+    context = {"body": f'<div class="pst-scrollable-table-container">{shown}</div>'}
+    sphinx_ext.make_readable(None, "page", "page.html", context, None)
+    found = BeautifulSoup(context["body"], "html.parser")
+    assert [cell.get_text(strip=True) for cell in found("th")] == ["ResNet-20", "ECE", "LS"]
+    assert found.div["tabindex"] == "0"

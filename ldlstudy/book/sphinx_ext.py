@@ -83,6 +83,10 @@ def drop_idle_scripts(
 READABLE = {
     'role="doc-biblioentry"': 'role="listitem"',
     '<th class="blank level0" >&nbsp;</th>': '<td class="blank level0"></td>',
+    '<th class="blank level1" >&nbsp;</th>': '<td class="blank level1"></td>',
+    '<div class="pst-scrollable-table-container">': (
+        '<div class="pst-scrollable-table-container" tabindex="0">'
+    ),
     '<th class="head"><p></p></th>': '<td class="head"></td>',
 }
 
@@ -90,7 +94,10 @@ READABLE = {
 def make_readable(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Empty headings of tables become cells, and entries of the bibliography items of its list."""
+    """Empty headings of tables become cells, entries of the bibliography items of its list.
+
+    What scrolls sideways on a phone can be scrolled by keyboard.
+    """
     for written, readable in READABLE.items():
         context["body"] = context.get("body", "").replace(written, readable)
 
