@@ -6,14 +6,14 @@ verdict a claim, by the rules of the book's definitions page.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ldlstudy import checks, claims, ils, ldl_findings, measured, records, stats, studies, tables
+from ldlstudy import checks, claims, ils, ldl_findings, measured, stats, studies, tables
 from ldlstudy.records import Record
 
 NOT_RUN = "not yet run"
@@ -54,15 +54,15 @@ PAPERS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """Comparisons as :func:`ldlstudy.claims.judge` gives them, and the records of each row."""
+    """Comparisons as :func:`ldlstudy.claims.judge` gives them, and the rows that they compare."""
 
     judged: pd.DataFrame
-    sources: Mapping[str, Sequence[Record]]
+    rows: Mapping[str, object]
 
     def of(self, comparison: str) -> list[Record]:
         """The records that a comparison rests on."""
         sides = dict.fromkeys(self.judged.loc[comparison, ["left", "right"]])
-        return [record for side in sides for record in self.sources.get(side, ())]
+        return [record for side in sides for record in tables.behind(self.rows.get(side))]
 
 
 def evidence(prefix: str) -> Evidence:
@@ -77,12 +77,13 @@ def evidence(prefix: str) -> Evidence:
     listed = tables.published(paper.comparisons)
     if prefix == "ILS":
         made = ils.recorded("paper")
-        judged = claims.judge(ils.rows(made), listed)
+        judged = claims.judge(rows := ils.rows(made), listed)
         judged.loc["ILS-10"] = _parabola(made["grid"])
-        return Evidence(judged, sources(made))
+        return Evidence(judged, rows)
     quick = studies.recorded(paper.quick, "quick")
     named = studies.recorded(paper.paper) | {f"quick {name}": r for name, r in quick.items()}
-    return Evidence(claims.judge(measured.gather(named), listed), sources(named))
+    cells = measured.gather(named)
+    return Evidence(claims.judge(cells, listed), cells)
 
 
 def _parabola(grid: Record) -> dict[str, Any]:
@@ -97,16 +98,6 @@ def _parabola(grid: Record) -> dict[str, Any]:
         "metric": "cross_entropy",
         **claims.judge_optimum(np.array(candidates["test_cross_entropy"]), at.index((0.8, 2.0))),
     }
-
-
-def sources(named: Mapping[str, Record]) -> dict[str, list[Record]]:
-    """The records of each row that :func:`ldlstudy.measured.gather` makes, one a seed."""
-    found: dict[str, list[Record]] = {}
-    for name, record in named.items():
-        base = name.split(" #")[0]
-        for part in record.rows:
-            found.setdefault(base if part == "plain" else f"{base} {part}", []).append(record)
-    return found
 
 
 def number(comparison: str) -> str:
@@ -234,9 +225,3 @@ def comparisons(found: Mapping[str, Evidence]) -> dict[str, float | str]:
     """How many comparisons the chapters judge, and how many belong to none of these claims."""
     names = [str(name) for each in found.values() for name in each.judged.index]
     return {"comparisons": len(names), "further": [number(name) for name in names].count("")}
-
-
-def path(record: Record) -> str:
-    """Where a record lies under ``book/results``."""
-    run = records.from_specification(record.specification)
-    return f"{run.dataset}/{run.method}-{run.id}.json"

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ldlstudy import claims, ledger
+from ldlstudy import claims, downloads, ledger
 from ldlstudy.ledger import CATEGORIES, LEVELS, NOT_RUN, PAPERS, Evidence
 from ldlstudy.records import Record
+from ldlstudy.tables import linked
 
 METRICS = {  # as the page calls them, where it is not by their own name
     "ece": "ECE",
@@ -33,8 +34,8 @@ class Shown:
     html: str = field(repr=False)
     csv: str = field(repr=False)
 
-    def _repr_html_(self) -> str:
-        return self.html
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.html, downloads.MIME: self.csv}
 
 
 def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Shown:
@@ -134,15 +135,19 @@ def _comparison(name: str, found: Evidence) -> str:
         parts.append(source(found.of(name), ledger.level(comparison)))
     parts.append(f"<b>{written['verdict']}</b>")
     if comparison["verdict"] != NOT_RUN:
-        parts.append(" ".join(f"<code>{ledger.path(made)}</code>" for made in found.of(name)))
+        parts.append(" ".join(_link(made) for made in found.of(name)))
     return f"<li>{'; '.join(parts)}</li>"
+
+
+def _link(made: Record) -> str:
+    return linked(made.name.rpartition("/")[2], [made])
 
 
 def _csv(claimed: pd.DataFrame, found: Evidence) -> str:
     """A line for each claim, with the numbers of its deciding comparison."""
     numbers = found.judged[["metric", *claims.NUMBERS]].reindex(claimed["deciding"])
     made = [
-        " ".join(ledger.path(record) for record in found.of(key)) if key else ""
+        " ".join(record.name for record in found.of(key)) if key else ""
         for key in claimed["deciding"]
     ]
     lines = claimed.drop(columns="section").assign(against=claimed["against"].str.join("; "))

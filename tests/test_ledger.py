@@ -197,7 +197,7 @@ def test_comparisons_lead_to_their_records(evidence):
         for name, line in found.judged.iterrows():
             made = found.of(str(name))
             if line["verdict"] != NOT_RUN:
-                paths = [records.folder() / ledger.path(record) for record in made]
+                paths = [records.folder() / f"{record.name}.json" for record in made]
                 assert paths, name
                 assert all(path.is_file() for path in paths)
 
@@ -210,7 +210,8 @@ def test_an_unknown_paper_is_named():
 def test_the_page_has_a_line_a_claim_with_words_and_links(evidence, ledgers):
     for prefix, claimed in ledgers.items():
         shown = ledger_page.table(prefix, claimed, evidence[prefix])
-        page = shown._repr_html_()
+        bundle = shown._repr_mimebundle_()
+        page = bundle["text/html"]
         for key, claim in claimed.iterrows():
             line = page.split(f'id="{key.lower()}"')[1].split("</tr>")[0]
             link = f'{PAPERS[prefix].chapter}.html#{claim["section"]}">{key}</a>'
@@ -218,7 +219,9 @@ def test_the_page_has_a_line_a_claim_with_words_and_links(evidence, ledgers):
             assert ledger_page.badge(claim["category"]) in line
             if claim["deciding"]:
                 assert f"profile {LEVELS[claim['level']]}" in line
-        csv = pd.read_csv(io.StringIO(shown.csv), index_col=0)
+                for record in evidence[prefix].of(claim["deciding"]):
+                    assert f'<a href="../book/results/{record.name}.json">' in page
+        csv = pd.read_csv(io.StringIO(bundle["text/csv"]), index_col=0)
         assert list(csv.index) == list(claimed.index)
         assert list(csv["verdict"]) == list(claimed["verdict"])
 
