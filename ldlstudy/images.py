@@ -19,6 +19,8 @@ from ldlstudy.learner import Student
 from ldlstudy.methods import Lesson
 from ldlstudy.mixers import mixer
 from ldlstudy.models import Classifier
+from ldlstudy.nearness import of_labels
+from ldlstudy.operations import of_step
 from ldlstudy.records import Record, Run, rounded
 from ldlstudy.setting import CHECKPOINT, NETWORK, Setting, prepare, workplace
 from ldlstudy.supervision import supervision
@@ -137,10 +139,17 @@ class _Candidate:
         start = time.perf_counter()
         checkpoints.save(self.folder / NETWORK, network=self.network)
         rows, estimates, figures = measure(self.run, self.setting, self.network, history)
-        rows, estimates = rows | self.taught, estimates | certain(self.taught)
+        also = dict(self.taught)
         if "supervision" in self.run.keep:
             figures["supervision"] = _supervision(self.run, self.setting, self.lesson)
+        if "label" in self.run.keep:
+            posterior = mixture.noisy_digits(self.run.data["sigma"]).posterior
+            also["label"] = of_labels(self.run, self.setting, self.student.objective, posterior)
+        if "operations" in self.run.keep:
+            step = of_step(self.run, self.setting, self.student.objective, self.network)
+            also["step"] = {"operations": [step]}
         figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
+        rows, estimates = rows | also, estimates | certain(also)
         made = _made(self.setting, history, seconds + time.perf_counter() - start)
         return Record(self.run.specification, *(map(rounded, (rows, estimates, figures, made))))
 

@@ -198,6 +198,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
 }
 TAUGHT = frozenset(OBJECTIVES | rivals.OBJECTIVES) - set(PLAIN)  # methods that need a teacher
 OBJECTIVES |= regularisers.OBJECTIVES | rivals.OBJECTIVES | {"ogr": _Overfitting}
+LABELLED = frozenset({*PLAIN, "ils1", "ils2", "ils", "beta", "distil"})  # cross entropies, no more
 HEEDFUL = frozenset({"ogr"})  # methods that look at the losses of the classes while they train
 MIXED = frozenset({*PLAIN, "distil", "kd"})  # methods that take a `mixing`
 # images that a batch brings along

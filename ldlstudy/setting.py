@@ -41,7 +41,9 @@ KEPT = (
     "class_loss",
     "embedding",
     "errors",
+    "label",
     "neighbours",
+    "operations",
     "plane",
     "planes",
     "reliability",
@@ -114,6 +116,8 @@ def prepare(run: Run, execution: Execution) -> Setting:
     mix = mixer(run.parameters.get("mixing"))
     if "supervision" in run.keep and ("mixing" not in run.parameters or not run.teachers):
         raise ValueError("`supervision` is kept of a run with a teacher and a mixing alone")
+    if "label" in run.keep:
+        checks.one_of("method with a label of its own", run.method, objectives.LABELLED)
     if "similar" in run.keep:
         checks.one_of("data set with similar classes", run.dataset, image_figures.SIMILAR)
     options = dict(run.data)
@@ -130,6 +134,8 @@ def prepare(run: Run, execution: Execution) -> Setting:
                 f"{gap} epochs apart: it needs `held` in the run's data and more than {gap} "
                 f"epochs, got held {options.get('held', 0)} and {protocol.epochs} epochs"
             )
+    if "label" in run.keep and dataset.train.truth is None:
+        raise ValueError(f"`label` is kept where the truth is known, {run.dataset} has none")
     return Setting(dataset, augmentation, protocol, execution)
 
 

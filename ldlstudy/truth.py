@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ldlstudy import checks, class_wise, ldl_benches, ldl_methods
 from ldlstudy.ldl_benches import CNN, DIGITS, SIGMAS, SIZES, cell
+from ldlstudy.objectives import LABELLED
 from ldlstudy.records import PROFILES, Run
 from ldlstudy.smoothing import Bench
 
@@ -139,4 +140,6 @@ def _run(size: int, sigma: float, strategy: str, seed: int, profile: str) -> Run
         taught = (first, *others)
     bench = Bench("noisy_digits", "small_cnn", "noisy digits, CNN", data, training)
     keep = ("sampled", *KEEP) if seed == 0 and (size, sigma) == QUICK else KEEP
+    if profile != "paper":
+        keep = ("operations", *(("label",) if method in LABELLED else ()), *keep)
     return bench.learn(method, parameters, seed, profile, keep, taught)
