@@ -42,6 +42,20 @@ def test_clean_removes_what_differs_between_runs():
     assert [output.get("text") for output in first.cells[-1].outputs] == ["abc", None]
 
 
+def test_pictures_lose_letters_and_nothing_that_is_seen():
+    svg = (
+        '<svg width="5.123456pt"><g transform="scale(0.015625)"><path id="a" d="M 1.5 -12.987654 \n'
+        'L 1.5 -12.987654 \nM 1 2 \nL 1 3.000001 \nz"/><use x="7.996" y="0.004321"/></g></svg>'
+    )
+    assert nb.lighter(svg) == (
+        '<svg width="5.123456pt"><g transform="scale(0.015625)"><path id="a" d="M1.5 -12.99h0'
+        'M 1 2 \nL 1 3 \nz"/><use x="8" y="0"/></g></svg>'
+    )
+    chapter = notebook("x = 1")
+    chapter.cells[-1].outputs = [v4.new_output("display_data", data={nb.PICTURE: svg})]
+    assert nb.clean(chapter).cells[-1].outputs[0].data[nb.PICTURE] == nb.lighter(svg)
+
+
 def test_cells_are_numbered_as_in_the_source():
     chapter = notebook("x = 1", "\n\ny = 2")
     before = [name for name, _ in nb.code_cells(chapter)]

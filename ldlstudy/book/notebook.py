@@ -1,6 +1,7 @@
 """Reading a notebook, naming its cells in messages, and making an executed one reproducible."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,10 @@ from ldlstudy.book import BookError
 
 INJECTED = "injected-parameters"  # papermill's tag
 WIDGET = "application/vnd.jupyter.widget-view+json"  # needs a kernel: of no use on a page
+PICTURE = "image/svg+xml"
+PLACES = re.compile(r' (?:d|x|y)="[^"]*"')  # attributes that say where something is drawn
+LONG = re.compile(r"\d+\.\d{3,}")
+DOT = re.compile(r"M (\S+ \S+)\s+L \1\s+")  # a line without a length, drawn by its round ends
 
 
 def read(path: Path) -> NotebookNode:
@@ -63,8 +68,21 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = _merge_streams(cell.outputs)
             for output in cell.outputs:
-                output.get("data", {}).pop(WIDGET, None)
+                data = output.get("data", {})
+                data.pop(WIDGET, None)
+                if PICTURE in data:
+                    data[PICTURE] = lighter(data[PICTURE])
     return notebook
+
+
+def lighter(svg: str) -> str:
+    """Return a picture in fewer letters: places to a hundredth of a point, dots said once."""
+
+    def short(number: re.Match[str]) -> str:
+        return f"{float(number.group()):.2f}".rstrip("0").rstrip(".")
+
+    rounded = PLACES.sub(lambda attribute: LONG.sub(short, attribute.group()), svg)
+    return DOT.sub(r"M\1h0", rounded)
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:

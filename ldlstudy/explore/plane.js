@@ -28,7 +28,7 @@ ldlstudy.define("plane", (data, values) => {
   if (values.shown === "decision regions") {
     left = regions(p);
     right = regions(truth);
-    legend = ["1, 2, 3: the class chosen", "1, 2, 3: the class chosen"];
+    legend = ["1, 2, 3: class chosen", "1, 2, 3: class chosen"];
     said = [values.shown, values.shown];
   } else if (values.shown === "error against Bayes") {
     left = shades(p.map((row, i) => row.map((cell, j) =>

@@ -85,7 +85,7 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     shown = str(values["shown"])
     if shown == REGIONS:
         left, right = (_regions(data, each) for each in (p, truth))
-        legend, said = ("1, 2, 3: the class chosen",) * 2, (shown, shown)
+        legend, said = ("1, 2, 3: class chosen",) * 2, (shown, shown)
     else:
         error = (p - truth).abs().sum(2) / 2 / LARGEST
         left, right = ([_shades(each)] for each in (_above_chance(p), _above_chance(truth)))

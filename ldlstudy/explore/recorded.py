@@ -1,12 +1,13 @@
-"""What explorers show of the study with a known truth: recorded predictions, and their images."""
+"""What explorers show of recorded networks on noisy digits: predictions, images, planes."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 
-from ldlstudy import checks, data, records, truth
+from ldlstudy import checks, data, records, smoothing, truth
 from ldlstudy.image_figures import positions
+from ldlstudy.records import Record, Run
 
 SHOWN = ("none", "ls", "ils", "cs_kd", "mixup", "on_ldl-mixup", "truth")
 
@@ -27,11 +28,33 @@ def predictions(strategies: Iterable[str] = SHOWN) -> dict[str, dict[str, Any]]:
     runs, found = truth.runs("paper"), {}
     for strategy in strategies:
         checks.one_of("strategy", strategy, truth.STRATEGIES)
-        record = records.load(runs[truth.name(*truth.QUICK, strategy)])
-        if record is None:
-            raise ValueError(f"there is no record of {strategy!r}: run `ldlstudy sweep truth`")
+        record = _record(runs[truth.name(*truth.QUICK, strategy)], "truth")
         found[truth.STRATEGIES[strategy].label] = record.figures["sampled"]
     return found
+
+
+def planes() -> dict[str, dict[str, Any]]:
+    """Penultimate planes of several triples of noisy digits, by alpha as text.
+
+    Raises
+    ------
+    ValueError
+        If there is no record of a network.
+    """
+    runs = smoothing.explored("quick").values()
+    return {
+        f"{alpha:g}": _record(run, "explore --profile quick").figures["planes"]
+        for alpha, run in zip(smoothing.ALPHAS, runs, strict=True)
+    }
+
+
+def _record(run: Run, table: str) -> Record:
+    record = records.load(run)
+    if record is None:
+        raise ValueError(
+            f"there is no record of {run.method} {run.id}: run `ldlstudy sweep {table}`"
+        )
+    return record
 
 
 def images() -> tuple[Tensor, Tensor]:
