@@ -236,9 +236,14 @@ def until(there, process=None, seconds=120):
         (
             {"keep": ("map",)},
             "unknown data to keep 'map'; known: answers, by_class, class_loss, embedding, errors, "
-            "neighbours, plane, planes, reliability, sampled, similar, supervision, "
-            "test_class_loss, total_variation",
+            "label, neighbours, operations, plane, planes, reliability, sampled, similar, "
+            "supervision, test_class_loss, total_variation",
         ),
+        (
+            {"method": "cs_kd", "keep": ("label",)},
+            "unknown method with a label of its own 'cs_kd'; known: .*distil",
+        ),
+        ({"dataset": "digits", "data": {}, "keep": ("label",)}, "where the truth is known, digits"),
         ({"data": {"sigmas": 1}}, "unknown option 'sigmas' of data set noisy_digits; known: draw"),
         ({"data": {"augment": {"crops": 1}}}, "unknown augmentation setting 'crops'"),
         ({"training": {}}, "a run needs the number of epochs"),
