@@ -15,9 +15,10 @@ from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, measured, stats
 from ldlstudy.measured import ERRORS, Measured
-from ldlstudy.tables import Column, short, style
+from ldlstudy.tables import Column, behind, linked, short, style
 
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
+ARROW = " → "
 VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
 
 
@@ -132,10 +133,19 @@ def _compare(
     return (a.estimate.mean, b.estimate.mean, *measured.difference(a, b), p)
 
 
-def show(judged: pd.DataFrame) -> Styler:
-    """The claims as the book shows them; pairs read from the compared row to the claimed one."""
-    shown = pd.DataFrame([written(claim) for _, claim in judged.iterrows()], index=judged.index)
-    return style(shown.rename_axis(None), ("claim", "verdict"), "study claims")
+def show(judged: pd.DataFrame, rows: Mapping[str, object]) -> Styler:
+    """The claims as the book shows them; pairs read from the compared row to the claimed one.
+
+    A mean leads to its record where one of the ``rows`` that were compared knows it.
+    """
+    lines = []
+    for _, claim in judged.iterrows():
+        line = written(claim)
+        pair = zip(line["ours"].split(ARROW), ("right", "left"), strict=False)
+        line["ours"] = ARROW.join(linked(mean, behind(rows.get(claim[of]))) for mean, of in pair)
+        lines.append(line)
+    shown = pd.DataFrame(lines, index=list(judged.index))
+    return style(shown, ("claim", "verdict"), "study claims")
 
 
 def written(claim: pd.Series) -> dict[str, str]:
@@ -149,7 +159,7 @@ def written(claim: pd.Series) -> dict[str, str]:
     return {
         "claim": html.escape(claim["claim"]),
         "published": html.escape(said.replace(" % →", " →")),
-        "ours": "" if math.isnan(d) else f"{column.write(right)} → {column.write(left)}",
+        "ours": "" if math.isnan(d) else column.write(right) + ARROW + column.write(left),
         "difference": "" if math.isnan(d) else column.write(d) + interval,
         "p": write_p(p),
         "verdict": claim["verdict"],

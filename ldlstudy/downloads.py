@@ -84,7 +84,8 @@ class _Cell(HTMLParser):
         if tag in ("small", "span"):
             self._part = "±" if tag == "small" else given.get("class", "")
         if tag == "a":
-            self.parts["records"] = given.get("title") or given["href"].split("/")[-1][:-5]
+            named = given.get("title") or given["href"].split("/")[-1][:-5]
+            self.parts["records"] = f"{self.parts.get('records', '')} {named}"
 
     def handle_endtag(self, tag: str) -> None:
         """End a part."""

@@ -124,7 +124,7 @@ def behind(row: object) -> tuple[Record, ...]:
 
 def linked(text: str, made: Sequence[Record]) -> str:
     """``text`` as a link to the first of some records; where there are more, its title has all."""
-    if not made:
+    if not (text and made):
         return text
     ids = " ".join(record.name.rpartition("/")[2] for record in made)
     title = f' title="{ids}"' if len(made) > 1 else ""
@@ -242,4 +242,5 @@ def differences(
             d = stats.difference(rows[left][column.metric], rows[right][column.metric])
             mean, low, high = (short(f"{v:+.{column.digits}f}") for v in d)
             body[column.heading].append(f"{mean} <small>[{low}, {high}]</small>")
-    return style(pd.DataFrame(body, index=list(pairs)))
+    made = [behind(rows[left]) + behind(rows[right]) for left, right in pairs.values()]
+    return style(pd.DataFrame(body, index=list(map(linked, pairs, made))))

@@ -10,7 +10,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
-from ldlstudy import downloads, measured, plots, tables
+from ldlstudy import claims, downloads, measured, plots, tables
 from ldlstudy.measured import Measured, Sourced
 from ldlstudy.records import Record, Run
 from ldlstudy.stats import Estimate
@@ -148,3 +148,23 @@ def test_a_kernel_sends_csv_beside_the_picture_and_the_html():
     assert of_table["text/csv"] == "row,a\nr,1\n"
     assert "<table" in of_table["text/html"]
     assert "text/csv" not in of_nothing
+
+
+def test_the_means_of_a_claim_and_a_difference_lead_to_their_records():
+    of = {name: record(seed) for name, seed in (("a", 0), ("b", 1))}
+    rows = {name: Sourced({"ece": [0.1, 0.2 + made.estimates["plain"]["ece"][0]]}, [made])
+            for name, made in of.items()}  # fmt: skip
+    listed = pd.DataFrame(
+        [["A is lower", None, "a", "b", "ece", "lower"], ["?", None, "a", "c", "ece", "lower"]],
+        columns=["claim", "published", "left", "right", "metric", "expects"],
+        index=["X-1", "X-2"],
+    )
+    shown = claims.show(claims.judge(rows, listed), rows)
+    right, left = shown.data.loc["X-1", "ours"].split(" → ")
+    assert f'{stem(of["b"])}.json">' in right
+    assert f'{stem(of["a"])}.json">' in left
+    assert shown.data.loc["X-2", "ours"] == ""  # not yet run
+    found = read(downloads.table(shown))
+    assert found["ours, records"].tolist()[0] == f"{stem(of['b'])} {stem(of['a'])}"
+    gap = read(downloads.table(tables.differences(rows, {"a − b": ("a", "b")}, [ECE])))
+    assert gap["row, records"].tolist() == [f"{stem(of['a'])} {stem(of['b'])}"]

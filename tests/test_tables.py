@@ -114,7 +114,7 @@ def test_claims_are_judged_by_pairs_and_missing_rows_are_said():
     assert list(judged["verdict"]) == ["reproduced", "not yet run"]
     assert judged.loc["X-1", "difference"] == pytest.approx(-1 - 0.01 * (noise**2).mean())
     assert math.isnan(judged.loc["X-2", "difference"])
-    page = claims.show(judged).to_html()
+    page = claims.show(judged, rows).to_html()
     assert "2 → 1" in page
     assert "A &lt; B" in page
     assert "nan" not in page.lower()
@@ -293,7 +293,7 @@ def test_claims_of_single_networks_are_judged_by_their_intervals():
     assert (judged.loc["X-0", "low"], judged.loc["X-0", "high"]) == pytest.approx((-0.11, -0.01))
     assert judged.loc["X-2", ["low", "high"]].isna().all()
     assert judged["p"].isna().all()
-    page = claims.show(judged)
+    page = claims.show(judged, rows)
     assert "nan" not in page.to_html().lower()
     assert page.data.loc["X-2", "difference"] == "-1.0000"
     assert page.data.loc["X-2", "ours"] == "2.0000 → 1.0000"
@@ -313,7 +313,7 @@ def test_claims_of_single_networks_are_judged_by_their_intervals():
 )
 def test_claims_about_accuracies_and_errors_are_shown_in_percent(metric, ours, difference):
     rows = {"a": {metric: single(0.2199, 0.003)}, "b": {metric: single(0.2471, 0.004)}}
-    shown = claims.show(claims.judge(rows, listed(metric))).data.loc["X-0"]
+    shown = claims.show(claims.judge(rows, listed(metric)), rows).data.loc["X-0"]
     assert (shown["ours"], shown["difference"]) == (ours, difference)
     assert shown["verdict"] == "reproduced"
 
