@@ -3,21 +3,25 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import pandas as pd
+
 from ldlstudy import findings
 from ldlstudy.records import Record
 from ldlstudy.truth import STRATEGIES
 from ldlstudy.truth_findings import (
     COMPARED,
+    HIGHER,
     agreement,
+    bayes,
     by_cell,
     friedman,
     mean_ranks,
+    misled,
     nearer_labels,
     places,
     scores,
 )
-
-KEYS = {"error": "accuracy"}  # an error is what `scores` gives for an accuracy
+from ldlstudy.truth_tables import costs_of
 
 
 class Repeated(NamedTuple):
@@ -42,34 +46,76 @@ def repeated(live: Mapping[str, Record], recorded: Mapping[str, Record]) -> Repe
 def numbers(live: Mapping[str, Record], grid: Mapping[str, Record]) -> dict[str, float | str]:
     """The numbers that the chapter's prose quotes.
 
-    ``quick.<strategy>[.fitted].<metric>`` are of the quick cell, ``grid.<strategy>...`` means over
-    all blocks, ``rank...`` mean ranks over cells, ``agree.<metric>[.fitted]`` shares of pairs.
+    Keys end in what they are: ``<strategy>.rank``, ``.ratio`` (mean multiple of hard labels' KL to
+    the truth), ``.nearer`` and ``.farther`` (cells where that is below and above 1), ``.flattered``
+    and ``.slandered`` (as `misled` has them), ``.label`` (distance of its labels);
+    ``<metric>.agrees`` (share of pairs); ``quick.<strategy>.<metric>`` of the live cell and
+    ``grid.<strategy>.<metric>`` over all blocks. Before the last part stands ``fitted`` where
+    predictions are scaled.
     """
     values: dict[str, float | str] = {}
-    for row in ("", ".fitted"):
-        wanted = row.removeprefix(".") or "plain"
-        kl = scores(grid, "kl_to_truth", wanted)
-        test = friedman(by_cell(kl))
-        values |= {f"friedman{row}.{k}": v for k, v in test._asdict().items()}
-        values |= {f"rank.{s}{row}": float(v) for s, v in mean_ranks(by_cell(kl)).items()}
-        for metric in ("error", "ece", "kl_to_truth", "total_variation"):
-            for part, found in (("quick", live), ("grid", grid)):
-                means = scores(found, KEYS.get(metric, metric), wanted).mean(axis=1)
-                values |= {f"{part}.{s}{row}.{metric}": float(v) for s, v in means.items()}
-        for metric in (*COMPARED, "error"):
-            shares = agreement(scores(grid, KEYS.get(metric, metric), wanted), kl)
-            values |= {f"agree.{metric}{row}": shares.mean}
-        _, correlation = nearer_labels(live, wanted)
-        values |= {
-            f"labels{row}.correlation": correlation.mean,
-            f"labels{row}.lowest": min(correlation.seeds),
-            f"labels{row}.highest": max(correlation.seeds),
-        }
-    for part, found in (("live", live), ("grid", grid)):
-        values |= {f"{part}.{k}": v for k, v in findings.circumstances(found).items()}
+    for row in ("plain", "fitted"):
+        kl = scores(grid, "kl_to_truth", row)
+        parts = (_of_places(by_cell(kl)), _of_measures(grid, kl, row), _of_labels(live, row))
+        values |= {_key(k, row): v for part in parts for k, v in part.items()}
+        for name, found in (("quick", live), ("grid", grid)):
+            values |= {f"{name}.{_key(k, row)}": v for k, v in _of_scores(found, row).items()}
+    for name, found in (("live", live), ("grid", grid)):
+        values |= {f"{name}.{k}": v for k, v in findings.circumstances(found).items()}
+    values |= {f"cost.{s}": float(v) for s, v in costs_of(live)["all"].items()}
+    values |= {f"bayes.{sigma}": accuracy for sigma, accuracy in bayes().items()}
     blocks = scores(grid, "kl_to_truth").shape[1]
-    return values | {
-        "blocks": blocks,
-        "seeds": blocks / len(places()),
-        "strategies": len(STRATEGIES),
+    counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": len(STRATEGIES)}
+    return values | counts
+
+
+def _key(key: str, row: str) -> str:
+    """``<what>.<of what>`` with the row between them, unless it is the plain one."""
+    first, _, last = key.rpartition(".")
+    return key if row == "plain" else f"{first}.fitted.{last}" if first else f"{key}.fitted"
+
+
+def _of_places(kl: pd.DataFrame) -> dict[str, float]:
+    """What cells say of each strategy."""
+    ratio = kl / kl.loc["none"]
+    columns = {
+        "rank": mean_ranks(kl),
+        "ratio": ratio.mean(axis=1),
+        "nearer": (ratio < 1).sum(axis=1),
+        "farther": (ratio > 1).sum(axis=1),
+    }
+    found = {f"{s}.{name}": float(v) for name, column in columns.items() for s, v in column.items()}
+    return found | {f"friedman.{k}": v for k, v in friedman(kl)._asdict().items()}
+
+
+def _of_scores(records: Mapping[str, Record], row: str) -> dict[str, float]:
+    """Means over blocks of some metrics of each strategy."""
+    found: dict[str, float] = {}
+    for metric in ("accuracy", "ece", "kl_to_truth", "total_variation"):
+        means = scores(records, metric, row).mean(axis=1)
+        given = 1 - means if metric in HIGHER else means
+        found |= {f"{s}.{metric}": float(v) for s, v in given.items()}
+    return found
+
+
+def _of_measures(grid: Mapping[str, Record], kl: pd.DataFrame, row: str) -> dict[str, float]:
+    """How far other measures agree with the KL to the truth."""
+    found = {}
+    for metric in (*COMPARED, *HIGHER):
+        found[f"{metric}.agrees"] = agreement(scores(grid, metric, row), kl).mean
+    wrong = misled(scores(grid, "ece", row), kl)
+    for way in ("flattered", "slandered"):
+        found |= {f"{s}.{way}": float(v) for s, v in wrong[way].items()}
+    return found
+
+
+def _of_labels(live: Mapping[str, Record], row: str) -> dict[str, float]:
+    """How near labels are, and how that goes with their students."""
+    labels, correlation = nearer_labels(live, row)
+    found = {f"{s}.label": float(v) for s, v in labels["label"].items()}
+    return found | {
+        "labelled": len(labels),
+        "labels.correlation": correlation.mean,
+        "labels.lowest": min(correlation.seeds),
+        "labels.highest": max(correlation.seeds),
     }

@@ -184,9 +184,19 @@ def test_numbers_of_the_prose():
     found = truth_numbers.numbers(QUICK, GRID)
     kl = truth_findings.scores(GRID, "kl_to_truth")
     assert found["grid.ls.kl_to_truth"] == pytest.approx(kl.loc["ls"].mean())
-    assert found["quick.ls.fitted.error"] == pytest.approx(
-        truth_findings.scores(QUICK, "accuracy", "fitted").loc["ls"].mean()
+    assert found["quick.ls.fitted.accuracy"] == pytest.approx(
+        1 - truth_findings.scores(QUICK, "accuracy", "fitted").loc["ls"].mean()
     )
+    cells = truth_findings.by_cell(kl)
+    assert found["ls.nearer"] == (cells.loc["ls"] < cells.loc["none"]).sum()
+    assert found["ls.nearer"] + found["ls.farther"] == 9
+    assert (
+        found["total_variation.agrees"]
+        == truth_findings.agreement(truth_findings.scores(GRID, "total_variation"), kl).mean
+    )
+    means, correlation = truth_findings.nearer_labels(QUICK, "fitted")
+    assert found["labels.fitted.correlation"] == correlation.mean
+    assert found["mixup.label"] == means.loc["mixup", "label"]
     assert (found["blocks"], found["seeds"], found["strategies"]) == (45, 5, 34)
     assert (found["grid.networks"], found["live.networks"]) == (1530, 102)
     assert all(isinstance(value, float | int | str) for value in found.values())
