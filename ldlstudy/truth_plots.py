@@ -112,12 +112,12 @@ def frontiers(
 
 
 def _name(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write the names of some points beside them: towards the middle of the panel."""
+    """Write the names of some points to their right, near the right end to their left."""
     low, high = ax.get_xlim()
     close = (ax.get_ylim()[1] - ax.get_ylim()[0]) / 25  # the height of a line
     last = math.inf
     for name, (x, y) in sorted(points.items(), key=lambda point: -point[1][1]):
-        left = x > (low + high) / 2
+        left = x > low + 0.85 * (high - low)
         below = last - y < close
         last = y - close if below else y
         ax.annotate(
@@ -165,5 +165,5 @@ def agreements(shares: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     ax.set_yticks(range(len(headings)), headings)
     ax.invert_yaxis()
     ax.set(xlim=(None, 1), xlabel="share of pairs in the order of their KL to the truth")
-    ax.legend(loc="lower right")
+    fig.legend(loc="outside lower center", ncols=2)
     return fig
