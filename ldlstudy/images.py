@@ -146,8 +146,7 @@ class _Candidate:
             posterior = mixture.noisy_digits(self.run.data["sigma"]).posterior
             also["label"] = of_labels(self.run, self.setting, self.student.objective, posterior)
         if "operations" in self.run.keep:
-            step = of_step(self.run, self.setting, self.student.objective, self.network)
-            also["step"] = {"operations": [step]}
+            also["step"] = of_step(self.run, self.setting, self.student.objective, self.network)
         figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
         rows, estimates = rows | also, estimates | certain(also)
         made = _made(self.setting, history, seconds + time.perf_counter() - start)

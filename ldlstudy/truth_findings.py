@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats as tests
 
 from ldlstudy import checks, metrics, mixture, stats
-from ldlstudy.ldl_benches import cell
+from ldlstudy.ldl_benches import DIGITS, cell
 from ldlstudy.records import Record
 from ldlstudy.stats import Estimate
 from ldlstudy.truth import STRATEGIES, cells
@@ -138,17 +138,10 @@ def frontier(error: pd.Series, distance: pd.Series, apart: Sequence[str] = ("tru
     return found
 
 
-class Correlation(NamedTuple):
-    """Spearman's rank correlation over strategies: mean over seeds, and each seed's."""
-
-    mean: float
-    seeds: list[float]
-
-
-def nearer_labels(
+def label_distances(
     records: Mapping[str, Record], row: str = "plain", metric: str = "kl_to_truth"
-) -> tuple[pd.DataFrame, Correlation]:
-    """Whether the student of a nearer label is nearer to the truth.
+) -> pd.DataFrame:
+    """How far the labels of strategies are from the truth, and how far their students.
 
     Parameters
     ----------
@@ -160,11 +153,10 @@ def nearer_labels(
     Returns
     -------
     DataFrame
-        For each strategy with labels of its own ``label``, their mean total variation to the truth,
-        ``entropy``, that of the labels less that of the truth, and ``student``, the student's
-        score, means over seeds.
-    Correlation
-        Of ``label`` and ``student`` within each seed, of all strategies but that taught the truth.
+        A line for each strategy and seed: ``strategy``, ``seed``, whether its images are
+        ``changed`` (mixed, or with a part cut out), ``label``, the mean total variation of the
+        labels to the truth, ``entropy``, that of the labels less that of the truth, and
+        ``student``.
     """
     lines = []
     for name, record in records.items():
@@ -176,28 +168,60 @@ def nearer_labels(
             {
                 "strategy": strategy,
                 "seed": seed[0] if seed else "#0",
+                "changed": "mixing" in STRATEGIES[strategy].parameters,
                 "label": label["total_variation"][0],
                 "entropy": label["entropy"][0] - label["true_entropy"][0],
                 "student": record.rows[row][metric][0],
             }
         )
-    table = pd.DataFrame(lines)
-    own = table[table["strategy"] != "truth"]
-    each = [
-        float(tests.spearmanr(part["label"], part["student"]).statistic)
-        for _, part in own.groupby("seed")
-    ]
-    means = table.drop(columns="seed").groupby("strategy", sort=False).mean()
-    return means, Correlation(float(np.mean(each)), each)
+    return pd.DataFrame(lines)
 
 
-def bayes(seed: int = 0, per_class: int = 500) -> dict[str, float]:
-    """Accuracy of the exact posterior by noise, estimated with fresh images of every class."""
+def correlations(distances: pd.DataFrame) -> dict[str, Estimate]:
+    """Spearman's rank correlation of ``label`` and ``student`` over strategies, within seeds.
+
+    Of ``all`` strategies but that taught the truth, and apart of those whose images are ``plain``
+    and those whose images are ``changed``. Mean over seeds with its interval.
+    """
+    own = distances[distances["strategy"] != "truth"]
+    parts = {"all": own, "plain": own[~own["changed"]], "changed": own[own["changed"]]}
+    return {
+        name: stats.estimate(
+            [
+                float(tests.spearmanr(of_seed["label"], of_seed["student"]).statistic)
+                for _, of_seed in part.groupby("seed")
+            ]
+        )
+        for name, part in parts.items()
+    }
+
+
+def by_strategy(distances: pd.DataFrame) -> pd.DataFrame:
+    """Means of `label_distances` over seeds, a line for each strategy."""
+    return distances.drop(columns="seed").groupby("strategy", sort=False).mean()
+
+
+class Bayes(NamedTuple):
+    """Of the exact posterior: its ``accuracy``, and its ``ece`` with so many test images."""
+
+    accuracy: float
+    ece: float
+
+
+def bayes(seeds: int = 2, per_class: int = int(DIGITS["test"])) -> dict[str, Bayes]:
+    """What the exact posterior scores, by noise, with test sets of the study's size.
+
+    It is calibrated; the ECE it has all the same is that of so few images.
+    """
     found = {}
     for sigma in dict.fromkeys(sigma for _, sigma in cells("paper")):
         digits = mixture.noisy_digits(sigma)
-        x, labels, _ = digits.sample(per_class, seed)
-        found[f"{sigma:g}"] = metrics.accuracy(digits.posterior(x), labels)
+        scored = []
+        for seed in range(seeds):
+            x, labels, _ = digits.sample(per_class, seed)
+            p = digits.posterior(x)
+            scored.append((metrics.accuracy(p, labels), metrics.ece(p, labels)))
+        found[f"{sigma:g}"] = Bayes(*np.mean(scored, axis=0).tolist())
     return found
 
 

@@ -14,10 +14,12 @@ from ldlstudy.truth_findings import (
     agreement,
     bayes,
     by_cell,
+    by_strategy,
+    correlations,
     friedman,
+    label_distances,
     mean_ranks,
     misled,
-    nearer_labels,
     places,
     scores,
 )
@@ -63,7 +65,8 @@ def numbers(live: Mapping[str, Record], grid: Mapping[str, Record]) -> dict[str,
     for name, found in (("live", live), ("grid", grid)):
         values |= {f"{name}.{k}": v for k, v in findings.circumstances(found).items()}
     values |= {f"cost.{s}": float(v) for s, v in costs_of(live)["all"].items()}
-    values |= {f"bayes.{sigma}": accuracy for sigma, accuracy in bayes().items()}
+    for sigma, of in bayes().items():
+        values |= {f"bayes.{sigma}.{k}": v for k, v in of._asdict().items()}
     blocks = scores(grid, "kl_to_truth").shape[1]
     counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": len(STRATEGIES)}
     return values | counts
@@ -111,11 +114,9 @@ def _of_measures(grid: Mapping[str, Record], kl: pd.DataFrame, row: str) -> dict
 
 def _of_labels(live: Mapping[str, Record], row: str) -> dict[str, float]:
     """How near labels are, and how that goes with their students."""
-    labels, correlation = nearer_labels(live, row)
-    found = {f"{s}.label": float(v) for s, v in labels["label"].items()}
-    return found | {
-        "labelled": len(labels),
-        "labels.correlation": correlation.mean,
-        "labels.lowest": min(correlation.seeds),
-        "labels.highest": max(correlation.seeds),
-    }
+    distances = label_distances(live, row)
+    means = by_strategy(distances)
+    found = {f"{s}.label": float(v) for s, v in means["label"].items()}
+    for name, (mean, low, high) in correlations(distances).items():
+        found |= {f"{name}.correlation": mean, f"{name}.low": low, f"{name}.high": high}
+    return found | {"labelled": len(means) - 1}  # but for the truth

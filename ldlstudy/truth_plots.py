@@ -133,12 +133,14 @@ def _name(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
 def labels_and_students(found: Mapping[str, pd.DataFrame], named: Sequence[str]) -> Figure:
     """How near the labels are, and how near their student; a panel for each of ``found``.
 
-    Each as :func:`ldlstudy.truth_findings.nearer_labels` gives it.
+    Each as :func:`ldlstudy.truth_findings.by_strategy` gives it; hollow where images are changed.
     """
     fig, axes = plt.subplots(1, len(found), figsize=(WIDTH, 4.2))
     for ax, (title, table) in zip(np.atleast_1d(axes), found.items(), strict=True):
         for name, line in table.iterrows():
-            ax.plot(line["label"], line["student"], ls="", ms=5, **_look(str(name)))
+            filled = "none" if line["changed"] else "full"
+            look = {"ls": "", "ms": 5, "fillstyle": filled, **_look(str(name))}
+            ax.plot(line["label"], line["student"], **look)
         _name(ax, {n: (table.loc[n, "label"], table.loc[n, "student"]) for n in named})
         ax.set(title=title, xlabel="labels: total variation to the truth")
     np.atleast_1d(axes)[0].set_ylabel("student: KL to the truth, nats")

@@ -1,5 +1,6 @@
 """The tables of the chapter on one truth: a line a strategy."""
 
+import statistics
 from collections.abc import Mapping
 
 import pandas as pd
@@ -53,12 +54,13 @@ def costs(records: Mapping[str, Record], measurements: Measurements, place: str)
     spent = costs_of(records)
     cells = {}
     for name in spent.index:
-        step, teachers, total = spent.loc[name]
+        step, seconds, teachers, total = spent.loc[name]
         row = measurements[f"{place} {name}"]
         fitted = measurements[f"{place} {name} fitted"]
         cells[LABELS[name]] = {
             "paper": STRATEGIES[name].paper,
             "a step": f"{step:.2f}",
+            "its seconds": f"{seconds:.2f}",
             "teachers": f"{teachers:.0f}",
             "in all": f"{total:.2f}",
             ACCURACY.heading: ACCURACY.write(row["accuracy"].estimate.mean),
@@ -69,26 +71,27 @@ def costs(records: Mapping[str, Record], measurements: Measurements, place: str)
 
 
 def costs_of(records: Mapping[str, Record]) -> pd.DataFrame:
-    """By strategy ``step``, a step's operations in those with hard labels, ``teachers``, ``all``.
+    """What strategies cost, in networks with hard labels, the cheapest first.
 
-    All is the step and one for each network that is trained first as a teacher. Sorted by it.
+    By strategy ``step``, the operations of a step; ``seconds``, its time; ``teachers``, the
+    networks that are trained before; and ``all``, the first and the third together.
     """
-    counted = {}
+    steps: dict[str, list[Mapping[str, list[float]]]] = {}
     for name, record in records.items():
-        strategy = name.split(" ")[1]
-        counted[strategy] = record.rows["step"]["operations"][0]
-    found = pd.DataFrame(
+        steps.setdefault(name.split(" ")[1], []).append(record.rows["step"])
+    spent = pd.DataFrame(
         {
             name: {
-                "step": counted[name] / counted["none"],
-                "teachers": STRATEGIES[name].teachers,
-                "all": counted[name] / counted["none"] + STRATEGIES[name].teachers,
+                "step": of[0]["operations"][0],
+                "seconds": statistics.median(each["seconds"][0] for each in of),
             }
-            for name in STRATEGIES
-            if name in counted
+            for name, of in steps.items()
         }
     ).T
-    return found.sort_values("all", kind="stable")
+    spent /= spent.loc["none"]
+    spent["teachers"] = [STRATEGIES[name].teachers for name in spent.index]
+    spent["all"] = spent["step"] + spent["teachers"]
+    return spent.sort_values("all", kind="stable")
 
 
 def misleading(records: Mapping[str, Record], row: str, metric: Column = ECE) -> Styler:

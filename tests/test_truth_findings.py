@@ -24,6 +24,7 @@ MADE = {
 }  # fmt: skip
 NAMES = list(STRATEGIES)
 PLACES = truth_findings.places()
+LABELLED = ("none", "ls", "similarity", "mixup", "cutmix", "ricap", "truth")
 
 
 def record(values, label=None, operations=None, specification=None):
@@ -35,7 +36,7 @@ def record(values, label=None, operations=None, specification=None):
     if label is not None:
         rows["label"] = {"total_variation": [label], "entropy": [0.7], "true_entropy": [0.5]}
     if operations is not None:
-        rows["step"] = {"operations": [operations]}
+        rows["step"] = {"operations": [operations], "seconds": [operations / 50]}
     estimates = {row: {m: v * 3 for m, v in found.items()} for row, found in rows.items()}
     return Record(specification or {}, rows, estimates, {}, MADE)
 
@@ -47,7 +48,7 @@ def drawn(profile, seed=0):
     for name, run in truth.runs(profile).items():
         strategy = name.split(" ")[1]
         values = dict(zip(METRICS, draws.random(len(METRICS)).tolist(), strict=True))
-        of_label = draws.random() if strategy in ("none", "ls", "mixup", "truth") else None
+        of_label = draws.random() if strategy in LABELLED else None
         steps = 100 * (1 + NAMES.index(strategy) % 3)
         found[name] = record(values, of_label, steps, run.specification)
     return found
@@ -149,25 +150,33 @@ def test_nothing_beats_the_frontier_in_both(points):
         assert not any(error[b] < error[name] and distance[b] < distance[name] for b in names)
 
 
-def test_nearer_labels_are_means_over_seeds_and_correlate_as_spearman_says():
-    means, found = truth_findings.nearer_labels(QUICK)
-    assert set(means.index) == {"none", "ls", "mixup", "truth"}
-    each = []
+def test_label_distances_are_the_records_and_correlate_as_spearman_says():
+    found = truth_findings.label_distances(QUICK)
+    means = truth_findings.by_strategy(found)
+    assert set(means.index) == {"none", "ls", "similarity", "mixup", "cutmix", "ricap", "truth"}
+    assert set(means.index[means["changed"] == 1]) == {"mixup", "cutmix", "ricap"}
+    each = {"all": [], "plain": [], "changed": []}
+    parts = {"plain": ["none", "ls", "similarity"], "changed": ["mixup", "cutmix", "ricap"]}
+    parts["all"] = parts["plain"] + parts["changed"]
+    (place,) = truth_findings.places("quick")
     for seed in ("", " #1", " #2"):
-        rows = [QUICK[f"{truth_findings.places('quick')[0]} {s}{seed}"].rows
-                for s in ("none", "ls", "mixup")]  # fmt: skip
-        pairs = [(r["label"]["total_variation"][0], r["plain"]["kl_to_truth"][0]) for r in rows]
-        each.append(oracle.spearmanr(*zip(*pairs, strict=True)).statistic)
-    assert found.seeds == pytest.approx(each)
-    assert found.mean == pytest.approx(np.mean(each))
+        for part, names in parts.items():
+            rows = [QUICK[f"{place} {name}{seed}"].rows for name in names]
+            label = [row["label"]["total_variation"][0] for row in rows]
+            student = [row["plain"]["kl_to_truth"][0] for row in rows]
+            each[part].append(oracle.spearmanr(label, student).statistic)
+    for part, correlation in truth_findings.correlations(found).items():
+        assert correlation.mean == pytest.approx(np.mean(each[part]))
     np.testing.assert_allclose(means["entropy"], 0.2)
 
 
-def test_bayes_falls_with_the_noise_and_agrees_with_an_independent_count():
+def test_bayes_falls_with_the_noise_and_is_calibrated():
     """Published beside the study: .954, .864 and .773 (8,000 images)."""
     found = truth_findings.bayes()
     assert list(found) == ["0.4", "0.5", "0.6"]
-    np.testing.assert_allclose(list(found.values()), [0.954, 0.864, 0.773], atol=0.012)
+    right = [score.accuracy for score in found.values()]
+    np.testing.assert_allclose(right, [0.954, 0.864, 0.773], atol=0.015)
+    assert all(0 < score.ece < 0.03 for score in found.values())
 
 
 def test_repeated_networks_are_held_against_their_records():
@@ -194,9 +203,11 @@ def test_numbers_of_the_prose():
         found["total_variation.agrees"]
         == truth_findings.agreement(truth_findings.scores(GRID, "total_variation"), kl).mean
     )
-    means, correlation = truth_findings.nearer_labels(QUICK, "fitted")
-    assert found["labels.fitted.correlation"] == correlation.mean
-    assert found["mixup.label"] == means.loc["mixup", "label"]
+    distances = truth_findings.label_distances(QUICK, "fitted")
+    correlations = truth_findings.correlations(distances)
+    assert found["changed.fitted.correlation"] == correlations["changed"].mean
+    assert found["mixup.label"] == truth_findings.by_strategy(distances).loc["mixup", "label"]
+    assert found["labelled"] == 6
     assert (found["blocks"], found["seeds"], found["strategies"]) == (45, 5, 34)
     assert (found["grid.networks"], found["live.networks"]) == (1530, 102)
     assert all(isinstance(value, float | int | str) for value in found.values())
@@ -205,10 +216,10 @@ def test_numbers_of_the_prose():
 def test_costs_are_in_networks_with_hard_labels():
     found = truth_tables.costs_of(QUICK)
     assert set(found.index) == set(NAMES)
-    assert found.loc["none"].tolist() == [1, 0, 1]
-    assert found.loc["ls"].tolist() == [2, 0, 2]
+    assert found.loc["none"].tolist() == [1, 1, 0, 1]
+    assert found.loc["ls"].tolist() == [2, 2, 0, 2]
     steps = 1 + NAMES.index("on_en_ldl-mixup") % 3
-    assert found.loc["on_en_ldl-mixup"].tolist() == [steps, 5, steps + 5]
+    assert found.loc["on_en_ldl-mixup"].tolist() == [steps, steps, 5, steps + 5]
     assert found["all"].is_monotonic_increasing
 
 
@@ -254,7 +265,7 @@ def test_figures_show_every_strategy(book_style):
         error.mean(axis=1), {"as trained": kl.mean(axis=1), "scaled": scaled.mean(axis=1)}
     )
     assert [len(ax.lines) for ax in frontier.axes] == [35, 35]
-    means, _ = truth_findings.nearer_labels(QUICK)
+    means = truth_findings.by_strategy(truth_findings.label_distances(QUICK))
     drawn_labels = truth_plots.labels_and_students({"as trained": means}, ("none", "truth"))
     assert [text.get_text() for text in drawn_labels.axes[0].texts] != []
     shares = truth_findings.agreement(kl_blocks := truth_findings.scores(GRID, "ece"), kl_blocks)
