@@ -49,11 +49,11 @@ def numbers(live: Mapping[str, Record], grid: Mapping[str, Record]) -> dict[str,
     """The numbers that the chapter's prose quotes.
 
     Keys end in what they are: ``<strategy>.rank``, ``.ratio`` (mean multiple of hard labels' KL to
-    the truth), ``.nearer`` and ``.farther`` (cells where that is below and above 1), ``.flattered``
-    and ``.slandered`` (as `misled` has them), ``.label`` (distance of its labels);
-    ``<metric>.agrees`` (share of pairs); ``quick.<strategy>.<metric>`` of the live cell and
-    ``grid.<strategy>.<metric>`` over all blocks. Before the last part stands ``fitted`` where
-    predictions are scaled.
+    the truth), ``.variation_ratio`` (of their total variation), ``.nearer`` and ``.farther`` (cells
+    where the first is below and above 1), ``.flattered`` and ``.slandered`` (as `misled` has them),
+    ``.label`` (distance of its labels); ``<metric>.agrees`` (share of pairs);
+    ``quick.<strategy>.<metric>`` of the live cell and ``grid.<strategy>.<metric>`` over all blocks.
+    Before the last part stands ``fitted`` where predictions are scaled.
     """
     values: dict[str, float | str] = {}
     for row in ("plain", "fitted"):
@@ -94,7 +94,7 @@ def _of_places(kl: pd.DataFrame) -> dict[str, float]:
 def _of_scores(records: Mapping[str, Record], row: str) -> dict[str, float]:
     """Means over blocks of some metrics of each strategy."""
     found: dict[str, float] = {}
-    for metric in ("accuracy", "ece", "kl_to_truth", "total_variation"):
+    for metric in ("accuracy", "ece", "kl_to_truth", "total_variation", "temperature"):
         means = scores(records, metric, row).mean(axis=1)
         given = 1 - means if metric in HIGHER else means
         found |= {f"{s}.{metric}": float(v) for s, v in given.items()}
@@ -106,6 +106,9 @@ def _of_measures(grid: Mapping[str, Record], kl: pd.DataFrame, row: str) -> dict
     found = {}
     for metric in (*COMPARED, *HIGHER):
         found[f"{metric}.agrees"] = agreement(scores(grid, metric, row), kl).mean
+    variation = by_cell(scores(grid, "total_variation", row))
+    ratio = (variation / variation.loc["none"]).mean(axis=1)
+    found |= {f"{s}.variation_ratio": float(v) for s, v in ratio.items()}
     wrong = misled(scores(grid, "ece", row), kl)
     for way in ("flattered", "slandered"):
         found |= {f"{s}.{way}": float(v) for s, v in wrong[way].items()}
