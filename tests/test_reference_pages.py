@@ -17,7 +17,9 @@ def page(name):
 
 
 def api():
-    return page("api.md") + page("api_study.md")
+    """Return what Sphinx reads as directives of the API's pages."""
+    text = page("api.md") + page("api_study.md")
+    return "".join(re.findall(r"^```\{eval-rst\}\n(.*?)^```$", text, re.M | re.S))
 
 
 @pytest.mark.parametrize("module", MODULES)
