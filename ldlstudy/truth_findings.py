@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats as tests
 
-from ldlstudy import checks, metrics, mixture, stats
+from ldlstudy import checks, metrics, mixture, scaling, stats
 from ldlstudy.ldl_benches import DIGITS, cell
 from ldlstudy.records import Record
 from ldlstudy.stats import Estimate
@@ -201,28 +202,36 @@ def by_strategy(distances: pd.DataFrame) -> pd.DataFrame:
     return distances.drop(columns="seed").groupby("strategy", sort=False).mean()
 
 
-class Bayes(NamedTuple):
-    """Of the exact posterior: its ``accuracy``, and its ``ece`` with so many test images."""
-
-    accuracy: float
-    ece: float
-
-
-def bayes(seeds: int = 2, per_class: int = int(DIGITS["test"])) -> dict[str, Bayes]:
-    """What the exact posterior scores, by noise, with test sets of the study's size.
-
-    It is calibrated; the ECE it has all the same is that of so few images.
-    """
+def bayes(seeds: int = 2) -> dict[str, float]:
+    """Accuracy of the exact posterior by noise, with test sets of the study's size."""
     found = {}
     for sigma in dict.fromkeys(sigma for _, sigma in cells("paper")):
         digits = mixture.noisy_digits(sigma)
-        scored = []
+        right = []
         for seed in range(seeds):
-            x, labels, _ = digits.sample(per_class, seed)
-            p = digits.posterior(x)
-            scored.append((metrics.accuracy(p, labels), metrics.ece(p, labels)))
-        found[f"{sigma:g}"] = Bayes(*np.mean(scored, axis=0).tolist())
+            x, labels, _ = digits.sample(int(DIGITS["test"]), seed)
+            right.append(metrics.accuracy(digits.posterior(x), labels))
+        found[f"{sigma:g}"] = float(np.mean(right))
     return found
+
+
+def ece_by_chance(record: Record, images: int = 10 * int(DIGITS["test"]), draws: int = 20) -> float:
+    """The mean ECE of a network that is calibrated and as sure as a recorded one, once scaled.
+
+    Parameters
+    ----------
+    record : Record
+        With ``sampled`` predictions, which are repeated to so many ``images``; the labels are drawn
+        from them, so that nothing but chance is between confidence and accuracy.
+    images, draws : int
+        Size of a test set, and how many are drawn.
+    """
+    logits = torch.tensor(record.figures["sampled"]["log_probabilities"], dtype=torch.float64)
+    p = scaling.scale(logits, record.rows["fitted"]["temperature"][0])
+    p = p[torch.arange(images) % len(p)]
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.multinomial(p, draws, replacement=True, generator=draw)
+    return float(np.mean([metrics.ece(p, of_draw) for of_draw in labels.T]))
 
 
 def places(profile: str = "paper") -> list[str]:

@@ -16,6 +16,7 @@ from ldlstudy.truth_findings import (
     by_cell,
     by_strategy,
     correlations,
+    ece_by_chance,
     friedman,
     label_distances,
     mean_ranks,
@@ -65,8 +66,9 @@ def numbers(live: Mapping[str, Record], grid: Mapping[str, Record]) -> dict[str,
     for name, found in (("live", live), ("grid", grid)):
         values |= {f"{name}.{k}": v for k, v in findings.circumstances(found).items()}
     values |= {f"cost.{s}": float(v) for s, v in costs_of(live)["all"].items()}
-    for sigma, of in bayes().items():
-        values |= {f"bayes.{sigma}.{k}": v for k, v in of._asdict().items()}
+    values |= {f"bayes.{sigma}": accuracy for sigma, accuracy in bayes().items()}
+    (place,) = places("quick")
+    values["chance.ece"] = ece_by_chance(live[f"{place} none"])
     blocks = scores(grid, "kl_to_truth").shape[1]
     counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": len(STRATEGIES)}
     return values | counts

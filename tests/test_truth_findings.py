@@ -38,7 +38,8 @@ def record(values, label=None, operations=None, specification=None):
     if operations is not None:
         rows["step"] = {"operations": [operations], "seconds": [operations / 50]}
     estimates = {row: {m: v * 3 for m, v in found.items()} for row, found in rows.items()}
-    return Record(specification or {}, rows, estimates, {}, MADE)
+    sampled = {"log_probabilities": [[-0.1, -2.3], [-0.7, -0.7]]}
+    return Record(specification or {}, rows, estimates, {"sampled": sampled}, MADE)
 
 
 def drawn(profile, seed=0):
@@ -170,13 +171,22 @@ def test_label_distances_are_the_records_and_correlate_as_spearman_says():
     np.testing.assert_allclose(means["entropy"], 0.2)
 
 
-def test_bayes_falls_with_the_noise_and_is_calibrated():
+def test_bayes_falls_with_the_noise():
     """Published beside the study: .954, .864 and .773 (8,000 images)."""
     found = truth_findings.bayes()
     assert list(found) == ["0.4", "0.5", "0.6"]
-    right = [score.accuracy for score in found.values()]
-    np.testing.assert_allclose(right, [0.954, 0.864, 0.773], atol=0.015)
-    assert all(0 < score.ece < 0.03 for score in found.values())
+    np.testing.assert_allclose(list(found.values()), [0.954, 0.864, 0.773], atol=0.015)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_a_calibrated_network_has_the_ece_of_chance(temperature):
+    """All answers fall into one bin: the mean of |hits / n - p| is sqrt(2 p (1 - p) / pi n)."""
+    logits = np.log([0.9, 0.1]) * temperature
+    found = record(dict.fromkeys(METRICS, 2 * temperature))
+    found.figures["sampled"] = {"log_probabilities": [logits.tolist()] * 7}
+    expected = np.sqrt(2 * 0.9 * 0.1 / (np.pi * 1000))
+    chance = truth_findings.ece_by_chance(found, images=1000, draws=2000)
+    assert chance == pytest.approx(expected, rel=0.08)
 
 
 def test_repeated_networks_are_held_against_their_records():
