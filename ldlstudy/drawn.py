@@ -113,8 +113,11 @@ def _colour(drawing: Artist | Container) -> str:
 
 def _in_data(artist: Artist, ax: Axes) -> list[Point]:
     """Points without those coordinates that are parts of the panel and not data."""
-    placed = isinstance(artist, PathCollection)
-    transform = artist.get_offset_transform() if placed else artist.get_transform()  # type: ignore[attr-defined]
+    transform = (
+        artist.get_offset_transform()
+        if isinstance(artist, PathCollection)
+        else artist.get_transform()
+    )
     x, y = transform.contains_branch_seperately(ax.transData)
     if x and y:
         return points(artist)

@@ -23,13 +23,10 @@ from ldlstudy.ldl_benches import (
     benches,
 )
 from ldlstudy.ldl_methods import (
-    CUTOUT,
     DROPPING,
     EVERY,
     EVERY_QUICK,
     HELD,
-    METHODS,
-    MIXINGS,
     OF_DROPPING,
     RIVALS,
     SEVERAL,
@@ -124,13 +121,9 @@ def best(model: str) -> str:
 
 def _run(known: Mapping[str, Bench], bench: str, method: str, seed: int, profile: str) -> Run:
     """A network; the first seed keeps what the figures draw."""
-    own, (base, mixing, long) = known[bench], Method.of(method)
-    learnt, parameters = METHODS["none" if base == "none-held" else base]
-    parameters = dict(parameters)
-    if mixing:
-        parameters["mixing"] = {"name": mixing, **MIXINGS[mixing]}
-        if mixing == "cutout":
-            parameters["mixing"]["size"] = CUTOUT[own.dataset]
+    own, named = known[bench], Method.of(method)
+    base, mixing, long = named
+    learnt, parameters = named.learnt(own.dataset)
     if base in ("crd", "crd_kd") and profile != "paper":
         parameters["negatives"] = 5 * own.data["train"]  # of ten times as many images
     training, data = dict(own.training), dict(own.data)

@@ -81,3 +81,11 @@ class Method(NamedTuple):
         base = start if mixing else base
         checks.one_of("method of LDL", base, (*METHODS, "none-held"))
         return cls(base, mixing, long)
+
+    def learnt(self, dataset: str) -> tuple[str, dict[str, Any]]:
+        """A run's method and its parameters, those of the mixing among them."""
+        method, own = METHODS["none" if self.base == "none-held" else self.base]
+        if self.mixing is None:
+            return method, dict(own)
+        size = {"size": CUTOUT[dataset]} if self.mixing == "cutout" else {}
+        return method, {**own, "mixing": {"name": self.mixing, **MIXINGS[self.mixing], **size}}

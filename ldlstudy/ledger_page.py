@@ -140,7 +140,7 @@ def _comparison(name: str, found: Evidence) -> str:
 
 
 def _link(made: Record) -> str:
-    return linked(made.name.rpartition("/")[2], [made])
+    return linked(made.stem, [made])
 
 
 def _csv(claimed: pd.DataFrame, found: Evidence) -> str:

@@ -106,10 +106,14 @@ class Record:
     made: dict[str, Any]
 
     @property
+    def stem(self) -> str:
+        """The name of its file, without the ending."""
+        return f"{self.specification['method']}-{identity(self.specification)}"
+
+    @property
     def name(self) -> str:
         """Its file below ``book/results``, without the ending."""
-        run = self.specification
-        return f"{run['dataset']}/{run['method']}-{identity(run)}"
+        return f"{self.specification['dataset']}/{self.stem}"
 
 
 def identity(specification: Mapping[str, Any]) -> str:

@@ -126,7 +126,7 @@ def linked(text: str, made: Sequence[Record]) -> str:
     """``text`` as a link to the first of some records; where there are more, its title has all."""
     if not (text and made):
         return text
-    ids = " ".join(record.name.rpartition("/")[2] for record in made)
+    ids = " ".join(record.stem for record in made)
     title = f' title="{ids}"' if len(made) > 1 else ""
     return f'<a href="../book/results/{made[0].name}.json"{title}>{text}</a>'
 

@@ -47,15 +47,10 @@ def _class_wise(label: str, name: str, teachers: int = 0, views: bool = False) -
 
 def _ldl(label: str, name: str) -> Strategy:
     """A method of the LDL chapter by its name there."""
-    base, mixing, _ = ldl_methods.Method.of(name)
-    method, parameters = ldl_methods.METHODS[base]
-    mixed: dict[str, Any] = {}
-    if mixing:
-        size = {"size": ldl_methods.CUTOUT["noisy_digits"]} if mixing == "cutout" else {}
-        mixed["mixing"] = {"name": mixing, **ldl_methods.MIXINGS[mixing], **size}
-    several = TEACHERS if base in ldl_methods.SEVERAL else 1
-    teachers = 0 if base in ldl_methods.UNTAUGHT else several
-    return Strategy(label, "LDL", method, {**parameters, **mixed}, teachers)
+    named = ldl_methods.Method.of(name)
+    several = TEACHERS if named.base in ldl_methods.SEVERAL else 1
+    teachers = 0 if named.base in ldl_methods.UNTAUGHT else several
+    return Strategy(label, "LDL", *named.learnt("noisy_digits"), teachers)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -120,6 +115,12 @@ def runs(profile: str) -> dict[str, Run]:
 def name(size: int, sigma: float, strategy: str, seed: int = 0) -> str:
     """How this module calls a run."""
     return f"{cell(size, sigma)} {strategy}" + (f" #{seed}" if seed else "")
+
+
+def parts(name: str) -> tuple[str, str, int]:
+    """The cell, the strategy and the seed of a run that is called so."""
+    place, strategy, *seed = name.split(" ")
+    return place, strategy, int(seed[0].removeprefix("#")) if seed else 0
 
 
 def _run(size: int, sigma: float, strategy: str, seed: int, profile: str) -> Run:

@@ -17,7 +17,7 @@ from ldlstudy import checks, metrics, mixture, scaling, stats
 from ldlstudy.ldl_benches import DIGITS, cell
 from ldlstudy.records import Record
 from ldlstudy.stats import Estimate
-from ldlstudy.truth import STRATEGIES, cells
+from ldlstudy.truth import STRATEGIES, cells, parts
 
 HIGHER = ("accuracy",)  # metrics of which more is better; of all others, less
 COMPARED = (  # with the KL to the truth
@@ -53,9 +53,8 @@ def scores(records: Mapping[str, Record], metric: str, row: str = "plain") -> pd
     """
     found: dict[tuple[str, int], dict[str, float]] = {}
     for name, record in records.items():
-        place, strategy, *seed = name.split(" ")
-        block = found.setdefault((place, int(seed[0][1:]) if seed else 0), {})
-        block[strategy] = record.rows[row][metric][0]
+        place, strategy, seed = parts(name)
+        found.setdefault((place, seed), {})[strategy] = record.rows[row][metric][0]
     whole = {block: values for block, values in found.items() if set(values) == set(STRATEGIES)}
     if not whole:
         raise ValueError(
@@ -163,12 +162,12 @@ def label_distances(
     for name, record in records.items():
         if "label" not in record.rows:
             continue
-        _, strategy, *seed = name.split(" ")
+        _, strategy, seed = parts(name)
         label = record.rows["label"]
         lines.append(
             {
                 "strategy": strategy,
-                "seed": seed[0] if seed else "#0",
+                "seed": seed,
                 "changed": "mixing" in STRATEGIES[strategy].parameters,
                 "label": label["total_variation"][0],
                 "entropy": label["entropy"][0] - label["true_entropy"][0],

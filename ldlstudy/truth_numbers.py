@@ -69,7 +69,7 @@ def numbers(live: Mapping[str, Record], grid: Mapping[str, Record]) -> dict[str,
     values |= {f"bayes.{sigma}": accuracy for sigma, accuracy in bayes().items()}
     (place,) = places("quick")
     values["chance.ece"] = ece_by_chance(live[f"{place} none"])
-    blocks = scores(grid, "kl_to_truth").shape[1]
+    blocks = kl.shape[1]
     counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": len(STRATEGIES)}
     return values | counts
 
@@ -105,13 +105,12 @@ def _of_scores(records: Mapping[str, Record], row: str) -> dict[str, float]:
 
 def _of_measures(grid: Mapping[str, Record], kl: pd.DataFrame, row: str) -> dict[str, float]:
     """How far other measures agree with the KL to the truth."""
-    found = {}
-    for metric in (*COMPARED, *HIGHER):
-        found[f"{metric}.agrees"] = agreement(scores(grid, metric, row), kl).mean
-    variation = by_cell(scores(grid, "total_variation", row))
+    measures = {metric: scores(grid, metric, row) for metric in (*COMPARED, *HIGHER)}
+    found = {f"{metric}.agrees": agreement(own, kl).mean for metric, own in measures.items()}
+    variation = by_cell(measures["total_variation"])
     ratio = (variation / variation.loc["none"]).mean(axis=1)
     found |= {f"{s}.variation_ratio": float(v) for s, v in ratio.items()}
-    wrong = misled(scores(grid, "ece", row), kl)
+    wrong = misled(measures["ece"], kl)
     for way in ("flattered", "slandered"):
         found |= {f"{s}.{way}": float(v) for s, v in wrong[way].items()}
     return found

@@ -10,7 +10,7 @@ from ldlstudy import method_tables, tables, truth_findings
 from ldlstudy.measured import Measurements
 from ldlstudy.records import Record
 from ldlstudy.tables import ACCURACY, BRIER, CLASSWISE, CONDITIONAL, Column
-from ldlstudy.truth import STRATEGIES
+from ldlstudy.truth import STRATEGIES, parts
 
 LABELS = {name: strategy.label for name, strategy in STRATEGIES.items()}
 ECE = Column("ece", "ECE", digits=3)
@@ -78,7 +78,7 @@ def costs_of(records: Mapping[str, Record]) -> pd.DataFrame:
     """
     steps: dict[str, list[Mapping[str, list[float]]]] = {}
     for name, record in records.items():
-        steps.setdefault(name.split(" ")[1], []).append(record.rows["step"])
+        steps.setdefault(parts(name)[1], []).append(record.rows["step"])
     spent = pd.DataFrame(
         {
             name: {

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from ldlstudy import images, ldl, ldl_benches, models, tables
-from ldlstudy.ldl_methods import EVERY, EVERY_QUICK, METHODS, MIXINGS, SEVERAL, Method
+from ldlstudy.ldl_methods import CUTOUT, EVERY, EVERY_QUICK, METHODS, MIXINGS, SEVERAL, Method
 from ldlstudy.protocol import Protocol
 from ldlstudy.records import PROFILES
 from tests.conftest import ROOT
@@ -130,7 +130,7 @@ def test_every_configuration_has_every_mixing():
 
 @pytest.mark.parametrize(("dataset", "size"), [("cifar10", 16), ("cifar100", 8)])
 def test_cutout_blanks_as_much_as_its_authors_do(dataset, size):
-    assert ldl.CUTOUT[dataset] == size
+    assert CUTOUT[dataset] == size
 
 
 def test_uncertainty():

@@ -61,6 +61,12 @@ def test_strategies_name_known_methods_and_all_papers():
     assert len(set(labels)) == len(labels)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_runs_name_says_what_it_is(seed):
+    name = truth.name(50, 0.4, "on_ldl-mixup", seed)
+    assert truth.parts(name) == ("noisy_digits-small_cnn-n50-s0.4", "on_ldl-mixup", seed)
+
+
 def test_an_unknown_profile_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown profile 'full'; known: .*quick"):
         truth.cells("full")

@@ -76,7 +76,7 @@ def _table(
     """The records of a setting as HTML without an empty line, at which Markdown would end it."""
     heads = "".join(f"<th scope=col>{heading}</th>" for heading in HEADINGS)
     rows = "\n".join(
-        f'<tr id="{record.name.rpartition("/")[2]}">'
+        f'<tr id="{record.stem}">'
         + "".join(f"<td>{cell}</td>" for cell in _cells(record, circumstances, stems))
         + "</tr>"
         for record in found

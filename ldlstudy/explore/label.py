@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldlstudy import metrics, targets
+from ldlstudy import metrics, scaling, targets
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
 from ldlstudy.explore.scene import Scene, distribution, image
 
@@ -76,7 +76,7 @@ def distributions(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
         torch.tensor([sample[key]], dtype=torch.float64) for key in ("teacher", "partner")
     )
     k, t, weight = teacher.shape[1], values["temperature"], values["weight"]
-    plain, soft = teacher.softmax(1), (teacher / t).softmax(1)
+    plain, soft = teacher.softmax(1), scaling.scale(teacher, t)
     hard = targets.one_hot(label, k).double()
     p1, p2 = values["p1"], values["p2"]
     found = {
@@ -86,7 +86,7 @@ def distributions(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
         "ILS2": targets.ils2(label, soft, values["epsilon"]),
         "ILS": targets.ils(label, soft, p1, p2, magnitude=plain),
         "KD": (1 - weight) * hard + weight * soft,
-        "CS-KD": (hard + weight * (partner / t).softmax(1)) / (1 + weight),
+        "CS-KD": (hard + weight * scaling.scale(partner, t)) / (1 + weight),
         "Off-LDL": plain,
         "the truth": torch.tensor([sample["truth"]], dtype=torch.float64),
     }
@@ -102,8 +102,5 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
         for name, label in found.items()
     ]
     truth = found.pop("the truth")
-    far = {
-        f"{name}": metrics.total_variation(truth[None], label[None])
-        for name, label in found.items()
-    }
+    far = {name: metrics.total_variation(truth[None], label[None]) for name, label in found.items()}
     return Scene([image("the image", sample["pixels"]), *panels], far)

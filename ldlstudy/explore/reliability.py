@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from ldlstudy import metrics, scaling
@@ -41,48 +42,21 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     bins, edges = int(values["bins"]), EDGES[str(values["edges"])]
     found = metrics.reliability(p, labels, bins, edges)
     full = found.count > 0
-    shares = found.count / len(labels)
-    middles = (found.lower + 0.5 / bins)[full]
-    points = zip(found.confidence[full].tolist(), found.accuracy[full].tolist(), strict=True)
-    diagram = Panel(
-        "reliability",
-        (0, 1),
-        (0, 1),
-        [
-            {
-                "kind": "bars",
-                "at": middles.tolist(),
-                "height": found.accuracy[full].tolist(),
-                "width": 0.9 / bins,
-                "colour": "blue",
-            },
-            {"kind": "line", "points": [[0, 0], [1, 1]], "colour": "grey"},
-            {
-                "kind": "dots",
-                "points": [list(point) for point in points],
-                "colour": "red",
-                "shape": "circle",
-            },
-        ],
-        "confidence",
-        "accuracy",
-    )
-    counts = Panel(
-        "images",
-        (0, 1),
-        (0, 1),
-        [
-            {
-                "kind": "bars",
-                "at": middles.tolist(),
-                "height": shares[full].tolist(),
-                "width": 0.9 / bins,
-                "colour": "purple",
-            }
-        ],
-        "confidence",
-        "share",
-    )
+    at = (found.lower + 0.5 / bins)[full].tolist()
+    points = np.stack([found.confidence, found.accuracy], 1)[full].tolist()
+
+    def bars(height: np.ndarray, colour: str) -> dict[str, Any]:
+        shown = {"at": at, "height": height[full].tolist(), "width": 0.9 / bins}
+        return {"kind": "bars", **shown, "colour": colour}
+
+    marks = [
+        bars(found.accuracy, "blue"),
+        {"kind": "line", "points": [[0, 0], [1, 1]], "colour": "grey"},
+        {"kind": "dots", "points": points, "colour": "red", "shape": "circle"},
+    ]
+    diagram = Panel("reliability", (0, 1), (0, 1), marks, "confidence", "accuracy")
+    shares = [bars(found.count / len(labels), "purple")]
+    counts = Panel("images", (0, 1), (0, 1), shares, "confidence", "share")
     numbers = {
         "ECE": metrics.ece(p, labels, bins, edges),
         "NLL": metrics.nll(p, labels),
