@@ -19,6 +19,8 @@ def in_range(
     name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
 ) -> float:
     """Return ``value`` if ``low <= value <= high`` (``low < value`` with ``open_low``)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ValueError(f"{name} must be a number, got {value!r}")
     if not (low < value if open_low else low <= value) or not value <= high or value != value:
         bracket = "(" if open_low else "["
         raise ValueError(f"{name} must lie in {bracket}{low:g}, {high:g}], got {value!r}")

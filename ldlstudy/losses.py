@@ -3,11 +3,15 @@
 Label smoothing, teachers and mixed images change the target, and `soft_cross_entropy` compares any
 target with the network. The others add a term to the cross entropy of the true labels: distillation
 asks the student to agree with a teacher, CS-KD with its own answer to another image of the class,
-and the confidence penalty to stay unsure. Each is the mean over the batch, a tensor without
-dimensions to differentiate, in float32 at least whatever the precision of the logits.
+and the confidence penalty to stay unsure.
 
-Shapes are always checked; values of labels and targets only on the CPU, since reading them from an
-accelerator would stall every training step. Logits that are not finite give a loss that is not.
+Logits are floating point of shape (N, K), N at least 1; labels are whole numbers in [0, K) of shape
+(N,); a ``temperature`` lies in (0, 1000]. Each loss is the mean over the batch, in nats: a tensor
+without dimensions to differentiate, in float32 at least whatever the precision of the logits. No
+gradient flows to a teacher, a partner or a reference. Shapes and settings are always checked, and a
+bad one is a ValueError; values of labels and targets are checked only on the CPU, since reading
+them from an accelerator would stall every training step. Logits that are not finite give a loss
+that is not.
 """
 
 import torch
@@ -18,48 +22,17 @@ from ldlstudy import checks
 
 HOTTEST = 1e3  # a softmax at this temperature is uniform for all practical logits
 COMPARED = ("logits", "probabilities")
-
-
-def _logits(values: Tensor, name: str = "logits", like: Tensor | None = None) -> Tensor:
-    """Return ``values`` (N, K), N >= 1, K >= 2, in float32 at least; of the shape of ``like``."""
-    if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
-        raise ValueError(
-            f"{name} must have shape (N, K) with N >= 1 and K >= 2, got {tuple(values.shape)}"
-        )
-    if like is not None and values.shape != like.shape:
-        raise ValueError(f"{name} must have shape {tuple(like.shape)}, got {tuple(values.shape)}")
-    if not values.is_floating_point():
-        raise ValueError(f"{name} must be floating point, got {values.dtype}")
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+SMALLEST = 1e-7  # added to the teacher's loss, as in WSL's code: it may be 0
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of the true labels, mean of -log p_y.
-
-    Parameters
-    ----------
-    logits : Tensor
-        Shape (N, K), floating point, N at least 1.
-    labels : Tensor
-        Shape (N,), whole numbers in [0, K).
-
-    Returns
-    -------
-    Tensor
-        Without dimensions, in nats.
-    """
+    """Return the cross entropy of the true labels, mean of -log p_y."""
     logits = _logits(logits)
     if labels.device.type == "cpu":
         labels = checks.labels(labels, logits.shape[1]).to(logits.device)
     if labels.shape != logits.shape[:1]:
         raise ValueError(f"labels must have shape ({len(logits)},), got {tuple(labels.shape)}")
     return F.cross_entropy(logits, labels)
-
-
-def _softened(logits: Tensor, like: Tensor, temperature: float, name: str = "teacher") -> Tensor:
-    """Return the probabilities softmax(z / T), as constants."""
-    checks.in_range("temperature", temperature, 0, HOTTEST, open_low=True)
-    return (_logits(logits, name, like).detach() / temperature).softmax(1)
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -70,21 +43,11 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = 
     Parameters
     ----------
     logits : Tensor
-        Shape (N, K), floating point, N at least 1.
+        Shape (N, K).
     target : Tensor
         Shape (N, K), each row a distribution. A gradient flows to it where it asks for one.
     weights : Tensor, optional
         Shape (N,), by which each image's cross entropy is multiplied before the mean.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions, in nats.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ, or a row of the target is not a distribution.
     """
     z = _logits(logits)
     q = _logits(target, "target", z)
@@ -114,20 +77,15 @@ def kd(
     Parameters
     ----------
     student, teacher : Tensor
-        Logits of shape (N, K). No gradient flows to the teacher.
+        Logits (N, K).
     labels : Tensor
-        Shape (N,), whole numbers in [0, K).
+        Shape (N,).
     weight : float
         Share w of the teacher, in [0, 1].
     temperature : float
-        T in (0, 1000], of teacher and student.
+        T, of teacher and student.
     square : bool
         Whether to multiply by T^2.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions.
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
@@ -142,23 +100,8 @@ def kd_replication(
     """Return the replication's distillation, (1 - b) H(y, q) + b H(p^T, q) ([Re] eq. 2).
 
     The equation scales the student q as well; the text below it leaves that out while training, and
-    so does this. With b = 1 it is the loss of the authors' code for ResNet-56 and AlexNet.
-
-    Parameters
-    ----------
-    student, teacher : Tensor
-        Logits of shape (N, K). No gradient flows to the teacher.
-    labels : Tensor
-        Shape (N,), whole numbers in [0, K).
-    weight : float
-        Share b of the teacher, in [0, 1].
-    temperature : float
-        T in (0, 1000], of the teacher alone.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions.
+    so does this: ``temperature`` is of the teacher alone. With b = 1 it is the loss of the authors'
+    code for ResNet-56 and AlexNet. Other arguments are those of `kd`.
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
@@ -178,26 +121,9 @@ def kd_mse(
 
     The paper puts "half the mean squared error" in place of the second cross entropy and does not
     say of what. The authors' code compares the teacher's *probabilities* with the student's
-    *logits*, which draws the logits into [0, 1]; the mean is over all N K entries.
-
-    Parameters
-    ----------
-    student, teacher : Tensor
-        Logits of shape (N, K). No gradient flows to the teacher.
-    labels : Tensor
-        Shape (N,), whole numbers in [0, K).
-    weight : float
-        Share b of the teacher, in [0, 1].
-    temperature : float
-        T in (0, 1000], of the teacher alone.
-    compare : {"logits", "probabilities"}
-        What of the student is s: its logits, as coded, or its probabilities, as the text may be
-        read.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions.
+    *logits*, which draws the logits into [0, 1]; the mean is over all N K entries. ``compare`` is
+    what s is: the student's "logits", as coded, or its "probabilities", as the text may be read.
+    Other arguments are those of `kd_replication`.
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
@@ -216,14 +142,9 @@ def divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
     Parameters
     ----------
     logits, reference : Tensor
-        Logits of shape (N, K). No gradient flows to the reference.
+        Logits (N, K).
     temperature : float
-        T in (0, 1000], of both.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions, at least 0.
+        T, of both.
     """
     z = _logits(logits)
     softened = _softened(reference, z, temperature, "reference").to(z)
@@ -234,7 +155,7 @@ def divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
 def cs_kd(
     logits: Tensor, partner_logits: Tensor, labels: Tensor, temperature: float, weight: float
 ) -> Tensor:
-    """Return class-wise self-distillation, H(y, p) + l T^2 KL(p'^T || p^T) (CS-KD).
+    """Return class-wise self-distillation, H(y, p) + l T^2 KL(p'^T || p^T) (CS-KD eq. 1).
 
     p' is the network's own prediction for another image of the same class, taken as a constant. KL
     is summed over classes and averaged over the batch, as in the authors' code.
@@ -242,43 +163,102 @@ def cs_kd(
     Parameters
     ----------
     logits, partner_logits : Tensor
-        Shape (N, K), of the images and of their partners. No gradient flows to the partners.
+        Shape (N, K), of the images and of their partners.
     labels : Tensor
-        Shape (N,), whole numbers in [0, K), shared by image and partner.
+        Shape (N,), shared by image and partner.
     temperature : float
-        T in (0, 1000].
+        T.
     weight : float
         l, at least 0.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions.
     """
     checks.in_range("weight", weight, 0)
     return cross_entropy(logits, labels) + weight * divergence(logits, partner_logits, temperature)
 
 
 def max_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:
-    """Return the confidence penalty, H(y, p) - w H(p): cross entropy less w times the entropy.
+    """Return the confidence penalty, H(y, p) - w H(p), of ``weight`` w at least 0.
 
-    After Pereyra et al. (2017), the "maximum-entropy" baseline of CS-KD.
-
-    Parameters
-    ----------
-    logits : Tensor
-        Shape (N, K).
-    labels : Tensor
-        Shape (N,), whole numbers in [0, K).
-    weight : float
-        w, at least 0.
-
-    Returns
-    -------
-    Tensor
-        Without dimensions; may be negative.
+    After Pereyra et al. (2017), the "maximum-entropy" baseline of CS-KD; it may be negative.
     """
     z = _logits(logits)
     checks.in_range("weight", weight, 0)
     entropy = F.cross_entropy(z, z.softmax(1))
     return cross_entropy(z, labels) - weight * entropy
+
+
+def wsl(
+    student: Tensor, teacher: Tensor, labels: Tensor, weight: float, temperature: float
+) -> Tensor:
+    """Return weighted soft labels' loss, H(y, p_s) + a T^2 mean_i w_i H(p_t^T, p_s^T).
+
+    The weight of a sample, w_i = 1 - exp(-H(y, p_s) / H(y, p_t)) without temperature, is near 1
+    where the student is still worse than its teacher and falls once it is better (Zhou et al.,
+    2021, and their code, which takes the cross entropy H for their KL: the gradient is the same).
+    No gradient flows through w. In the authors' code for ImageNet, ``weight`` a is 2.5 and T is 2.
+    """
+    checks.in_range("weight", weight, 0)
+    z, t = _logits(student), _logits(teacher, "teacher", student).detach()
+    hard = cross_entropy(z, labels)
+    own, taught = (F.cross_entropy(x, labels, reduction="none") for x in (z.detach(), t))
+    share = -torch.expm1(-own / (taught + SMALLEST))  # (N,)
+    softened = _softened(t, z, temperature)
+    soft = F.cross_entropy(z / temperature, softened, reduction="none")
+    return hard + weight * temperature**2 * (share * soft).mean()
+
+
+def easiest(reference: Tensor, truth: Tensor, share: float) -> Tensor:
+    """Return which rows SSKD learns from: those with the truth first, and the best of the others.
+
+    Of the W rows whose truth is not first, the floor(``share`` W) with the best rank of it; among
+    equal ranks the earlier rows.
+
+    Parameters
+    ----------
+    reference : Tensor
+        Scores (N, K).
+    truth : Tensor
+        Shape (N,), the right column of each row.
+    share : float
+        In [0, 1].
+
+    Returns
+    -------
+    Tensor
+        Shape (N,), bool.
+    """
+    checks.in_range("share", share, 0, 1)
+    rank = (reference > reference.gather(1, truth[:, None])).sum(1)  # 0 where the truth is first
+    place = rank.argsort(stable=True).argsort()
+    right = (rank == 0).sum()
+    return place < right + (share * (len(rank) - right).double()).floor()
+
+
+def easiest_divergence(
+    logits: Tensor, reference: Tensor, truth: Tensor, temperature: float, share: float
+) -> Tensor:
+    """Return T^2 KL(r^T || p^T), the mean over the `easiest` rows; 0 where there is none."""
+    z, r = _logits(logits), _logits(reference, "reference", logits).detach()
+    soft = F.kl_div(
+        (z / temperature).log_softmax(1), _softened(r, z, temperature), reduction="none"
+    ).sum(1)
+    kept = easiest(r, truth, share)
+    return temperature**2 * (soft * kept).sum() / kept.sum().clamp_min(1)
+
+
+def _logits(values: Tensor, name: str = "logits", like: Tensor | None = None) -> Tensor:
+    """Return ``values`` (N, K), N >= 1, K >= 2, in float32 at least; of the shape of ``like``."""
+    if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
+        raise ValueError(
+            f"{name} must have shape (N, K) with N >= 1 and K >= 2, got {tuple(values.shape)}"
+        )
+    if like is not None and values.shape != like.shape:
+        raise ValueError(f"{name} must have shape {tuple(like.shape)}, got {tuple(values.shape)}")
+    if not values.is_floating_point():
+        raise ValueError(f"{name} must be floating point, got {values.dtype}")
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _softened(logits: Tensor, like: Tensor, temperature: float, name: str = "teacher") -> Tensor:
+    """Return the probabilities softmax(z / T), as constants."""
+    checks.in_range("temperature", temperature, 0, HOTTEST, open_low=True)
+    return (_logits(logits, name, like).detach() / temperature).softmax(1)

@@ -1,67 +1,38 @@
 """Scores: from predicted probabilities (or features) and true labels to one Python float.
 
-Every function takes torch tensors or numpy arrays and adds up in float64. Accuracy asks whether the
-best guess is right, NLL and Brier score the whole distribution, the errors of
-`ldlstudy.calibration` ask whether probabilities mean what they say, `ldlstudy.retrieval` scores
-features, and KL divergence and total variation compare with the truth where it is known. Bad
-arguments raise ValueError.
+Accuracy asks whether the best guess is right; NLL and Brier score the whole distribution; the
+calibration errors ask whether what is predicted with probability p happens p of the time; KL
+divergence and total variation compare with the truth where it is known; recall@1 scores features.
+
+``probabilities`` has shape (N, K), rows that sum to 1, N at least 1; ``labels`` shape (N,), whole
+numbers in [0, K); both are torch tensors or numpy arrays, and sums are taken in float64. An
+argument of another shape or out of range raises ValueError.
+
+Calibration errors sort samples into equal-width ``bins`` of a predicted value in [0, 1]; within
+each bin the mean prediction is compared with what happened. The papers differ in what they bin and
+in which bin a value on an edge falls (``edges``): "right" means bins (lo, hi] with the first
+closed, as in LDL and ILS; "left" means [lo, hi) with 1.0 in the last, as in [Re]. The default of 15
+bins is that of ILS and [Re]; LDL uses 10 and CS-KD 20. Edges are rounded to the dtype of the
+probabilities, so that a float32 0.2 lies on the edge 3/15.
 """
 
+import math
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from ldlstudy import checks
-from ldlstudy.calibration import (
-    Reliability,
-    class_conditional_ece,
-    classwise_ece,
-    ece,
-    reliability,
-    uce,
-)
 from ldlstudy.checks import ArrayLike
-from ldlstudy.retrieval import recall_at_1
 
-__all__ = [
-    "Reliability",
-    "accuracy",
-    "brier",
-    "class_conditional_ece",
-    "classwise_ece",
-    "ece",
-    "kl_to_truth",
-    "nll",
-    "recall_at_1",
-    "reliability",
-    "smoothness",
-    "top_label_brier",
-    "topk_accuracy",
-    "total_variation",
-    "uce",
-]
-
-
-def _log(p: Tensor) -> Tensor:
-    """Return log p in float64, a zero counted as the smallest normal number of p's dtype."""
-    return p.double().clamp_min(torch.finfo(p.dtype).tiny).log()
+EDGES = {"right": False, "left": True}  # torch.bucketize's `right`, which names the other side
 
 
 def accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the fraction of samples whose most probable class is the true one.
+    """Return the fraction of samples whose most probable class is the true one, in [0, 1].
 
     Of equally probable classes the first counts as the prediction.
-
-    Parameters
-    ----------
-    probabilities : Tensor or ndarray
-        Shape (N, K), rows sum to 1, N at least 1.
-    labels : Tensor or ndarray
-        Shape (N,), whole numbers in [0, K).
-
-    Returns
-    -------
-    float
-        In [0, 1].
     """
     p, y = checks.paired(probabilities, labels)
     return float((p.argmax(1) == y).double().mean())
@@ -70,19 +41,7 @@ def accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
 def topk_accuracy(probabilities: ArrayLike, labels: ArrayLike, k: int = 5) -> float:
     """Return the fraction of samples whose true class is among the k most probable.
 
-    Equally probable classes are ranked by their index, as in `accuracy`.
-
-    Parameters
-    ----------
-    probabilities, labels
-        As in `accuracy`.
-    k : int
-        From 1 to the number of classes.
-
-    Returns
-    -------
-    float
-        In [0, 1].
+    k lies between 1 and K; equally probable classes are ranked by their index, as in `accuracy`.
     """
     p, y = checks.paired(probabilities, labels)
     checks.in_range("k", checks.whole("k", k, 1), 1, p.shape[1])
@@ -97,52 +56,25 @@ def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
     A true class of probability 0 counts as the smallest normal number of the dtype (87.3 nats in
     float32), so the score stays finite.
-
-    Parameters
-    ----------
-    probabilities, labels
-        As in `accuracy`.
-
-    Returns
-    -------
-    float
-        At least 0 up to rounding.
     """
     p, y = checks.paired(probabilities, labels)
-    return float(-_log(p.gather(1, y[:, None])).mean())
+    return float(-log(p.gather(1, y[:, None])).mean())
+
+
+def log(p: Tensor) -> Tensor:
+    """Return log p in float64, a zero counted as the smallest normal number of p's dtype."""
+    return p.double().clamp_min(torch.finfo(p.dtype).tiny).log()
 
 
 def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the Brier score summed over classes, mean of sum_k (p_k - y_k)^2.
-
-    Parameters
-    ----------
-    probabilities, labels
-        As in `accuracy`.
-
-    Returns
-    -------
-    float
-        In [0, 2].
-    """
+    """Return the Brier score summed over classes, mean of sum_k (p_k - y_k)^2, in [0, 2]."""
     p, y = checks.paired(probabilities, labels)
     hard = torch.nn.functional.one_hot(y, p.shape[1])
     return float((p.double() - hard).square().sum(1).mean())
 
 
 def top_label_brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the Brier score of the confidence, mean of (max p - correct)^2, as LDL Table 7 prints.
-
-    Parameters
-    ----------
-    probabilities, labels
-        As in `accuracy`.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
+    """Return the Brier score of the confidence, mean of (max p - correct)^2 (LDL Table 7)."""
     p, y = checks.paired(probabilities, labels)
     correct = (p.argmax(1) == y).double()
     return float((p.amax(1).double() - correct).square().mean())
@@ -151,21 +83,28 @@ def top_label_brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
 def smoothness(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Return a teacher's smoothness index, gamma = E[sum_k (1 - y_k) p_k K / (K - 1)] ([Re] eq. 3).
 
-    0 for a one-hot teacher, 1 for a uniform one, epsilon for targets smoothed by epsilon / K.
-
-    Parameters
-    ----------
-    probabilities, labels
-        As in `accuracy`, over the training set in the paper.
-
-    Returns
-    -------
-    float
-        In [0, K / (K - 1)].
+    0 for a one-hot teacher, 1 for a uniform one, epsilon for targets smoothed by epsilon / K. In
+    the paper it is taken over the training set.
     """
     p, y = checks.paired(probabilities, labels)
     wrong = p.double().scatter(1, y[:, None], 0.0).sum(1).mean()
     return float(wrong * p.shape[1] / (p.shape[1] - 1))
+
+
+def kl_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the Kullback-Leibler divergence KL(truth || probabilities) in nats, mean over samples.
+
+    ``truth`` is shaped as ``probabilities``. A predicted 0 where the truth is above 0 counts as in
+    `nll`, so the result stays finite.
+    """
+    t, p = _with_truth(truth, probabilities)
+    return float((t.double() * (log(t) - log(p))).sum(1).mean())
+
+
+def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the total variation distance: half the sum of ``|t - p|``, mean over samples."""
+    t, p = _with_truth(truth, probabilities)
+    return float((t.double() - p.double()).abs().sum(1).mean() / 2)
 
 
 def _with_truth(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Tensor]:
@@ -178,37 +117,206 @@ def _with_truth(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Ten
     return t.to(p.device), p
 
 
-def kl_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the Kullback-Leibler divergence KL(truth || probabilities) in nats, mean over samples.
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The bins behind an ECE in ascending order; each field an array of shape (bins,)."""
 
-    A predicted 0 where the truth is above 0 counts as in `nll`, so the result stays finite.
+    lower: np.ndarray
+    """Lower edge of the bin."""
+    count: np.ndarray
+    """Number of samples in the bin."""
+    accuracy: np.ndarray
+    """Fraction of them predicted correctly; NaN in an empty bin."""
+    confidence: np.ndarray
+    """Their mean largest probability; NaN in an empty bin."""
+
+
+def reliability(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> Reliability:
+    """Return the reliability diagram: accuracy and confidence in bins of the confidence."""
+    p, y = checks.paired(probabilities, labels)
+    confidence, correct = _confidence(p, y)
+    cell = _bin(confidence, bins, edges)
+    count = torch.bincount(cell, minlength=bins)
+    hits = torch.bincount(cell, correct, minlength=bins)
+    total = torch.bincount(cell, confidence.double(), minlength=bins)
+    return Reliability(
+        lower=np.arange(bins) / bins,
+        count=count.cpu().numpy(),
+        accuracy=(hits / count).cpu().numpy(),
+        confidence=(total / count).cpu().numpy(),
+    )
+
+
+def ece(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:
+    """Return the expected calibration error of the confidence (ILS eq. 1), in [0, 1].
+
+    The mean over samples of ``|accuracy - mean confidence|`` of their bin, the bins being bins of
+    the largest probability. Empty bins count nothing.
+    """
+    p, y = checks.paired(probabilities, labels)
+    confidence, correct = _confidence(p, y)
+    gaps = _gaps(_bin(confidence, bins, edges), bins, confidence, correct)
+    return float(gaps.sum() / len(p))
+
+
+def classwise_ece(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> float:
+    """Return the class-wise ECE as ILS defines it (ILS eq. 2), in [0, 1].
+
+    For each class j, all N samples are binned by their probability of j and the fraction of class j
+    is compared with the mean probability of j; then the K errors are averaged. The numbers that ILS
+    prints under this name are those of `class_conditional_ece`.
+    """
+    p, y = checks.paired(probabilities, labels)
+    samples, classes = p.shape
+    happened = torch.nn.functional.one_hot(y, classes).double()
+    cell = _bin(p, bins, edges) + bins * torch.arange(classes, device=p.device)
+    gaps = _gaps(cell.flatten(), bins * classes, p.flatten(), happened.flatten())
+    return float(gaps.sum() / (samples * classes))
+
+
+def class_conditional_ece(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> float:
+    """Return the ECE of the samples of each true class, averaged over classes, in [0, 1].
+
+    What the ILS authors' code computes (``eval_cal_cw``) and their tables print as cwECE. Unlike
+    eq. 2 it is not zero for the true probabilities: knowing the true class changes the accuracy.
+    Classes without a sample are left out of the average.
+    """
+    p, y = checks.paired(probabilities, labels)
+    classes = p.shape[1]
+    confidence, correct = _confidence(p, y)
+    cell = _bin(confidence, bins, edges) + bins * y
+    gaps = _gaps(cell, bins * classes, confidence, correct).view(classes, bins).sum(1)
+    count = torch.bincount(y, minlength=classes)
+    return float((gaps / count)[count > 0].mean())
+
+
+def uce(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:
+    """Return the uncertainty calibration error (LDL Table 7, after Laves et al.), in [0, 1].
+
+    Samples are binned by their entropy divided by log K, and the mean over samples of ``|error
+    rate - mean normalised entropy|`` of their bin is taken. The entropy comes in float64.
+    """
+    p, y = checks.paired(probabilities, labels)
+    entropy = torch.special.entr(p.double()).sum(1) / math.log(p.shape[1])
+    _, correct = _confidence(p, y)
+    gaps = _gaps(_bin(entropy, bins, edges), bins, entropy, 1 - correct)
+    return float(gaps.sum() / len(p))
+
+
+def _bin(values: Tensor, bins: int, edges: str) -> Tensor:
+    """Return the bin of each value in [0, 1], a long tensor in [0, bins)."""
+    checks.whole("bins", bins, 1)
+    checks.one_of("edges", edges, EDGES)
+    inner = torch.arange(1, bins, device=values.device, dtype=torch.float64) / bins
+    inner = inner.to(values.dtype).double()
+    return torch.bucketize(values.double().contiguous(), inner, right=EDGES[edges])
+
+
+def _gaps(cell: Tensor, cells: int, predicted: Tensor, happened: Tensor) -> Tensor:
+    """Return |sum of happened - sum of predicted| by cell: count times the cell's error."""
+    return torch.bincount(cell, happened - predicted.double(), minlength=cells).abs()
+
+
+def _confidence(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest probability of each row and whether its (first) class is the true one."""
+    top = p.argmax(1)
+    return p.gather(1, top[:, None])[:, 0], (top == y).double()
+
+
+def recall_at_1(
+    features: ArrayLike,
+    labels: ArrayLike,
+    gallery: ArrayLike | None = None,
+    gallery_labels: ArrayLike | None = None,
+    block: int = 1024,
+) -> float:
+    """Return recall@1: how often the nearest point has the same label (R@1 of CS-KD).
+
+    The arguments are those of `nearest_is_alike`, whose mean this is.
+    """
+    alike = nearest_is_alike(features, labels, gallery, gallery_labels, block)
+    return float(alike.double().mean())
+
+
+def nearest_is_alike(
+    features: ArrayLike,
+    labels: ArrayLike,
+    gallery: ArrayLike | None = None,
+    gallery_labels: ArrayLike | None = None,
+    block: int = 1024,
+) -> Tensor:
+    """Return for each query, bool (N,), whether its nearest point has the same label.
+
+    Distances are Euclidean, in float64. Of equally near points the first counts, up to rounding.
 
     Parameters
     ----------
-    truth, probabilities : Tensor or ndarray
-        Shape (N, K), rows sum to 1, N at least 1.
-
-    Returns
-    -------
-    float
-        At least 0 up to rounding.
+    features : Tensor or ndarray
+        Shape (N, D), the queries, floating point and finite.
+    labels : Tensor or ndarray
+        Shape (N,), whole numbers of at least 0.
+    gallery : Tensor or ndarray, optional
+        Shape (M, D), the points to search, floating point and finite. Without it each query
+        searches the other queries, of which there must then be at least one.
+    gallery_labels : Tensor or ndarray, optional
+        Shape (M,), given with ``gallery``.
+    block : int
+        Queries compared at a time. Their distances take block * M * 8 bytes, by default 0.41 GB
+        against 50,000 points, beside a float64 copy of the gallery; the result does not depend on
+        it.
     """
-    t, p = _with_truth(truth, probabilities)
-    return float((t.double() * (_log(t) - _log(p))).sum(1).mean())
+    checks.whole("block", block, 1)
+    if (gallery is None) != (gallery_labels is None):
+        raise ValueError("give both gallery and gallery_labels, or neither: got one of them")
+    if gallery is None or gallery_labels is None:
+        x, y = _points(features, labels, "features", rows=2)
+        points, found = x, y
+    else:
+        x, y = _points(features, labels, "features", rows=1)
+        points, found = (t.to(x.device) for t in _points(gallery, gallery_labels, "gallery", 1))
+        if points.shape[1] != x.shape[1]:
+            raise ValueError(
+                "features and gallery must have the same number of columns, "
+                f"got {x.shape[1]} and {points.shape[1]}"
+            )
+    points = points.double()
+    centre = points.mean(0)
+    points = points - centre  # keeps the expansion of |a - b|^2 from cancelling
+    square = points.square().sum(1)
+    nearest = [
+        _nearest(part.double() - centre, points, square, i * block if gallery is None else None)
+        for i, part in enumerate(x.split(block))
+    ]
+    return found[torch.cat(nearest)] == y
 
 
-def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the total variation distance: half the sum of ``|t - p|``, mean over samples.
+def _points(features: ArrayLike, labels: ArrayLike, name: str, rows: int) -> tuple[Tensor, Tensor]:
+    """Return features (N, D), finite and without gradient, and labels (N,), N at least ``rows``."""
+    x = torch.as_tensor(features).detach()
+    y = checks.labels(labels, torch.iinfo(torch.int64).max).to(x.device)
+    if x.ndim != 2 or x.shape[1] == 0 or not len(x) == len(y) >= rows:
+        raise ValueError(
+            f"need {name} of shape (N, D) and N >= {rows} labels, got {tuple(x.shape)} and {len(y)}"
+        )
+    if not x.is_floating_point() or not torch.isfinite(x).all():
+        raise ValueError(f"{name} must be floating point and finite, got {x.dtype}")
+    return x, y
 
-    Parameters
-    ----------
-    truth, probabilities
-        As in `kl_to_truth`.
 
-    Returns
-    -------
-    float
-        In [0, 1].
+def _nearest(queries: Tensor, gallery: Tensor, square: Tensor, own: int | None) -> Tensor:
+    """Return the row of the gallery nearest to each query; query i is not matched to row own + i.
+
+    Of |a - b|^2 = |a|^2 - 2ab + |b|^2 the query's own |a|^2 is left out: it changes no order.
+    ``square`` is |b|^2, shape (M,). The (n, M) distances are the one large array, and they are
+    released on return, before the next block's are made.
     """
-    t, p = _with_truth(truth, probabilities)
-    return float((t.double() - p.double()).abs().sum(1).mean() / 2)
+    distance = torch.addmm(square, queries, gallery.T, alpha=-2)  # (n, M)
+    if own is not None:
+        distance.diagonal(own).fill_(torch.inf)
+    return distance.argmin(1)

@@ -46,6 +46,17 @@ def scale(logits: Tensor, temperature: float | Tensor) -> Tensor:
     return (logits / t.reshape(t.shape + (1,) * (logits.ndim - t.ndim))).softmax(-1)
 
 
+def mean_logits(logits: Tensor) -> Tensor:
+    """Return logits (N, K) of the mean probability of several predictions (T, N, K).
+
+    One prediction's are returned as they are. The result is finite where a mean of probabilities
+    would round to 0.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    return logits.float().log_softmax(2).logsumexp(0) - math.log(len(logits))
+
+
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """Return the temperature that minimises the NLL of softmax(logits / T).
 

@@ -2,8 +2,9 @@
 
 A classifier is usually trained towards the one-hot vector of the true class. Each function here
 returns a softer distribution to train towards instead. All are pure functions from labels of shape
-(N,) to probabilities of shape (N, K) whose rows sum to 1; N may be 0. Without a teacher the result
-has torch's default dtype, with one it has the teacher's. Out-of-range arguments raise ValueError.
+(N,), whole numbers in [0, K), to probabilities of shape (N, K) whose rows sum to 1; N may be 0. A
+``teacher`` is a table of probabilities (N, K). Without one the result has torch's default dtype,
+with one it has the teacher's. An argument of another shape or out of range raises ValueError.
 """
 
 import torch
@@ -11,31 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ldlstudy import checks
-from ldlstudy.instance_smoothing import (
-    ils,
-    ils1,
-    ils2,
-    quadratic_factor,
-    sinusoidal,
-    sinusoidal_factor,
-    true_class,
-    with_teacher,
-)
 
-__all__ = [
-    "beta",
-    "bootstrap",
-    "class_similarity",
-    "ils",
-    "ils1",
-    "ils2",
-    "one_hot",
-    "quadratic_factor",
-    "sinusoidal",
-    "sinusoidal_factor",
-    "smooth",
-    "smooth_wrong",
-]
+FINITE = torch.finfo(torch.float64).max
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -60,19 +38,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 def smooth(labels: Tensor, classes: int, epsilon: float) -> Tensor:
     """Return standard label smoothing, y (1 - epsilon) + epsilon / K (ILS section II-A).
 
-    The true class gets its share of epsilon too, as in torch's ``label_smoothing``.
-
-    Parameters
-    ----------
-    labels, classes
-        As in `one_hot`.
-    epsilon : float
-        Smoothing factor in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        Shape (N, K).
+    The true class gets its share of ``epsilon``, in [0, 1], too, as in torch's ``label_smoothing``.
     """
     checks.in_range("epsilon", epsilon, 0, 1)
     return one_hot(labels, classes) * (1 - epsilon) + epsilon / classes
@@ -81,19 +47,8 @@ def smooth(labels: Tensor, classes: int, epsilon: float) -> Tensor:
 def smooth_wrong(labels: Tensor, classes: int, alpha: float) -> Tensor:
     """Return label smoothing over the wrong classes alone, alpha / (K - 1) each (LDL eq. 2).
 
-    Equals `smooth` with epsilon = alpha K / (K - 1) where that is at most 1.
-
-    Parameters
-    ----------
-    labels, classes
-        As in `one_hot`.
-    alpha : float
-        Probability moved off the true class, in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        Shape (N, K).
+    ``alpha``, in [0, 1], is the probability moved off the true class. The result equals `smooth`
+    with epsilon = alpha K / (K - 1) where that is at most 1.
     """
     checks.in_range("alpha", alpha, 0, 1)
     hard = one_hot(labels, classes)
@@ -114,7 +69,7 @@ def class_similarity(features: Tensor, labels: Tensor, classes: int, epsilon: fl
     features : Tensor
         Shape (N, D), floating point and finite: raw inputs or an encoding of the training set.
     labels : Tensor
-        Shape (N,), whole numbers in [0, classes); each class must occur, or it has no mean.
+        Shape (N,); each class must occur, or it has no mean.
     classes : int
         Number of classes K, at least 2.
     epsilon : float
@@ -151,19 +106,14 @@ def bootstrap(labels: Tensor, probabilities: Tensor, beta: float = 0.95) -> Tens
     Parameters
     ----------
     labels : Tensor
-        Shape (N,), whole numbers in [0, K).
+        Shape (N,).
     probabilities : Tensor
         Shape (N, K), the network's current predictions. Gradients flow through them, which is what
         makes soft bootstrapping an entropy regulariser; detach them for a fixed target.
     beta : float
         Weight of the hard label, in [0, 1]; .95 is Reed et al.'s recommendation.
-
-    Returns
-    -------
-    Tensor
-        Shape (N, K).
     """
-    y, probabilities = with_teacher(labels, probabilities, "probabilities")
+    y, probabilities = _with_teacher(labels, probabilities, "probabilities")
     checks.in_range("beta", beta, 0, 1)
     hard = F.one_hot(y, probabilities.shape[1]).to(probabilities.dtype)
     return beta * hard + (1 - beta) * probabilities
@@ -198,11 +148,6 @@ def beta(
         Zhang & Sabuncu; without it the draws fall on the samples as they come.
     generator : torch.Generator, optional
         Source of the draws; torch's global one by default.
-
-    Returns
-    -------
-    Tensor
-        Shape (N, K), torch's default dtype.
     """
     checks.in_range("alpha", alpha, 0, 1)
     checks.in_range("epsilon", epsilon, 0, 1)
@@ -213,10 +158,152 @@ def beta(
     uniform = torch.rand(len(hard), generator=generator, device=device, dtype=torch.float64)
     draws = (uniform ** (epsilon / (1 - epsilon - alpha))).to(hard)  # Beta(a, 1) = U^(1/a)
     if teacher is not None:
-        y, teacher = with_teacher(labels, teacher)
+        y, teacher = _with_teacher(labels, teacher)
         if teacher.shape[1] != classes:
             raise ValueError(f"teacher must have {classes} classes, got {teacher.shape[1]}")
-        order = true_class(teacher, y).argsort(stable=True).to(draws.device)
+        order = _true_class(teacher, y).argsort(stable=True).to(draws.device)
         draws = torch.empty_like(draws).index_copy(0, order, draws.sort().values)
     target = (alpha + (1 - alpha) * draws)[:, None]
     return hard * target + (1 - hard) * (1 - target) / (classes - 1)
+
+
+def quadratic_factor(p_true: Tensor, p1: float, p2: float, cap: float = 0.2) -> Tensor:
+    """Return the smoothing factor min(cap, p2 (p_true - p1)^2) of ILS1 (ILS eq. 3).
+
+    Parameters
+    ----------
+    p_true : Tensor
+        The teacher's probability of the true class, any shape.
+    p1 : float
+        Where the parabola touches zero, in [0, 1]. (The paper's text gives the ranges of P1 and P2
+        the wrong way round.)
+    p2 : float
+        Steepness, at least 0.
+    cap : float
+        Largest factor, in [0, 1].
+    """
+    checks.in_range("p1", p1, 0, 1)
+    checks.in_range("p2", p2, 0, FINITE)
+    return (p2 * (p_true - p1).square()).clamp(max=checks.in_range("cap", cap, 0, 1))
+
+
+def sinusoidal_factor(p_true: Tensor, p1: float, p2: float) -> Tensor:
+    """Return the smoothing factor 0.1 (sin(p2 (p_true - p1)) + 1), in [0, 0.2] (ILS section IV-A).
+
+    ``p1`` is the shift and ``p2`` the angular frequency (radians), both finite.
+    """
+    checks.in_range("p1", p1, -FINITE, FINITE)
+    checks.in_range("p2", p2, -FINITE, FINITE)
+    return 0.1 * (torch.sin(p2 * (p_true - p1)) + 1)
+
+
+def ils1(labels: Tensor, teacher: Tensor, p1: float, p2: float, cap: float = 0.2) -> Tensor:
+    """Return ILS1: label smoothing whose factor depends on the teacher's true-class probability.
+
+    Parameters
+    ----------
+    labels : Tensor
+        Shape (N,).
+    teacher : Tensor
+        Shape (N, K), probabilities of a teacher trained without smoothing, at its fitted
+        temperature.
+    p1, p2, cap : float
+        As in `quadratic_factor` (ILS eq. 3).
+    """
+    y, teacher = _with_teacher(labels, teacher)
+    return _uniform(y, teacher.shape[1], quadratic_factor(_true_class(teacher, y), p1, p2, cap))
+
+
+def sinusoidal(labels: Tensor, teacher: Tensor, p1: float, p2: float) -> Tensor:
+    """Return ILS1 with the factor of `sinusoidal_factor` in place of the parabola."""
+    y, teacher = _with_teacher(labels, teacher)
+    return _uniform(y, teacher.shape[1], sinusoidal_factor(_true_class(teacher, y), p1, p2))
+
+
+def ils2(labels: Tensor, teacher: Tensor, epsilon: float) -> Tensor:
+    """Return ILS2: 1 - epsilon for the true class, epsilon shared as the teacher sees the others.
+
+    A wrong class j gets epsilon p_j / (1 - p_t) (ILS eq. 4). Where the teacher is certain of the
+    true class (0 / 0) the wrong classes share epsilon evenly.
+
+    Parameters
+    ----------
+    labels : Tensor
+        Shape (N,).
+    teacher : Tensor
+        Shape (N, K), the teacher's probabilities at the temperature of the grid.
+    epsilon : float
+        Smoothing factor in [0, 1].
+    """
+    y, teacher = _with_teacher(labels, teacher)
+    checks.in_range("epsilon", epsilon, 0, 1)
+    return _by_teacher(y, teacher, teacher.new_full((len(y),), epsilon))
+
+
+def ils(
+    labels: Tensor,
+    teacher: Tensor,
+    p1: float,
+    p2: float,
+    cap: float = 0.2,
+    *,
+    magnitude: Tensor | None = None,
+) -> Tensor:
+    """Return ILS: the distribution of ILS2 with the smoothing factor of ILS1 (ILS section IV-C).
+
+    Parameters
+    ----------
+    labels : Tensor
+        Shape (N,).
+    teacher : Tensor
+        Shape (N, K), the teacher's probabilities at the temperature of the grid, whose ratios
+        among the wrong classes are kept.
+    p1, p2, cap : float
+        As in `quadratic_factor` (ILS eq. 3).
+    magnitude : Tensor, optional
+        Shape (N, K), the teacher's probabilities at its fitted temperature, from which the
+        true-class probability in the factor is taken; ``teacher`` itself by default. The paper
+        leaves open which of the two it uses.
+    """
+    y, teacher = _with_teacher(labels, teacher)
+    if magnitude is None:
+        magnitude = teacher
+    elif magnitude.shape != teacher.shape:
+        raise ValueError(
+            "magnitude and teacher must have the same shape, "
+            f"got {tuple(magnitude.shape)} and {tuple(teacher.shape)}"
+        )
+    _, magnitude = _with_teacher(labels, magnitude, "magnitude")
+    factor = quadratic_factor(_true_class(magnitude, y), p1, p2, cap).to(teacher)
+    return _by_teacher(y, teacher, factor)
+
+
+def _with_teacher(labels: Tensor, teacher: Tensor, name: str = "teacher") -> tuple[Tensor, Tensor]:
+    """Return checked labels (N,) and teacher probabilities (N, K), N of both equal."""
+    checks.distributions(teacher.detach(), name)
+    y = checks.labels(labels, teacher.shape[1]).to(teacher.device)
+    if len(y) != len(teacher):
+        raise ValueError(
+            f"labels and {name} must have as many rows, got {len(y)} and {len(teacher)}"
+        )
+    return y, teacher
+
+
+def _true_class(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return each row's probability of its true class, shape (N,)."""
+    return probabilities.gather(1, labels[:, None])[:, 0]
+
+
+def _uniform(labels: Tensor, classes: int, epsilon: Tensor) -> Tensor:
+    """Return label smoothing with a factor for each row: y (1 - e) + e / K."""
+    hard = F.one_hot(labels, classes).to(epsilon.dtype)
+    return hard * (1 - epsilon)[:, None] + epsilon[:, None] / classes
+
+
+def _by_teacher(labels: Tensor, teacher: Tensor, epsilon: Tensor) -> Tensor:
+    """Return ILS eq. 4 with a factor for each row."""
+    wrong = teacher.scatter(1, labels[:, None], 0.0)
+    total = wrong.sum(1, keepdim=True)  # 1 - p_t without its cancellation near p_t = 1
+    even = torch.full_like(wrong, 1 / (teacher.shape[1] - 1))
+    share = torch.where(total > 0, wrong / total, even)
+    return (epsilon[:, None] * share).scatter(1, labels[:, None], (1 - epsilon)[:, None])

@@ -16,8 +16,8 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from ldlstudy import checks, machine, records
-from ldlstudy.book import BookError, cache, data_links, gates, record_pages, site
+from ldlstudy import checks, device, files
+from ldlstudy.book import BookError, api_pages, cache, data_links, gates, record_pages, site
 from ldlstudy.book import notebook as nb
 from ldlstudy.book.execute import CELL_SECONDS, execute, parameters_for
 from ldlstudy.book.stage import Project, prepare
@@ -48,6 +48,7 @@ def build(project: Project, options: Options, say: Callable[[str], None] = print
     run_notebooks(project, names, options, say)
     if options.only:
         return
+    api_pages.write(project.root / "ldlstudy", project.stage / "book")
     record_pages.write(project.root / "book" / "results", project.stage / "book" / "records")
     fresh = sphinx(project)
     report = site.check(fresh, project.pages)
@@ -88,7 +89,7 @@ async def _run_pending(
     project: Project, names: list[str], options: Options, say: Callable[[str], None]
 ) -> None:
     """Run the notebooks side by side; all finish, then all failures are reported together."""
-    jobs = options.jobs or max(1, machine.cores() // 2)
+    jobs = options.jobs or max(1, device.cores() // 2)
     free = asyncio.Semaphore(jobs)
     cells = sum(len(nb.read(project.notebooks[name]).cells) + 1 for name in names)
     with tqdm(total=cells, unit="cell", desc="notebooks", disable=None) as bar:
@@ -134,10 +135,10 @@ async def _run(
 def _place(project: Project, name: str, result: cache.Executed) -> None:
     executed = nbformat.reads(result.notebook, as_version=4)
     for file, text in data_links.place(executed, name, project.root / "book" / "results").items():
-        records.write(project.stage / "book" / "_static" / file, text)
-    records.write(project.staged(name), nb.text(executed))
+        files.write(project.stage / "book" / "_static" / file, text)
+    files.write(project.staged(name), nb.text(executed))
     if result.numbers is not None:
-        records.write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
+        files.write(project.stage / "book" / "numbers" / f"{name}.json", result.numbers)
 
 
 def sphinx(project: Project) -> Path:
@@ -150,9 +151,9 @@ def sphinx(project: Project) -> Path:
     command += ["--path-output", str(work), "--all", "-q", "-W", "-n", "--keep-going"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        said = (done.stdout + done.stderr).splitlines()
-        told = [line for line in said if "WARNING" in line or "ERROR" in line] or said[-20:]
-        raise BookError("Sphinx:\n" + "\n".join(told).replace(f"{project.stage}/", ""))
+        lines = (done.stdout + done.stderr).splitlines()
+        faults = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]
+        raise BookError("Sphinx:\n" + "\n".join(faults).replace(f"{project.stage}/", ""))
     return work / "_build" / "html"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldlstudy import records
+from ldlstudy import files
 from ldlstudy.book.stage import Project
 
 
@@ -32,17 +32,21 @@ def code_key(project: Project, source: Path, parameters: dict[str, str]) -> str:
     """Return the fingerprint of what makes the outputs of ``source``, but for the records."""
     package = project.root / "ldlstudy"
     around = {package / "book", package / "cli"}  # they run notebooks, notebooks do not use them
-    files = [source, project.root / "requirements.txt"]
-    files += [path for path in package.rglob("*.py") if not around.intersection(path.parents)]
-    files += (project.root / "book" / "published").rglob("*")
+    sources = [source, project.root / "requirements.txt"]
+    sources += [
+        path
+        for path in package.rglob("*")
+        if path.suffix in (".py", ".js") and not around.intersection(path.parents)
+    ]
+    sources += (project.root / "book" / "published").rglob("*")
     machine = [platform.python_version(), platform.system(), platform.machine(), parameters]
-    return _sha256(json.dumps([_hashes(project, files), machine], sort_keys=True).encode())
+    return _sha256(json.dumps([_hashes(project, sources), machine], sort_keys=True).encode())
 
 
 def records_key(project: Project) -> str:
     """Return the fingerprint of the records, which a notebook reads and may add to."""
-    files = (project.root / "book" / "results").rglob("*")
-    return _sha256(json.dumps(_hashes(project, files)).encode())
+    lines = (project.root / "book" / "results").glob("*.jsonl")
+    return _sha256(json.dumps(_hashes(project, lines)).encode())
 
 
 def load(project: Project, name: str, profile: str, wanted: str) -> tuple[Executed | None, str]:
@@ -70,16 +74,16 @@ def store(project: Project, name: str, profile: str, stored_key: str, result: Ex
         "notebook": result.notebook,
         "numbers": result.numbers,
     }
-    records.write(_path(project, name, profile), json.dumps(content))
+    files.write(_path(project, name, profile), json.dumps(content))
 
 
 def _path(project: Project, name: str, profile: str) -> Path:
     return project.build / "cache" / profile / f"{name}.json"
 
 
-def _hashes(project: Project, files: Iterable[Path]) -> list[list[str]]:
+def _hashes(project: Project, paths: Iterable[Path]) -> list[list[str]]:
     """Return path and fingerprint of each file that is there; one being written is not yet."""
-    there = sorted({path for path in files if path.is_file() and path.suffix != ".part"})
+    there = sorted({path for path in paths if path.is_file() and path.suffix != ".part"})
     return [
         [path.relative_to(project.root).as_posix(), _sha256(path.read_bytes())] for path in there
     ]

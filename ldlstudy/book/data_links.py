@@ -1,7 +1,7 @@
 """What a reader can follow from an output: its data as a CSV file, the records behind a table.
 
-A notebook holds the CSV beside the picture or the HTML (:mod:`ldlstudy.downloads`) and links to the
-files of records. On the site the one is a file, and the other are rows of the records' pages.
+A notebook holds the CSV beside the picture or the HTML (:mod:`ldlstudy.report.export`) and links to
+the files of records. On the site the one is a file, and the other are rows of the records' pages.
 """
 
 import re
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from nbformat import NotebookNode, v4
 
-from ldlstudy import downloads
 from ldlstudy.book import notebook as nb
+from ldlstudy.experiment import records
+from ldlstudy.report import export
 
 FOLDER = "data"  # below _static
-RECORD = re.compile(r'<a href="\.\./book/results/(\w+)/([\w.-]+)\.json"([^>]*)>(.*?)</a>', re.S)
+RECORD = re.compile(r'<a href="\.\./book/results/(\w+)\.jsonl#([\w-]+)"([^>]*)>(.*?)</a>', re.S)
 HIDDEN = {"remove-cell", "remove-output"}
 
 
@@ -39,7 +40,7 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
         for output in cell.get("outputs", ()):
             shown.append(output)
             data = output.get("data", {})
-            text = data.pop(downloads.MIME, None)
+            text = data.pop(export.MIME, None)
             if "text/html" in data:
                 data["text/html"] = RECORD.sub(
                     lambda link: _to_page(link, results), data["text/html"]
@@ -66,10 +67,10 @@ def _figure(cell: NotebookNode) -> NotebookNode:
 
 def _to_page(link: re.Match[str], results: Path) -> str:
     """A link to a record's file as one to its row on a page of the site."""
-    dataset, stem, attributes, text = link.groups()
-    if not (results / dataset / f"{stem}.json").is_file():
+    dataset, anchor, attributes, text = link.groups()
+    if anchor.rpartition("-")[2] not in records.ids(dataset, results):
         return text
-    return f'<a href="../book/records/{dataset}.html#{stem}"{attributes}>{text}</a>'
+    return f'<a href="../book/records/{dataset}.html#{anchor}"{attributes}>{text}</a>'
 
 
 def _name(cell: NotebookNode, chapter: str, taken: dict[str, str]) -> str:

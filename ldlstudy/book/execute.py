@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ldlstudy import checks, records
+from ldlstudy import checks
 from ldlstudy.book import BookError
 from ldlstudy.book import notebook as nb
+from ldlstudy.experiment.plan import PROFILES
 
 CELL_SECONDS = {"smoke": 300, "quick": 900, "paper": 4 * 3600}  # the longest a cell may take
 START_SECONDS = 120  # for the kernel to answer
@@ -25,7 +26,7 @@ LINE_BYTES = 2**24  # papermill logs the outputs, a table may be one long line
 
 def parameters_for(profile: str) -> dict[str, str]:
     """Return what a chapter is run with under ``profile``; raise ValueError if it is unknown."""
-    return {"profile": checks.one_of("profile", profile, records.PROFILES)}
+    return {"profile": checks.one_of("profile", profile, PROFILES)}
 
 
 async def execute(

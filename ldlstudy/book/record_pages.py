@@ -1,7 +1,7 @@
 """A page for each data set that lists its records, so that a number can lead to how it was made.
 
-A record's row has the file's stem as its anchor. What many records share stands once: the setting
-above its table, the machine and versions in a list of their own.
+A record's row has its anchor, and those of the ids that it had before. What many records share
+stands once: the setting above its table, the machine and versions in a list of their own.
 """
 
 import html
@@ -11,31 +11,35 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ldlstudy import records
-from ldlstudy.records import Record
+from ldlstudy import files
+from ldlstudy.experiment import records
+from ldlstudy.experiment.records import Record
 
-OF_A_RUN = ("method", "parameters", "teachers", "seed", "keep")  # the rest is its setting
+OF_A_RUN = ("method", "settings", "teachers", "seed")  # the rest is its setting
 MACHINE = ("device", "precision", "compile", "threads", "channels_last", "python", "source")
-HEADINGS = ("command", "method and parameters", "teachers", "seed", "seconds", "made")
+HEADINGS = ("command", "method and settings", "teachers", "seed", "seconds", "made")
 
 
 def write(results: Path, folder: Path) -> None:
     """Write ``<dataset>.md`` into ``folder`` for each data set that has records in ``results``."""
-    found = [record for _, record in records.every(results)]
-    stems = {record.name for record in found}
-    for dataset, group in itertools.groupby(found, lambda r: r.specification["dataset"]):
-        text = page(dataset, list(group), stems)
-        records.write(folder / f"{dataset}.md", text)
+    found = list(records.every(results))
+    anchors = {record.id: f"{_dataset(record)}.html#{record.anchor}" for record in found}
+    for dataset, group in itertools.groupby(found, _dataset):
+        files.write(folder / f"{dataset}.md", page(dataset, list(group), anchors))
 
 
-def page(dataset: str, found: list[Record], stems: set[str]) -> str:
-    """The page of a data set, as Markdown; teachers lead to those of their records in ``stems``."""
+def _dataset(record: Record) -> str:
+    return str(record.specification["dataset"])
+
+
+def page(dataset: str, found: list[Record], anchors: Mapping[str, str]) -> str:
+    """Return the page of a data set, as Markdown; ``anchors`` are places of records by id."""
     circumstances: dict[str, int] = {}
     settings: dict[str, list[Record]] = {}
     for record in sorted(found, key=_order):
         settings.setdefault(_setting(record.specification), []).append(record)
         circumstances.setdefault(_circumstances(record.made), len(circumstances) + 1)
-    tables = (_table(setting, of, circumstances, stems) for setting, of in settings.items())
+    tables = (_table(setting, of, circumstances, anchors) for setting, of in settings.items())
     numbered = "\n".join(f"{number}. {text}" for text, number in circumstances.items())
     return (
         f"# Records of {dataset}\n\n"
@@ -46,17 +50,18 @@ def page(dataset: str, found: list[Record], stems: set[str]) -> str:
 
 def _order(record: Record) -> tuple[str, ...]:
     run = record.specification
-    parameters = json.dumps(run["parameters"], sort_keys=True)
-    return (_setting(run), run["method"], parameters, f"{run['seed']:09d}", record.name)
+    settings = json.dumps(run.get("settings", {}), sort_keys=True)
+    return (_setting(run), run["method"], settings, f"{run['seed']:09d}", record.id)
 
 
 def _setting(run: Mapping[str, Any]) -> str:
-    """All that runs of a table share, in words; the draw of the data goes with the seed."""
-    rest = {name: value for name, value in run.items() if name not in OF_A_RUN and value != {}}
-    rest["data"] = {name: value for name, value in run["data"].items() if name != "draw"}
-    rest.pop("dataset")
-    network = f"{rest.pop('model')}, {rest.pop('profile')} profile"
-    return "; ".join([network, *(f"{name} {_plain(v)}" for name, v in rest.items() if v != {})])
+    """What runs of a table share, in words; the draw of the data goes with the seed."""
+    rest = {name: value for name, value in run.items() if name not in OF_A_RUN}
+    data = {name: value for name, value in rest.pop("data", {}).items() if name != "draw"}
+    del rest["dataset"]
+    network = rest.pop("model")
+    shown = {"data": data, **rest} if data else rest
+    return "; ".join([network, *(f"{name} {_plain(value)}" for name, value in shown.items())])
 
 
 def _plain(value: object) -> str:
@@ -71,13 +76,16 @@ def _circumstances(made: Mapping[str, Any]) -> str:
 
 
 def _table(
-    setting: str, found: list[Record], circumstances: Mapping[str, int], stems: set[str]
+    setting: str,
+    found: list[Record],
+    circumstances: Mapping[str, int],
+    anchors: Mapping[str, str],
 ) -> str:
     """The records of a setting as HTML without an empty line, at which Markdown would end it."""
     heads = "".join(f"<th scope=col>{heading}</th>" for heading in HEADINGS)
     rows = "\n".join(
-        f'<tr id="{record.stem}">'
-        + "".join(f"<td>{cell}</td>" for cell in _cells(record, circumstances, stems))
+        f'<tr id="{record.anchor}">'
+        + "".join(f"<td>{cell}</td>" for cell in _cells(record, circumstances, anchors))
         + "</tr>"
         for record in found
     )
@@ -88,20 +96,18 @@ def _table(
     )
 
 
-def _cells(record: Record, circumstances: Mapping[str, int], stems: set[str]) -> Iterator[str]:
+def _cells(
+    record: Record, circumstances: Mapping[str, int], anchors: Mapping[str, str]
+) -> Iterator[str]:
     run, made = record.specification, record.made
-    yield f"<code>ldlstudy rerun {records.identity(run)}</code>"
-    values = html.escape(_plain(run["parameters"]))
+    former = "".join(f'<a id="{run["method"]}-{old}"></a>' for old in record.formerly)
+    yield f"{former}<code>ldlstudy rerun {record.id}</code>"
+    values = html.escape(_plain(run.get("settings", {})))
     yield f"{run['method']}, {values}" if values else run["method"]
-    yield " ".join(_teacher(teacher, stems) for teacher in run["teachers"])
+    yield " ".join(
+        f'<a href="{anchors[id]}">{id}</a>' if id in anchors else id
+        for id in run.get("teachers", ())
+    )
     yield str(run["seed"])
     yield f"{made['seconds']:.1f}"
     yield str(circumstances[_circumstances(made)])
-
-
-def _teacher(run: Mapping[str, Any], stems: set[str]) -> str:
-    """The id of a teacher, as a link to its record where there is one."""
-    stem = f"{run['method']}-{records.identity(run)}"
-    if f"{run['dataset']}/{stem}" not in stems:
-        return records.identity(run)
-    return f'<a href="{run["dataset"]}.html#{stem}">{records.identity(run)}</a>'

@@ -66,8 +66,8 @@ ROLE = re.compile(r"\{num\}\s*`?\d\w*:\S*")
 def unread_numbers(soup: BeautifulSoup) -> list[str]:
     """Name numbers that prose asks for in a way that Sphinx does not read."""
     # The text of each paragraph, so that the pipeline's docstrings may show the role as code.
-    said = " ".join(p.get_text() for p in soup.find_all("p") if not p.find("code", string=ROLE))
-    roles = ROLE.findall(said)
+    text = " ".join(p.get_text() for p in soup.find_all("p") if not p.find("code", string=ROLE))
+    roles = ROLE.findall(text)
     return [f"shows {role!r} in place of a number" for role in roles]
 
 

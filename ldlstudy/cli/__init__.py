@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from ldlstudy import __version__
-from ldlstudy.cli import data, runs
-from ldlstudy.cli.book import book
+from ldlstudy.cli import book, data, runs
 
 app = typer.Typer(
     name="ldlstudy",
@@ -39,4 +38,4 @@ def main(
 
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app)
-app.command()(book)
+app.add_typer(book.app)

@@ -1,4 +1,4 @@
-"""``ldlstudy book``: the notebooks run, the site built."""
+"""``ldlstudy book``, ``export`` and ``compare``: the site, and what it shows."""
 
 import signal
 from pathlib import Path
@@ -8,7 +8,10 @@ import typer
 
 from ldlstudy.cli.errors import one_line_errors
 
+app = typer.Typer()
 
+
+@app.command()
 def book(
     profile: Annotated[
         str,
@@ -47,3 +50,33 @@ def book(
         if not (root / "_toc.yml").is_file():
             raise ValueError(f"no _toc.yml in {root}: run this in the repository's root")
         build(Project(root), Options(profile, jobs, force, only, cell_seconds), typer.echo)
+
+
+@app.command("export")
+def export_build(
+    folder: Annotated[Path, typer.Argument(help="Where the CSV files are written.")],
+) -> None:
+    """Write every table, figure, verdict and quoted number of the last build as CSV."""
+    with one_line_errors():
+        from ldlstudy.book.exported import export
+        from ldlstudy.book.stage import Project
+
+        count = export(Project(Path.cwd()), folder)
+        typer.echo(f"{count} files in {folder}")
+
+
+@app.command("compare")
+def compare_builds(
+    old: Annotated[Path, typer.Argument(help="A folder that `ldlstudy export` wrote.")],
+    new: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """List what differs between two exports; the exit code is 1 where anything does."""
+    with one_line_errors():
+        from ldlstudy.book.exported import compare
+
+        differences = list(compare(old, new))
+        for difference in differences:
+            typer.echo(difference)
+        typer.echo(f"{len(differences)} differences")
+        if differences:
+            raise typer.Exit(1)

@@ -77,7 +77,7 @@ def sample_data(
 
         import numpy as np
 
-        from ldlstudy import checks, records
+        from ldlstudy import checks, files
         from ldlstudy.mixture import MIXTURES
 
         if file.suffix != ".npz":
@@ -87,4 +87,4 @@ def sample_data(
         truth = mixture.posterior(x)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, inputs=x, labels=labels, component=component, posterior=truth)
-        typer.echo(f"{len(labels)} points in {records.write(file, buffer.getvalue())}")
+        typer.echo(f"{len(labels)} points in {files.write(file, buffer.getvalue())}")

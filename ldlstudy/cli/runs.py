@@ -1,29 +1,33 @@
-"""``ldlstudy sweep``, ``run``, ``rerun`` and ``records``: train, and list what there is."""
+"""``ldlstudy sweep``, ``run``, ``rerun``, ``rescore``, ``records``: train, and list records."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ldlstudy.cli.errors import one_line_errors
 
+if TYPE_CHECKING:
+    from ldlstudy.experiment.plan import Planned
+    from ldlstudy.experiment.records import Record
+
 app = typer.Typer()
+Table = Annotated[str, typer.Argument(help="ils, re-table2, re-table4, re-figure7, ...")]
 Profile = Annotated[str, typer.Option(help="smoke, quick or paper.")]
+Only = Annotated[str, typer.Option(help="Runs whose row begins so; several with commas between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 Precision = Annotated[str, typer.Option(help="float32 or bf16.")]
 Compile = Annotated[str, typer.Option(help="no, default or reduce-overhead (torch.compile).")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
+]
 
 
 @app.command()
 def sweep(
-    table: Annotated[str, typer.Argument(help="ils, re-table2, re-table4, re-figure7, ...")],
+    table: Table,
     profile: Profile = "paper",
-    only: Annotated[
-        str, typer.Option(help="Runs whose name begins so; several with commas between.")
-    ] = "",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes."),
-    ] = None,
+    only: Only = "",
+    workers: Workers = None,
     together: Annotated[
         int, typer.Option(min=1, help="Most runs to train on the same batches at once.")
     ] = 4,
@@ -39,23 +43,19 @@ def sweep(
     its last epoch.
     """
     with one_line_errors():
-        from ldlstudy import records, studies
-        from ldlstudy.execution import Execution
-        from ldlstudy.sweep import sweep as carry_out
+        from ldlstudy.device import Execution
+        from ldlstudy.experiment import records
+        from ldlstudy.experiment.sweep import sweep as carry_out
 
-        named = studies.runs(table, profile)
-        starts = tuple(only.split(","))
-        runs = {name: run for name, run in named.items() if name.startswith(starts)}
-        if not runs:
-            raise ValueError(f"no run of {table} begins with {only!r}: {', '.join(named)}")
+        planned = _chosen(table, profile, only)
         if dry:
-            for name, run in runs.items():
-                there = "record" if records.load(run) else "none"
-                typer.echo(f"{run.id}  {there:6}  {name}")
+            for each in planned:
+                there = "record" if records.load(each.run) else "none"
+                typer.echo(f"{each.run.id}  {there:6}  {each.name}")
             return
         execution = Execution(device=device, precision=precision, compile=compile)
         carry_out(
-            runs.values(),
+            planned,
             execution,
             workers=workers,
             together=together,
@@ -64,64 +64,110 @@ def sweep(
         )
 
 
+def _chosen(table: str, profile: str, only: str) -> "list[Planned]":
+    """The planned runs of a table whose row begins as asked for."""
+    from ldlstudy import studies
+
+    planned = studies.planned(table, profile)
+    starts = tuple(only.split(","))
+    chosen = [each for each in planned if each.name.startswith(starts)]
+    if not chosen:
+        known = ", ".join(each.name for each in planned)
+        raise ValueError(f"no run of {table} begins with {only!r}: {known}")
+    return chosen
+
+
+@app.command()
+def rescore(
+    table: Table,
+    profile: Profile = "paper",
+    only: Only = "",
+    device: Device = "auto",
+) -> None:
+    """Measure the networks of a table whose weights are here again; records get what they lack."""
+    with one_line_errors():
+        from ldlstudy.device import Execution
+        from ldlstudy.experiment.rescore import rescore as measure_again
+
+        planned = _chosen(table, profile, only)
+        count = measure_again(planned, Execution(device=device), say=typer.echo)
+        typer.echo(f"{count} of {len(planned)} networks have their weights here and were measured")
+
+
+Pairs = list[str] | None
+
+
 @app.command()
 def run(
     dataset: str,
     model: str,
     method: str,
-    parameter: Annotated[
-        list[str] | None, typer.Option("-p", help="A value of the method: -p epsilon=0.1")
+    setting: Annotated[
+        Pairs, typer.Option("-p", "--setting", help="A setting of the method: -p epsilon=0.1")
     ] = None,
-    training: Annotated[
-        list[str] | None, typer.Option("-t", help="A training setting: -t epochs=20 -t rate=0.1")
+    recipe: Annotated[
+        Pairs, typer.Option("-t", "--recipe", help="Of the recipe: -t epochs=20 -t rate=0.1")
     ] = None,
     data: Annotated[
-        list[str] | None,
-        typer.Option("-d", help='A data option: -d held=0.1 -d augment={"flip":1}'),
+        Pairs, typer.Option("-d", "--data", help="An option of the data: -d held=0.1")
+    ] = None,
+    network: Annotated[
+        Pairs, typer.Option("-n", "--network", help="An option of the network: -n norm=true")
+    ] = None,
+    augmentation: Annotated[
+        Pairs, typer.Option("-a", "--augmentation", help="Of the images: -a flip=true -a pad=4")
+    ] = None,
+    mixing: Annotated[
+        Pairs, typer.Option("-m", "--mixing", help="-m name=cutmix -m alpha=1.0")
     ] = None,
     teacher: Annotated[
-        list[str] | None, typer.Option(help="Id of a recorded run whose network labels.")
+        Pairs, typer.Option(help="Id of a recorded run whose network labels.")
     ] = None,
+    replicates: Annotated[int, typer.Option(min=1, help="Of six_gaussians.")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    profile: Profile = "paper",
     device: Device = "auto",
     precision: Precision = "float32",
     compile: Compile = "no",
 ) -> None:
     """Train METHOD with MODEL on DATASET and record what comes out."""
     with one_line_errors():
-        from ldlstudy import records
-        from ldlstudy.execution import Execution
-        from ldlstudy.sweep import perform
+        from ldlstudy import files
+        from ldlstudy.device import Execution
+        from ldlstudy.experiment import records
+        from ldlstudy.experiment.plan import Planned
+        from ldlstudy.experiment.records import Run
+        from ldlstudy.experiment.sweep import perform
 
-        wanted = records.Run(
+        wanted = Run(
             dataset,
             model,
             method,
-            _values(data),
-            _values(parameter),
-            {"epochs": 20} | _values(training),
-            tuple(records.find(each) for each in teacher or ()),
+            data=_values(data),
+            network=_values(network),
+            settings=_values(setting),
+            augmentation=_values(augmentation),
+            mixing=_values(mixing),
+            recipe={"epochs": 20} | _values(recipe),
+            teachers=tuple(records.run_of(records.find(each)) for each in teacher or ()),
+            replicates=replicates,
             seed=seed,
-            profile=profile,
         )
         execution = Execution(device=device, precision=precision, compile=compile)
-        results = records.folder()
-        perform([wanted], execution, results, records.root() / "runs", title=f"{model}, {method}")
+        work = files.root() / "runs"
+        title = f"{model}, {method}"
+        perform([Planned(wanted)], execution, records.folder(), work, title=title)
         record = records.load(wanted)
         assert record is not None
-        typer.echo(f"{records.path(wanted)}")
-        for row, estimates in record.estimates.items():
-            for metric, (value, low, high) in estimates.items():
-                typer.echo(f"{row:9} {metric:22} {value:9.4f}  [{low:.4f}, {high:.4f}]")
+        typer.echo(f"{record.name}")
+        for stage, metric in _metrics(record):
+            mean, low, high = record.estimate(stage, metric)
+            typer.echo(f"{stage:9} {metric:26} {mean:9.4f}  [{low:.4f}, {high:.4f}]")
 
 
 @app.command()
 def rerun(
-    id: Annotated[str, typer.Argument(help="Of a record: twelve digits at its file's end.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
-    ] = None,
+    id: Annotated[str, typer.Argument(help="Of a record: twelve hexadecimal digits.")],
+    workers: Workers = None,
     device: Device = "auto",
     precision: Precision = "float32",
     compile: Compile = "no",
@@ -134,28 +180,32 @@ def rerun(
         import tempfile
         from pathlib import Path
 
-        from ldlstudy import records
-        from ldlstudy.execution import Execution
-        from ldlstudy.sweep import sweep as carry_out
+        from ldlstudy.device import Execution
+        from ldlstudy.experiment import records
+        from ldlstudy.experiment.plan import Planned
+        from ldlstudy.experiment.sweep import sweep as carry_out
 
-        wanted = records.find(id)
+        before = records.find(id)
+        wanted = Planned(records.run_of(before), before.kept)
         execution = Execution(device=device, precision=precision, compile=compile)
         with tempfile.TemporaryDirectory() as folder:
             results, work = Path(folder, "results"), Path(folder, "runs")
             carry_out(
                 [wanted], execution, workers=workers, results=results, work=work, say=typer.echo
             )
-            before, now = records.load(wanted), records.load(wanted, results)
-        assert before is not None
+            now = records.load(wanted.run, results)
         assert now is not None
-        typer.echo(f"{'':9} {'':22} {'recorded':>9} {'now':>9}")
-        for row, estimates in before.estimates.items():
-            for metric, (value, *_) in estimates.items():
-                again = now.estimates[row][metric][0]
-                typer.echo(f"{row:9} {metric:22} {value:9.4f} {again:9.4f}")
+        typer.echo(f"{'':9} {'':26} {'recorded':>9} {'now':>9}")
+        for stage, metric in _metrics(before):
+            old, new = (each.estimate(stage, metric).mean for each in (before, now))
+            typer.echo(f"{stage:9} {metric:26} {old:9.4f} {new:9.4f}")
 
 
-def _values(pairs: list[str] | None) -> dict[str, Any]:
+def _metrics(record: "Record") -> list[tuple[str, str]]:
+    return [(stage, metric) for stage, row in record.values.items() for metric in row]
+
+
+def _values(pairs: Pairs) -> dict[str, Any]:
     """``name=value`` with the value read as JSON or Python where it is that, else as text."""
     import json
 
@@ -178,16 +228,17 @@ def list_records(
 ) -> None:
     """List the records under book/results and compare one metric of theirs."""
     with one_line_errors():
-        from ldlstudy import records
+        from ldlstudy.experiment import records
 
-        for file, record in records.every():
+        for record in records.every():
             run, made = record.specification, record.made
             if dataset not in ("", run["dataset"]):
                 continue
-            shown = record.estimates.get("plain", {}).get(metric)
-            value = "" if shown is None else f"{metric} {shown[0]:.4f}, "
+            value = ""
+            if metric in record.values.get("plain", {}):
+                value = f"{metric} {record.estimate('plain', metric).mean:.4f}, "
             typer.echo(
-                f"{file.stem:28} {run['dataset']}, {run['model']}, {run['profile']}, "
-                f"seed {run['seed']}, {run['replicates']} replicates: {value}"
+                f"{record.anchor:28} {run['dataset']}, {run['model']}, seed {run['seed']}, "
+                f"{run['replicates']} replicates: {value}"
                 f"{made['networks']} networks in {made['seconds']:.0f} s on {made['device']}"
             )

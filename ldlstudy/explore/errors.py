@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldlstudy import misclassified, scaling
+from ldlstudy import errors, scaling
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
 from ldlstudy.explore.scene import Panel, Scene
 
@@ -40,7 +40,7 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
         logits = torch.tensor(network["log_probabilities"], dtype=torch.float64)
         labels = torch.tensor(network["labels"])
         p = scaling.scale(logits, float(values["temperature"]))
-        wrong = misclassified.wrong(p, labels)
+        wrong = errors.wrong(p, labels)
         chosen = p[wrong].amax(1)
         true = p[wrong].gather(1, labels[wrong, None])[:, 0]
         panels.append(_histogram(f"{name}: predicted class", chosen, colour))

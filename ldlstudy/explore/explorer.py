@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks
-from ldlstudy.explore.scene import COLOURS, Scene, figure, said, svg
+from ldlstudy.explore.scene import COLOURS, Scene, figure, in_words, svg
 
 SCRIPTS = Path(__file__).parent
 Value = float | str
@@ -137,7 +137,7 @@ class Explorer:
         def show(_: Any = None) -> None:
             scene = self.scene(**{name: control.value for name, control in controls.items()})
             picture.value = svg(figure(scene))
-            numbers.value = html.escape(self.numbers + said(scene))
+            numbers.value = html.escape(self.numbers + in_words(scene))
 
         for control in controls.values():
             control.observe(show, "value")

@@ -60,8 +60,8 @@ def explorer(predictions: Mapping[str, Any], truth: Tensor, pixels: Tensor) -> E
         Slider("weight", "λ (KD, CS-KD)", 0, 1, 0.05, 0.5),
     )
     title = "One image, eight labels, and the truth"
-    said = "Total variation from the truth: "
-    return Explorer("label", title, controls, {"samples": samples}, scene, said)
+    numbers = "Total variation from the truth: "
+    return Explorer("label", title, controls, {"samples": samples}, scene, numbers)
 
 
 def distributions(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Tensor]:

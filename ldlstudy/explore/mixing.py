@@ -1,8 +1,7 @@
 """Explorer: images mixed by mixup, CutMix or RICAP, and three labels of what comes out (LDL).
 
-The images are mixed here as :mod:`ldlstudy.mixing` does, whose draws the controls take the place
-of. What a teacher and the truth say of a mixed image is computed before, for every position of the
-controls.
+The controls take the place of the draws of :mod:`ldlstudy.mixing`. What a teacher and the truth say
+of a mixed image is computed before, for every position of the controls.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,21 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, metrics, targets
-from ldlstudy.dataset import Images
+from ldlstudy import checks, metrics, mixing, targets
+from ldlstudy.data.images import Images
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
 from ldlstudy.explore.scene import Scene, distribution, image
 
 KINDS = {"CutMix": 2, "RICAP": 4, "mixup": 2}  # and how many images each mixes
 STEPS = 8  # of a slider from 0 to 1
-SETS = ((3, 8, 6, 1), (0, 4, 9, 5), (1, 7, 2, 6), (9, 3, 5, 8))  # classes that are mixed
+QUARTETS = ((3, 8, 6, 1), (0, 4, 9, 5), (1, 7, 2, 6), (9, 3, 5, 8))  # classes that are mixed
 SURE = 0.99  # of its class is the truth of an image that is mixed
 PARTS = 10_000  # a probability on a page is a whole number of these
 PIXELS = 3  # decimals
 Predict = Callable[[Tensor], Tensor]
 
 
-def explorer(images: Images, teach: Predict, posterior: Predict, sets: int = len(SETS)) -> Explorer:
+def explorer(
+    images: Images, teach: Predict, posterior: Predict, sets: int = len(QUARTETS)
+) -> Explorer:
     """The explorer of mixing.
 
     Parameters
@@ -44,9 +45,9 @@ def explorer(images: Images, teach: Predict, posterior: Predict, sets: int = len
     ValueError
         If no image of a class that is needed has a sure truth.
     """
-    checks.in_range("sets", sets, 1, len(SETS))
+    checks.in_range("sets", sets, 1, len(QUARTETS))
     samples = {}
-    for number, classes in enumerate(SETS[:sets], 1):
+    for number, classes in enumerate(QUARTETS[:sets], 1):
         pixels = torch.stack([_first(images, label) for label in classes])
         name = f"set {number}: " + ", ".join(map(str, classes))
         samples[name] = _sample(pixels, classes, teach, posterior)
@@ -58,8 +59,8 @@ def explorer(images: Images, teach: Predict, posterior: Predict, sets: int = len
         Slider("place", "place (CutMix, RICAP)", 0, 1, 1 / STEPS, 0.75),
     )
     title = "A mixed image, and three labels of it"
-    said = "Total variation from the truth: "
-    return Explorer("mixing", title, controls, {"samples": samples}, scene, said)
+    numbers = "Total variation from the truth: "
+    return Explorer("mixing", title, controls, {"samples": samples}, scene, numbers)
 
 
 def mix(images: Tensor, kind: str, share: float, place: float) -> tuple[Tensor, list[float]]:
@@ -85,26 +86,23 @@ def mix(images: Tensor, kind: str, share: float, place: float) -> tuple[Tensor, 
         Of the four images in the label, of sum 1.
     """
     checks.one_of("kind", kind, KINDS)
-    size = images.shape[-1]
+    side = images.shape[-1]
+    ratio = torch.tensor([share], dtype=torch.float64)
+    following = torch.arange(4).roll(-1)
+    draw: mixing.Drawn
     if kind == "mixup":
-        return share * images[0] + (1 - share) * images[1], [share, 1 - share, 0.0, 0.0]
-    at = torch.arange(size)
-    if kind == "CutMix":
-        half, centre = int((1 - share) ** 0.5 * size / 2), min(int(place * size), size - 1)
-        inside = (at >= centre - half) & (at < centre + half)
-        part, rows, columns = (inside[:, None] & inside).long(), at, at
+        draw = mixing.Blend(following, ratio)
+    elif kind == "CutMix":
+        centre = torch.tensor([[min(place, 1 - 1 / side)]], dtype=torch.float64)
+        draw = mixing.Paste(following, mixing.box((side, side), ratio, centre, centre))
     else:
-        height, width = round(place * size), round(share * size)
-        part = 2 * (at >= height)[:, None] + (at >= width).long()
-        rows, columns = _crops(at, height), _crops(at, width)
-    weights = part.flatten().bincount(minlength=4) / size**2
-    return images[part, rows[:, None], columns], weights.tolist()
-
-
-def _crops(at: Tensor, border: int) -> Tensor:
-    """Which pixel each pixel along an axis shows: those of crops from the middle."""
-    before, after = (len(at) - border + 1) // 2, (border + 1) // 2
-    return torch.where(at < border, at + before, at - border + after)
+        height, width = (torch.tensor([round(part * side)]) for part in (place, share))
+        middle = torch.tensor([0.5])
+        found = mixing.tiles((side, side), height, width, [(middle, middle)] * 4)
+        draw = mixing.Tile(torch.arange(4)[:, None].expand(-1, 4), *found)
+    mixed = draw(images[:, None])
+    weights = torch.zeros(4).index_add(0, mixed.sources[:, 0], mixed.weights[:, 0])
+    return mixed.images[0, 0], weights.tolist()
 
 
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:

@@ -6,7 +6,7 @@ from typing import Any
 from ldlstudy.explore.explorer import Choice, Explorer, Value
 from ldlstudy.explore.scene import CLASS_COLOURS, SHAPES, Panel, Scene
 
-DIGITS = 2  # decimals
+DECIMALS = 2  # decimals
 SAME, OWN = "the same for every α", "fitted to the points"
 ASPECT = 1.5  # of a panel, so that a step is as long on both axes
 PARTS = {"train": "training", "test": "test"}
@@ -19,7 +19,7 @@ def explorer(networks: Mapping[str, Mapping[str, Any]]) -> Explorer:
     ----------
     networks : Mapping
         Each alpha, as text, to its planes, as a record's ``planes`` has them
-        (:func:`ldlstudy.image_figures.planes`); all have the same triples.
+        (:func:`ldlstudy.experiment.planes.planes`); all have the same triples.
     """
     alphas = tuple(networks)
     triples = tuple(networks[alphas[0]])
@@ -70,10 +70,10 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
 def _plane(plane: Mapping[str, Any]) -> dict[str, Any]:
     """A plane with fewer digits."""
     few = {
-        name: [[[round(v, DIGITS) for v in p] for p in cluster] for cluster in plane[name]]
+        name: [[[round(v, DECIMALS) for v in p] for p in cluster] for cluster in plane[name]]
         for name in PARTS
     }
-    templates = [[round(v, DIGITS) for v in point] for point in plane["templates"]]
+    templates = [[round(v, DECIMALS) for v in point] for point in plane["templates"]]
     return {"templates": templates, **few, "numbers": dict(plane["numbers"])}
 
 
@@ -87,6 +87,6 @@ def _limits(points: list[list[float]]) -> list[list[float]]:
     middle = [(low + high) / 2 for low, high in ends]
     half = 0.55 * max((ends[0][1] - ends[0][0]) / ASPECT, ends[1][1] - ends[1][0])
     return [
-        [round(middle[0] - ASPECT * half, DIGITS), round(middle[0] + ASPECT * half, DIGITS)],
-        [round(middle[1] - half, DIGITS), round(middle[1] + half, DIGITS)],
+        [round(middle[0] - ASPECT * half, DECIMALS), round(middle[0] + ASPECT * half, DECIMALS)],
+        [round(middle[1] - half, DECIMALS), round(middle[1] + half, DECIMALS)],
     ]

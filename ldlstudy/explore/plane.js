@@ -24,25 +24,25 @@ ldlstudy.define("plane", (data, values) => {
   const p = unpacked(network.map), truth = unpacked(data.truth);
   const dots = chosen.points.map((points, k) => ({ kind: "dots", points, colour: COLOURS[k], shape: SHAPES[k] }));
   let left = aboveChance(p), right = aboveChance(truth);
-  let legend = ["white 1/3, grey 1", "white 1/3, grey 1"], said = ["confidence", "confidence"];
+  let legend = ["white 1/3, grey 1", "white 1/3, grey 1"], titles = ["confidence", "confidence"];
   if (values.shown === "decision regions") {
     left = regions(p);
     right = regions(truth);
     legend = ["1, 2, 3: class chosen", "1, 2, 3: class chosen"];
-    said = [values.shown, values.shown];
+    titles = [values.shown, values.shown];
   } else if (values.shown === "error against Bayes") {
     left = shades(p.map((row, i) => row.map((cell, j) =>
       Math.min(1, ldlstudy.variation(cell, truth[i][j]) / LARGEST))));
     legend[0] = "white 0, grey .5 or more";
-    said[0] = "error";
+    titles[0] = "error";
   }
   return {
     panels: [
       {
-        ...axes, title: `${name}: ${said[0]}`, marks: [left[0], ...dots, ...left.slice(1)],
+        ...axes, title: `${name}: ${titles[0]}`, marks: [left[0], ...dots, ...left.slice(1)],
         x_label: "training points: ● 1  ■ 2  ▲ 3", y_label: legend[0],
       },
-      { ...axes, title: `Bayes-optimal: ${said[1]}`, marks: right, x_label: "first feature", y_label: legend[1] },
+      { ...axes, title: `Bayes-optimal: ${titles[1]}`, marks: right, x_label: "first feature", y_label: legend[1] },
     ],
     numbers: { ...network.numbers, ...chosen.bayes },
   };

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ldlstudy import machine, metrics
-from ldlstudy.draws import Sample
+from ldlstudy import device, metrics
+from ldlstudy.data.replicates import Sample
 from ldlstudy.explore.explorer import Choice, Explorer, Value
 from ldlstudy.explore.scene import CLASS_COLOURS, SHAPES, Panel, Scene
 from ldlstudy.mixture import GaussianMixture
@@ -52,7 +52,7 @@ def explorer(mixture: GaussianMixture, learned: Sequence[Learned]) -> Explorer:
         method and factor.
     """
     points = _points()
-    with machine.one_thread_an_operation():  # small networks, one after another
+    with device.one_thread_an_operation():  # small networks, one after another
         sets = {str(i): _set(mixture, each, points) for i, each in enumerate(learned, 1)}
     centres = mixture.centres.float()
     data = {
@@ -68,8 +68,8 @@ def explorer(mixture: GaussianMixture, learned: Sequence[Learned]) -> Explorer:
         Choice("set", "training set", tuple(sets), "1"),
     )
     title = "Six Gaussians: a network beside the Bayes-optimal model"
-    said = f"On {len(learned[0].test.labels):,} test points: "
-    return Explorer("plane", title, controls, data, scene, said)
+    numbers = f"On {len(learned[0].test.labels):,} test points: "
+    return Explorer("plane", title, controls, data, scene, numbers)
 
 
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
@@ -85,24 +85,24 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     shown = str(values["shown"])
     if shown == REGIONS:
         left, right = (_regions(data, each) for each in (p, truth))
-        legend, said = ("1, 2, 3: class chosen",) * 2, (shown, shown)
+        legend, titles = ("1, 2, 3: class chosen",) * 2, (shown, shown)
     else:
         error = (p - truth).abs().sum(2) / 2 / LARGEST
         left, right = ([_shades(each)] for each in (_above_chance(p), _above_chance(truth)))
-        legend, said = ("white 1/3, grey 1",) * 2, (CONFIDENCE, CONFIDENCE)
+        legend, titles = ("white 1/3, grey 1",) * 2, (CONFIDENCE, CONFIDENCE)
         if shown == ERROR:
             left = [_shades(error.clamp(max=1))]
-            legend, said = ("white 0, grey .5 or more", legend[1]), ("error", CONFIDENCE)
+            legend, titles = ("white 0, grey .5 or more", legend[1]), ("error", CONFIDENCE)
     panels = [
         Panel(
-            f"{name}: {said[0]}",
+            f"{name}: {titles[0]}",
             X,
             Y,
             [left[0], *dots, *left[1:]],
             "training points: ● 1  ■ 2  ▲ 3",
             legend[0],
         ),
-        Panel(f"Bayes-optimal: {said[1]}", X, Y, right, "first feature", legend[1]),
+        Panel(f"Bayes-optimal: {titles[1]}", X, Y, right, "first feature", legend[1]),
     ]
     return Scene(panels, network["numbers"] | chosen["bayes"])
 

@@ -5,61 +5,65 @@ from typing import Any
 
 from torch import Tensor
 
-from ldlstudy import checks, data, records, smoothing, truth
-from ldlstudy.image_figures import positions
-from ldlstudy.records import Record, Run
+from ldlstudy import checks, data
+from ldlstudy.experiment import records
+from ldlstudy.experiment.keep import positions
+from ldlstudy.experiment.plan import Planned
+from ldlstudy.experiment.records import Record
+from ldlstudy.studies.smoothing import runs as smoothing
+from ldlstudy.studies.strategies import named
+from ldlstudy.studies.truth import runs as truth
 
 SHOWN = ("none", "ls", "ils", "cs_kd", "mixup", "on_ldl-mixup", "truth")
 
 
 def predictions(strategies: Iterable[str] = SHOWN) -> dict[str, dict[str, Any]]:
-    """What networks say of the same 500 noisy digits, by how their strategy is called.
+    """Return what networks say of the same 500 noisy digits, by the label of their strategy.
 
     Parameters
     ----------
     strategies : iterable of str
-        Keys of :data:`ldlstudy.truth.STRATEGIES`.
+        Those of :data:`ldlstudy.studies.truth.runs.STRATEGIES`.
 
     Raises
     ------
     ValueError
         An unknown strategy (the known ones are listed), or one that has no record.
     """
-    runs, found = truth.runs("paper"), {}
+    found = {}
     for strategy in strategies:
         checks.one_of("strategy", strategy, truth.STRATEGIES)
-        record = _record(runs[truth.name(*truth.QUICK, strategy)], "truth")
-        found[truth.STRATEGIES[strategy].label] = record.figures["sampled"]
+        record = _record(truth.plan(*truth.QUICK, strategy, 0, "paper"), "truth")
+        found[named(strategy).label] = record.figure("sampled")
     return found
 
 
 def planes() -> dict[str, dict[str, Any]]:
-    """Penultimate planes of several triples of noisy digits, by alpha as text.
+    """Return penultimate planes of several triples of noisy digits, by alpha as text.
 
     Raises
     ------
     ValueError
         If there is no record of a network.
     """
-    runs = smoothing.explored("quick").values()
     return {
-        f"{alpha:g}": _record(run, "explore --profile quick").figures["planes"]
-        for alpha, run in zip(smoothing.ALPHAS, runs, strict=True)
+        f"{each.facts['alpha']:g}": _record(each, "explore --profile quick").figure("planes")
+        for each in smoothing.explored("quick")
     }
 
 
-def _record(run: Run, table: str) -> Record:
-    record = records.load(run)
+def _record(planned: Planned, table: str) -> Record:
+    record = records.load(planned.run)
     if record is None:
         raise ValueError(
-            f"there is no record of {run.method} {run.id}: run `ldlstudy sweep {table}`"
+            f"there is no record of {planned.name} ({planned.run.id}): run `ldlstudy sweep {table}`"
         )
     return record
 
 
 def images() -> tuple[Tensor, Tensor]:
-    """The same images' true distributions (S, K) and pixels (S, H, W)."""
-    run = truth.runs("paper")[truth.name(*truth.QUICK, "none")]
+    """Return the same images' true distributions (S, K) and pixels (S, H, W)."""
+    run = truth.plan(*truth.QUICK, "none", 0, "paper").run
     test = data.load(run.dataset, **run.data).test
     assert test.truth is not None
     assert isinstance(test.pixels, Tensor)

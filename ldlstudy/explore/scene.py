@@ -16,15 +16,15 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from ldlstudy import plots
+from ldlstudy.report import figures
 
 COLOURS = {
-    "blue": plots.BLUE,
-    "orange": plots.ORANGE,
-    "green": plots.GREEN,
-    "red": plots.RED,
-    "purple": plots.PURPLE,
-    "grey": plots.GREY,
+    "blue": figures.BLUE,
+    "orange": figures.ORANGE,
+    "green": figures.GREEN,
+    "red": figures.RED,
+    "purple": figures.PURPLE,
+    "grey": figures.GREY,
 }
 CLASS_COLOURS = ("blue", "red", "green")
 SHAPES = {"circle": "o", "square": "s", "triangle": "^", "star": "*"}  # as matplotlib calls them
@@ -78,7 +78,7 @@ def distribution(title: str, probabilities: list[float], colour: str) -> Panel:
     return Panel(title, (-0.6, k - 0.4), (0, 1), [{**mark, "colour": colour}], names=names)
 
 
-def said(scene: Scene) -> str:
+def in_words(scene: Scene) -> str:
     """The numbers of a scene as a line of text."""
     return ", ".join(f"{name} {value:.3f}" for name, value in scene.numbers.items())
 
@@ -88,7 +88,7 @@ def figure(scene: Scene) -> Figure:
     columns = min(4, len(scene.panels))
     rows = -(-len(scene.panels) // columns)
     fig, axes = plt.subplots(
-        rows, columns, squeeze=False, figsize=(plots.WIDTH, 2.3 * rows), layout="constrained"
+        rows, columns, squeeze=False, figsize=(figures.WIDTH, 2.3 * rows), layout="constrained"
     )
     for ax in axes.flat[len(scene.panels) :]:
         ax.set_axis_off()

@@ -2,19 +2,24 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ldlstudy import ensemble, ils, images, machine, scaling, targets, truth
-from ldlstudy.dataset import Images
-from ldlstudy.draws import Draws, Sample, seed_of
-from ldlstudy.execution import Execution
+from ldlstudy import device, scaling, targets
+from ldlstudy.data.images import Images
+from ldlstudy.data.replicates import Replicates
+from ldlstudy.device import Execution
+from ldlstudy.experiment import images
+from ldlstudy.experiment.points import replicates_of
+from ldlstudy.experiment.prepare import prepare
 from ldlstudy.explore.plane import FACTORS, HARD, METHODS, Learned, Predict, called
-from ldlstudy.mixture import six_gaussians
-from ldlstudy.selection import DATA
-from ldlstudy.setting import prepare, trained
+from ldlstudy.seeds import seed_of
+from ldlstudy.studies.ils import runs as ils
+from ldlstudy.studies.truth import runs as truth
+from ldlstudy.training import ensemble
 
 SETS = 3
 P1, P2, TEMPERATURE = 0.8, 1.25, 4.0  # the middle of ILS's grids
@@ -32,18 +37,17 @@ def planes(profile: str) -> list[Learned]:
     profile : str
         ``smoke`` has fewer points and epochs; an unknown one is a ValueError.
     """
-    size = ils.runs(profile)["none"]
-    sizes = {name: {**DATA, **size.data}[name] for name in ("train", "held", "test")}
-    draws = Draws(six_gaussians(), **sizes, replicates=SETS, seed=0)
-    hard = targets.one_hot(draws.training.labels.flatten(), 3)
-    teachers = _train(draws, hard.view(SETS, 1, -1, 3), size.training["epochs"])
-    soft = torch.stack([_labels(draws, r, teachers[r][0]) for r in range(SETS)])
-    students = _train(draws, soft, size.training["epochs"])
+    hard = next(each.run for each in ils.runs(profile) if each.strategy == "none")
+    sets, epochs = replicates_of(replace(hard, replicates=SETS)), hard.recipe["epochs"]
+    labels = targets.one_hot(sets.training.labels.flatten(), 3).view(SETS, 1, -1, 3)
+    teachers = _train(sets, labels, epochs)
+    soft = torch.stack([_labels(sets, r, teachers[r][0]) for r in range(SETS)])
+    students = _train(sets, soft, epochs)
     names = [called(method, factor) for method in METHODS for factor in FACTORS]
     return [
         Learned(
-            Sample(*(field[r] for field in draws.training)),
-            Sample(*(field[r] for field in draws.testing)),
+            sets.training.at(r),
+            sets.testing.at(r),
             {
                 name: _probabilities(logits)
                 for name, logits in zip([HARD, *names], [*teachers[r], *students[r]], strict=True)
@@ -53,14 +57,14 @@ def planes(profile: str) -> list[Learned]:
     ]
 
 
-def _train(draws: Draws, labels: Tensor, epochs: int) -> list[list[Predict]]:
+def _train(sets: Replicates, labels: Tensor, epochs: int) -> list[list[Predict]]:
     """Logits of a network for each of the labels (SETS, C, N, 3)."""
-    sets, count = labels.shape[:2]
-    which = torch.arange(sets).repeat_interleave(count)
+    count = labels.shape[1]
+    which = torch.arange(SETS).repeat_interleave(count)
     seeds = torch.tensor([seed_of(0, "plane", r) for r in which.tolist()])
-    held = draws.holding.labels
+    held = sets.holding.labels
     members = ensemble.Members.make(which, labels.flatten(0, 1).float(), seeds, held.shape[1])
-    data = ensemble.Data(draws.training.inputs, draws.holding.inputs, held)
+    data = ensemble.Data(sets.training.inputs, sets.holding.inputs, held)
     found = ensemble.train(ensemble.Settings(epochs=epochs), data, members)
 
     def logits(row: Tensor) -> Predict:
@@ -73,11 +77,9 @@ def _probabilities(logits: Predict) -> Predict:
     return lambda inputs: logits(inputs).softmax(1)
 
 
-def _labels(draws: Draws, replicate: int, teacher: Predict) -> Tensor:
+def _labels(sets: Replicates, replicate: int, teacher: Predict) -> Tensor:
     """Labels (C, N, 3) of every method and factor."""
-    training, holding = (
-        Sample(*(field[replicate] for field in part)) for part in (draws.training, draws.holding)
-    )
+    training, holding = (part.at(replicate) for part in (sets.training, sets.holding))
     y, logits = training.labels, teacher(training.inputs)
     fitted = scaling.fit_temperature(teacher(holding.inputs), holding.labels)
     sure, soft = scaling.scale(logits, fitted), scaling.scale(logits, TEMPERATURE)
@@ -93,7 +95,7 @@ def _labels(draws: Draws, replicate: int, teacher: Predict) -> Tensor:
 def teacher(profile: str) -> tuple[Images, Callable[[Tensor], Tensor], float]:
     """Noisy digits for tests, a network that learned others with hard labels, and the noise.
 
-    The network of :mod:`ldlstudy.truth` that other explorers show from its record, trained anew.
+    The network of chapter 5 that other explorers show from its record is trained anew.
 
     Parameters
     ----------
@@ -109,10 +111,10 @@ def teacher(profile: str) -> tuple[Images, Callable[[Tensor], Tensor], float]:
     sigma : float
         Standard deviation of the noise.
     """
-    known = truth.runs("smoke" if profile == "smoke" else "paper")
-    run, execution = known[truth.name(*truth.QUICK, "none")], Execution()
-    setting = prepare(run, execution)
-    with tempfile.TemporaryDirectory() as folder, machine.one_thread_an_operation():
-        images.execute(run, execution, Path(folder))
-        network = trained(run, setting, Path(folder)).eval()
-    return setting.dataset.test, torch.no_grad()(network), run.data["sigma"]
+    planned = truth.plan(*truth.QUICK, "none", 0, "smoke" if profile == "smoke" else "paper")
+    planned = replace(planned, keep=())
+    setting = prepare(planned.run, Execution())
+    with tempfile.TemporaryDirectory() as folder, device.one_thread_an_operation():
+        images.execute([planned], setting.execution, Path(folder))
+        network = setting.trained(Path(folder)).eval()
+    return setting.dataset.test, torch.no_grad()(network), planned.run.data["sigma"]

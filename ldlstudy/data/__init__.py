@@ -1,0 +1,150 @@
+"""Image sets by name: as tensors that can live on the training device, ready for `batches`.
+
+There are three kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
+folders that their authors hand out (`ldlstudy.data.folders`); and two that are made here
+(`ldlstudy.data.made`). They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study.
+"""
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ldlstudy import checks, files
+from ldlstudy.data import archives, folders
+from ldlstudy.data.decode import Stream
+from ldlstudy.data.images import Dataset, Images, partners, split
+from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
+
+__all__ = [
+    "Dataset",
+    "Images",
+    "Stream",
+    "available",
+    "check",
+    "default_root",
+    "describe",
+    "digits",
+    "fetch",
+    "load",
+    "location",
+    "noisy_digits",
+    "partners",
+    "split",
+]
+
+
+def default_root() -> Path:
+    """Where data lie: ``LDLSTUDY_DATA``, else ``data`` in the study, else ``data`` right here."""
+    if given := os.environ.get("LDLSTUDY_DATA"):
+        return Path(given)
+    try:
+        return files.root() / "data"
+    except ValueError:  # installed and used outside a checkout
+        return Path("data")
+
+
+def available() -> tuple[str, ...]:
+    """The names that `load` knows."""
+    return (*MADE, *archives.ARCHIVES, *folders.FOLDERS)
+
+
+def load(
+    name: str, root: Path | None = None, *, held: float = 0.0, seed: int = 0, **options: Any
+) -> Dataset:
+    """Load an image set into memory (ImageNet: its list of files).
+
+    Parameters
+    ----------
+    name : str
+        One of `available`.
+    root : Path, optional
+        Folder of the data; `default_root` by default.
+    held : float
+        Share of the training set to keep out of it, stratified, in [0, 1).
+    seed : int
+        Of the split into training and held-out images.
+    **options
+        ``size`` of folders, and what `digits` and `noisy_digits` take.
+
+    Returns
+    -------
+    Dataset
+        On the CPU.
+
+    Raises
+    ------
+    ValueError
+        An unknown name or option (the known ones are listed), a value out of range, or data that
+        are missing or damaged (with the way to get them).
+    """
+    checks.one_of("data set", name, available())
+    stored: Callable[..., Dataset] = folders.read if name in folders.FOLDERS else archives.read
+    reader = MADE.get(name, stored)
+    taken = inspect.signature(reader).parameters.values()
+    known = [p.name for p in taken if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise ValueError(f"unknown option {option!r} of data set {name}; known: {allowed}")
+    arguments = () if name in MADE else (name, root or default_root())
+    dataset = reader(*arguments, **options)
+    return dataset.hold(held, seed) if held else dataset
+
+
+def fetch(name: str, root: Path | None = None) -> Path:
+    """Download an image set and return its file; one that is there already is kept.
+
+    Raises
+    ------
+    ValueError
+        If the download fails, or the set is made here or comes from its authors alone.
+    """
+    place = location(name, root)
+    if place is None:
+        raise ValueError(f"{name} is made here from scikit-learn's digits: there is no file of it")
+    if name in folders.FOLDERS:
+        raise ValueError(f"{name} comes from its authors alone: unpack it to {place}")
+    return archives.fetch(name, place.parent)
+
+
+def check(name: str, root: Path | None = None) -> str:
+    """Read and check an image set; return its counts and the digest of its data.
+
+    Raises
+    ------
+    ValueError
+        As `load`.
+    """
+    dataset = load(name, root)
+    sizes = " ".join(f"{part} {len(getattr(dataset, part).labels)}" for part in ("train", "test"))
+    shape = "x".join(map(str, dataset.shape))
+    return f"{name}: {len(dataset.classes)} classes, {shape}, {sizes}, sha256 {dataset.digest}"
+
+
+def describe(name: str, root: Path | None = None) -> str:
+    """One line on an image set: its published sizes, where it is from, whether it is here."""
+    place = location(name, root)
+    if name in MADE:
+        classes, shape, (train, test), origin = 10, (1, 8, 8), SIZES[name], "made here"
+    else:
+        facts = folders.FOLDERS.get(name) or archives.ARCHIVES[name]
+        classes, shape, train, test = facts.classes, facts.shape, facts.train, facts.test
+        origin = "from its authors" if name in folders.FOLDERS else "from torchvision"
+    state = "" if place is None else f", {'in' if place.exists() else 'not in'} {place}"
+    size = "x".join(map(str, shape))
+    return (
+        f"{name:14} {classes:4} classes {size:>9} {train:>9,} + {test:>6,} images {origin}{state}"
+    )
+
+
+def location(name: str, root: Path | None = None) -> Path | None:
+    """The file or folder of an image set, there or not; None for what is made here."""
+    checks.one_of("data set", name, available())
+    root = root or default_root()
+    if name in MADE:
+        return None
+    if name in folders.FOLDERS:
+        return root / folders.FOLDERS[name].path
+    return archives.path(name, root)

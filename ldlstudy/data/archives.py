@@ -1,0 +1,215 @@
+"""Image sets that are one file each, ``<root>/<name>.npz``: read with care, fetched by torchvision.
+
+The file holds ``train_images``, ``test_images`` (uint8, N x H x W x C), ``train_labels``,
+``test_labels`` and ``classes``. One put there by hand serves as well, and is checked the same.
+"""
+
+import contextlib
+import io
+import socket
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+
+from ldlstudy import checks, files
+from ldlstudy.data.images import Dataset, Images
+
+KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
+# what NumPy, zipfile and zlib were seen to raise at single changed bytes
+DAMAGE = (ValueError, EOFError, OSError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error)
+PATIENCE = 60.0  # seconds without an answer after which a download is given up
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What the file of a set holds, and torchvision's class that downloads it.
+
+    ``train`` and ``test`` count the published images; a file with fewer is a part of the set and is
+    read all the same.
+    """
+
+    classes: int
+    shape: tuple[int, int, int]  # C, H, W
+    train: int
+    test: int
+    torchvision: str
+    parts: tuple[Mapping[str, Any], Mapping[str, Any]] = ({"train": True}, {"train": False})
+
+
+_SPLITS = ({"split": "train"}, {"split": "test"})
+_BALANCED = ({"split": "balanced", "train": True}, {"split": "balanced", "train": False})
+ARCHIVES = {
+    "cifar10": Archive(10, (3, 32, 32), 50_000, 10_000, "CIFAR10"),
+    "cifar100": Archive(100, (3, 32, 32), 50_000, 10_000, "CIFAR100"),
+    "svhn": Archive(10, (3, 32, 32), 73_257, 26_032, "SVHN", _SPLITS),
+    "stl10": Archive(10, (3, 96, 96), 5_000, 8_000, "STL10", _SPLITS),
+    "mnist": Archive(10, (1, 28, 28), 60_000, 10_000, "MNIST"),
+    "emnist": Archive(47, (1, 28, 28), 112_800, 18_800, "EMNIST", _BALANCED),
+    "fashion_mnist": Archive(10, (1, 28, 28), 60_000, 10_000, "FashionMNIST"),
+}
+
+
+def read(name: str, root: Path) -> Dataset:
+    """The set in ``<root>/<name>.npz``.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``ARCHIVES``.
+    root : Path
+        Folder of the data.
+
+    Returns
+    -------
+    Dataset
+        Pixels (N, C, H, W) uint8, nothing held out.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, damaged, or not of this set; it says how to get it.
+    """
+    archive, file = ARCHIVES[name], path(name, root)
+    if not file.is_file():
+        raise ValueError(f"no data set {name}: {file} is missing; {_ways(name)}")
+    try:
+        arrays = _arrays(file)
+        classes = _classes(arrays["classes"], archive)
+        parts = [_images(arrays, part, archive) for part in ("train", "test")]
+    except DAMAGE as error:
+        raise ValueError(f"{file} is damaged or unreadable ({error}); {_ways(name)}") from error
+    return Dataset(name, classes, *parts)
+
+
+def path(name: str, root: Path) -> Path:
+    """Where the file of the set lies or would lie."""
+    return root / f"{name}.npz"
+
+
+def _ways(name: str) -> str:
+    return (
+        f"`ldlstudy data fetch {name}` downloads it where there is a network, or put a file there "
+        f"with the arrays {', '.join(KEYS)} (uint8 images N x H x W x C)"
+    )
+
+
+def _arrays(file: Path) -> dict[str, np.ndarray]:
+    with open(file, "rb") as stream:  # np.load leaves a damaged file open that it opens itself
+        content = np.load(stream, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise ValueError("it is one array, not an .npz file")
+        if missing := sorted(set(KEYS) - set(content.files)):
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        return {key: content[key] for key in KEYS}
+
+
+def _classes(names: np.ndarray, archive: Archive) -> tuple[str, ...]:
+    if names.dtype.kind != "U" or names.shape != (archive.classes,):
+        raise ValueError(
+            f"classes must be {archive.classes} texts, got {names.dtype} of shape {names.shape}"
+        )
+    return tuple(names.tolist())
+
+
+def _images(arrays: Mapping[str, np.ndarray], part: str, archive: Archive) -> Images:
+    pixels, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+    channels, height, width = archive.shape
+    if channels == 1 and pixels.ndim == 3:
+        pixels = pixels[..., None]
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (height, width, channels):
+        raise ValueError(
+            f"{part}_images must be uint8 of shape (N, {height}, {width}, {channels}), "
+            f"got {pixels.dtype} {pixels.shape}"
+        )
+    if not len(pixels) == len(labels) >= 1:
+        raise ValueError(f"{len(pixels)} {part}_images and {len(labels)} {part}_labels")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{part}_labels must be whole numbers, got {labels.dtype}")
+    y = checks.labels(labels.astype(np.int64), archive.classes)
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), y)
+
+
+def fetch(name: str, root: Path) -> Path:
+    """Download a set through torchvision, which checks its sums, and write its file.
+
+    A sound file that is there already is kept.
+
+    Parameters
+    ----------
+    name, root
+        As in `read`.
+
+    Returns
+    -------
+    Path
+        The file, ``<root>/<name>.npz``, written whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the download fails; it names the file and the two ways to get it.
+    """
+    file = path(name, root)
+    with contextlib.suppress(ValueError):
+        read(name, root)
+        return file
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as folder, _patience():
+            arrays = _download(ARCHIVES[name], folder)
+    except (URLError, RuntimeError, ConnectionError, TimeoutError, HTTPException) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"{name} could not be downloaded to {file} ({reason[-1].strip()}); {_ways(name)}"
+        ) from error
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    files.write(file, buffer.getvalue())
+    read(name, root)
+    return file
+
+
+def _download(archive: Archive, folder: str) -> dict[str, Any]:
+    from torchvision import datasets
+
+    made = [
+        getattr(datasets, archive.torchvision)(folder, download=True, **part)
+        for part in archive.parts
+    ]
+    names = getattr(made[0], "classes", None) or map(str, range(archive.classes))
+    arrays: dict[str, Any] = {"classes": np.array(list(names))}
+    for part, source in zip(("train", "test"), made, strict=True):
+        arrays[f"{part}_images"] = _channels_last(np.asarray(source.data), archive)
+        labels = source.targets if hasattr(source, "targets") else source.labels
+        arrays[f"{part}_labels"] = np.asarray(labels).astype(np.int64)
+    return arrays
+
+
+def _channels_last(pixels: np.ndarray, archive: Archive) -> np.ndarray:
+    """(N, H, W, C) from the orders that torchvision's classes hold."""
+    if archive.torchvision == "EMNIST":
+        pixels = pixels.swapaxes(1, 2)  # published lying on their side
+    if pixels.ndim == 3:
+        pixels = pixels[..., None]
+    return pixels.transpose(0, 2, 3, 1) if pixels.shape[1:] == archive.shape else pixels
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Let a silent server end in an error; torchvision sets no time limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

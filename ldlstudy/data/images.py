@@ -1,0 +1,208 @@
+"""Images with their labels, and what is done to them as a whole: moved, split, paired by class."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ldlstudy import checks
+from ldlstudy.data.decode import Stream
+from ldlstudy.seeds import seed_of
+
+
+class Images(NamedTuple):
+    """Images and their labels.
+
+    ``pixels`` (N, C, H, W) are uint8, or float32 where the data are made here; those of a `Stream`
+    are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x), where it
+    is known.
+    """
+
+    pixels: Tensor | Stream
+    labels: Tensor
+    truth: Tensor | None = None
+
+    @classmethod
+    def of(cls, images: "Images | tuple[Tensor, Tensor]") -> "Images":
+        """Return images as they are, or made of pixels (N, C, H, W) and labels (N,).
+
+        A ValueError says what does not fit.
+        """
+        if isinstance(images, Images):
+            rows = [len(part) for part in images if part is not None]
+            if len(set(rows)) != 1 or rows[0] == 0:
+                raise ValueError(
+                    f"images, labels and truth must be as many, at least 1, got {rows}"
+                )
+            return images
+        if not isinstance(images, tuple | list) or len(images) != 2:
+            raise ValueError("images are given with their labels, as (images, labels)")
+        pixels, labels = (torch.as_tensor(each) for each in images)
+        y = checks.labels(labels, torch.iinfo(torch.int64).max)
+        if pixels.ndim != 4 or len(pixels) != len(y) or len(y) == 0:
+            raise ValueError(
+                "training images must have shape (N, C, H, W) with N >= 1 labels, "
+                f"got {tuple(pixels.shape)} and {len(y)}"
+            )
+        return cls(pixels, y)
+
+    def take(self, index: Tensor) -> "Images":
+        """The images at ``index``, positions or a mask."""
+        truth = None if self.truth is None else self.truth[index]
+        return Images(self.pixels[index], self.labels[index], truth)
+
+    def to(self, device: str | torch.device) -> "Images":
+        """The same on ``device``; a stream's files stay where they are."""
+        pixels = self.pixels if isinstance(self.pixels, Stream) else self.pixels.to(device)
+        truth = None if self.truth is None else self.truth.to(device)
+        return Images(pixels, self.labels.to(device), truth)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named image set.
+
+    Attributes
+    ----------
+    name : str
+        As :func:`ldlstudy.data.load` knows it.
+    classes : tuple of str
+        Names of the K classes.
+    train, test : Images
+        What is trained on, and what is reported on.
+    held : Images or None
+        Part of the training set kept out of ``train``, for choices and temperatures.
+    posterior : callable, optional
+        From points (M, C * H * W) on the CPU to the exact p(y|x), (M, K), where it is known.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Images
+    test: Images
+    held: Images | None = None
+    posterior: Callable[[Tensor], Tensor] | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of each image."""
+        _, channels, height, width = self.train.pixels.shape
+        return channels, height, width
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the pixels and labels of ``train`` and ``test``, in hexadecimal.
+
+        Of streamed images the files' names and sizes in bytes count in place of the pixels.
+        """
+        content = hashlib.sha256()
+        for part in (self.train, self.test):
+            if isinstance(part.pixels, Stream):
+                for file in part.pixels.files:
+                    content.update(f"{file.parent.name}/{file.name} {file.stat().st_size}".encode())
+                tensors = [part.labels]
+            else:
+                tensors = [part.pixels, part.labels]
+            for tensor in tensors:
+                content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                content.update(tensor.cpu().contiguous().numpy().data)
+        return content.hexdigest()
+
+    def to(self, device: str | torch.device) -> "Dataset":
+        """The same data set with all images on ``device``."""
+        held = None if self.held is None else self.held.to(device)
+        return dataclasses.replace(
+            self, train=self.train.to(device), test=self.test.to(device), held=held
+        )
+
+    def hold(self, fraction: float, seed: int) -> "Dataset":
+        """The same data set with a part of ``train`` in ``held``, see `split`."""
+        train, held = split(self.train.labels, fraction, seed)
+        return dataclasses.replace(self, train=self.train.take(train), held=self.train.take(held))
+
+
+def split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Split a training set at random, the same fraction of each class.
+
+    Parameters
+    ----------
+    labels : Tensor
+        Shape (N,), whole numbers of at least 0.
+    fraction : float
+        Share to hold out, in (0, 1); each class gives the nearest whole number of images.
+    seed : int
+        At least 0; one seed gives one split.
+
+    Returns
+    -------
+    train, held : Tensor
+        Positions in ascending order, together 0 to N - 1, on the labels' device.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, nothing is held out, or a class has nothing left.
+    """
+    y = checks.labels(labels, torch.iinfo(torch.int64).max).cpu().numpy()
+    checks.in_range("fraction", fraction, 0, 1, open_low=True)
+    rng = np.random.default_rng(seed_of(checks.whole("seed", seed, 0), "held"))
+    out = np.zeros(len(y), dtype=bool)
+    for label in np.unique(y):
+        members = np.flatnonzero(y == label)
+        count = int(len(members) * fraction + 0.5)
+        if count == len(members):
+            raise ValueError(
+                f"holding out {fraction:g} leaves none of the {count} images of class {label}"
+            )
+        out[rng.permutation(members)[:count]] = True
+    if not out.any():
+        raise ValueError(f"holding out {fraction:g} of {len(y)} images by class takes none")
+    train, held = (torch.from_numpy(np.flatnonzero(part)) for part in (~out, out))
+    return train.to(labels.device), held.to(labels.device)
+
+
+def partners(
+    labels: Tensor, generator: torch.Generator | None = None, *, allow_self: bool = True
+) -> Tensor:
+    """Pair each image with another of its class at random (CS-KD section 2.1).
+
+    Parameters
+    ----------
+    labels : Tensor
+        Shape (N,), whole numbers of at least 0.
+    generator : torch.Generator, optional
+        Source of the draws, on the labels' device; torch's global one by default.
+    allow_self : bool
+        Whether an image may be its own partner, as in the CS-KD authors' code.
+
+    Returns
+    -------
+    Tensor
+        Shape (N,), positions, each uniform over the images of the class.
+
+    Raises
+    ------
+    ValueError
+        If a class has one image and ``allow_self`` is False.
+    """
+    y = checks.labels(labels, torch.iinfo(torch.int64).max)
+    order = y.argsort(stable=True)  # the images of a class stand side by side
+    _, place, counts = y.unique(return_inverse=True, return_counts=True)
+    first = (counts.cumsum(0) - counts)[place]
+    choices = counts[place] - int(not allow_self)
+    if len(y) and int(choices.min()) < 1:
+        raise ValueError(
+            f"class {int(y[choices.argmin()])} has one image, so no partner but itself"
+        )
+    u = torch.rand(len(y), generator=generator, device=y.device, dtype=torch.float64)
+    drawn = (u * choices).long()
+    if not allow_self:
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(y), device=y.device)
+        drawn += drawn >= rank - first  # step over the image itself
+    return order[first + drawn]

@@ -1,0 +1,183 @@
+"""On what the study computes: cores, threads, device and precision, and what a record says of them.
+
+An :class:`Execution` may change a result's last digits, but not what is measured: a record says how
+it was executed, and its run's id does not depend on it.
+"""
+
+import contextlib
+import dataclasses
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ldlstudy import checks
+
+PRECISIONS = ("float32", "bf16")
+COMPILERS = ("no", "default", "reduce-overhead")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Where and how networks are trained.
+
+    Attributes
+    ----------
+    device : str
+        ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``: a GPU where there is one.
+    precision : str
+        ``float32``, or ``bf16``: products in bfloat16 while training, weights and every evaluation
+        in float32.
+    channels_last : bool
+        Keep images as N x H x W x C in memory, which convolutions are faster with.
+    compile : str
+        ``no``, or the mode of ``torch.compile``; ``reduce-overhead`` captures CUDA graphs.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    channels_last: bool = True
+    compile: str = "no"
+
+    def __post_init__(self) -> None:
+        """Check every field and settle ``auto``."""
+        checks.one_of("precision", self.precision, PRECISIONS)
+        checks.one_of("compile", self.compile, COMPILERS)
+        if self.device == "auto":
+            object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError:
+            kind = "unknown"
+        if kind not in ("cpu", "cuda"):
+            raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {self.device!r} asked for, but torch finds no CUDA GPU here")
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the device is a GPU."""
+        return torch.device(self.device).type == "cuda"
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Return ``network`` on the device, in the layout that suits its convolutions."""
+        if self.channels_last:
+            return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.to(self.device)
+
+    def layout(self, images: Tensor) -> Tensor:
+        """Return ``images`` (N, C, H, W) in the network's layout."""
+        if self.channels_last:
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function`` as torch.compile makes it, or as it is."""
+        if self.compile == "no":
+            return function
+        mode = None if self.compile == "default" else self.compile
+        compiled: Callable[..., Any] = torch.compile(function, mode=mode)
+        return compiled
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which a training step's products have their precision."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def random_state(self) -> Tensor:
+        """Return the state of the device's global random generator."""
+        return torch.cuda.get_rng_state(self.device) if self.is_cuda else torch.get_rng_state()
+
+    def set_random_state(self, state: Tensor) -> None:
+        """Set the state of the device's global random generator."""
+        if self.is_cuda:
+            torch.cuda.set_rng_state(state, self.device)
+        else:
+            torch.set_rng_state(state)
+
+    def circumstances(self) -> dict[str, Any]:
+        """Return what a record says of how it was made."""
+        how = {k: v for k, v in dataclasses.asdict(self).items() if k != "device"}
+        return circumstances(self.device) | how | {"threads": torch.get_num_threads()}
+
+
+def circumstances(device: str) -> dict[str, Any]:
+    """Return what a record says of the machine and the versions that it was made with."""
+    return {
+        "device": device_name(device),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("ldlstudy", "torch", "numpy", "scipy")},
+        "source": source(),
+    }
+
+
+def device_name(device: str) -> str:
+    """Return a GPU's name, or the processor's architecture and the cores this process may use."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {platform.machine()}, {cores()} cores"
+
+
+def source() -> str:
+    """Return the git revision of the package, with a + when it has changes; else its version."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        quiet: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
+        revision = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **quiet).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], **quiet).stdout.strip()
+        return revision + ("+" if changed else "")
+    return _version("ldlstudy")
+
+
+def _version(name: str) -> str:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return "not installed"
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Apply ``function`` to each item, a thread for each core and one core for each operation."""
+    with one_thread_an_operation(), threads(cores()) as pool:
+        return list(pool.map(function, items))
+
+
+def threads(count: int) -> ThreadPoolExecutor:
+    """Return a pool whose threads keep each operation to themselves from their first one on.
+
+    Torch tells OpenMP of its limit in each thread, but only at the first operation large enough to
+    split; matrix products before it would use every core and add up in another order.
+    """
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+
+@contextlib.contextmanager
+def one_thread_an_operation() -> Iterator[None]:
+    """Keep torch's operations on the thread that calls them, for threads that run side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def progress(total: int, title: str | None, unit: str) -> tqdm:
+    """Return a progress bar; it is hidden without a title or where ``LDLSTUDY_PROGRESS`` is 0."""
+    hidden = title is None or os.environ.get("LDLSTUDY_PROGRESS") == "0"
+    return tqdm(total=total, desc=title, unit=unit, disable=hidden, mininterval=0.5)

@@ -1,0 +1,1 @@
+"""A run, its record, and what lies between: carrying it out, measuring it, keeping it."""

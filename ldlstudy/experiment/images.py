@@ -1,0 +1,220 @@
+"""Carry out runs on image sets: data, teachers, training, measurement, record."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldlstudy import methods, metrics, scaling
+from ldlstudy.data import cifar100
+from ldlstudy.data.images import Images
+from ldlstudy.device import Execution
+from ldlstudy.experiment import keep, measure
+from ldlstudy.experiment.plan import Planned
+from ldlstudy.experiment.prepare import (
+    CHECKPOINT,
+    NETWORK,
+    PREDICTIONS,
+    Setting,
+    Teachers,
+    prepare,
+    teacher_of,
+    workplace,
+)
+from ldlstudy.experiment.records import Record, Run, Values
+from ldlstudy.heads import Cosine
+from ldlstudy.models import Classifier
+from ldlstudy.training import History, Predictor, Student, checkpoints, train_together
+
+
+def execute(
+    planned: Sequence[Planned],
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    work: Path | None = None,
+    title: str | None = None,
+) -> list[Record]:
+    """Carry out a run, or several that see the same batches; each gives what it would alone.
+
+    What is done once for a batch is shared by all: its augmentation and mixing, and the passes of
+    teachers that they have in common. A run that a killed process left goes on from its last epoch.
+
+    Parameters
+    ----------
+    planned : sequence of Planned
+        At least one; with the same `stream`, where there are several. Their teachers have been run
+        in the same ``work``.
+    execution : Execution
+        Where and how.
+    work : Path, optional
+        Folder for weights and checkpoints, ``runs`` in the study's top folder by default.
+    title : str, optional
+        Of the progress bar; none without it.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, a value out of range, data or a teacher that is missing, a loss that is no
+        longer finite, or runs that do not see the same batches.
+    """
+    streams = {stream(each.run) for each in planned}
+    if len(planned) != 1 and (len(streams) != 1 or None in streams):
+        raise ValueError(f"{len(planned)} runs cannot be trained together: their batches differ")
+    start = time.perf_counter()
+    known: Teachers = {}
+    made = [_Candidate.of(each, prepare(each.run, execution), work, known) for each in planned]
+    one = made[0].setting
+    histories = train_together(
+        [candidate.student for candidate in made],
+        one.dataset.train,
+        one.augmentation,
+        execution,
+        one.run.mixing or None,
+        one.dataset.held,
+        title=title,
+    )
+    seconds = (time.perf_counter() - start) / len(made)
+    return [c.record(history, seconds) for c, history in zip(made, histories, strict=True)]
+
+
+def stream(run: Run) -> str | None:
+    """Return what decides the batches of a run, or None where another run may not share them.
+
+    A teacher that answers by chance (Monte-Carlo dropout) would answer another student otherwise.
+    """
+    if any("passes" in teacher.network for teacher in run.teachers):
+        return None
+    order = run.recipe.get("order")
+    batches = {
+        "data": [run.dataset, dict(run.data), dict(run.augmentation)],
+        "recipe": [run.recipe.get("batch"), run.recipe.get("epochs")],
+        "order": run.seed if order is None else order,
+        "sees": methods.named(run.method).sees,
+        "mixing": dict(run.mixing),
+    }
+    return json.dumps(batches, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A run with its network, before and after training."""
+
+    planned: Planned
+    setting: Setting
+    folder: Path
+    network: Classifier
+    student: Student
+    teacher: dict[str, float]  # what is said of the teacher
+
+    @classmethod
+    def of(
+        cls, planned: Planned, setting: Setting, work: Path | None, known: Teachers
+    ) -> "_Candidate":
+        run, dataset = planned.run, setting.dataset
+        keep.check(planned.keep, setting)
+        folder = workplace(run, work)
+        folder.mkdir(parents=True, exist_ok=True)
+        teacher, predictors = teacher_of(setting, work, known)
+        network = setting.new_network()
+        setting.predictor(network)  # refuses before training to sample what has no dropout
+        watched = {"test": dataset.test, "held": dataset.held}
+        rows = [keep.KEEP[name] for name in planned.keep]
+        if any(row.watch_train for row in rows):
+            watched["train"] = dataset.train
+        student = Student(
+            network,
+            setting.recipe,
+            run.method,
+            run.settings,
+            teacher,
+            run.seed,
+            {name: images for name, images in watched.items() if images is not None},
+            any(row.class_losses for row in rows),
+            folder / CHECKPOINT,
+        )
+        told = {}
+        if teacher is not None:
+            temperature = float(run.settings.get("temperature", 1.0))
+            softened = scaling.scale(scaling.mean_logits(teacher.logits), temperature)
+            test = scaling.mean_logits(_stacked(predictors, dataset.test))
+            told = {
+                "smoothness": metrics.smoothness(softened, dataset.train.labels),
+                "accuracy": metrics.accuracy(test.softmax(1), dataset.test.labels),
+            }
+        return cls(planned, setting, folder, network, student, told)
+
+    def record(self, history: History, seconds: float) -> Record:
+        """Keep the weights and measure the trained network; ``seconds`` it took before."""
+        start = time.perf_counter()
+        checkpoints.save(self.folder / NETWORK, network=self.network)
+        record = measured(
+            self.planned, self.setting, self.network, self.student, history, self.folder
+        )
+        if self.teacher:
+            record.values["teacher"] = dict(self.teacher)
+        training = sum(epoch["seconds"] for epoch in history)
+        images = len(history) * len(self.setting.dataset.train.labels)
+        made = self.setting.execution.circumstances() | {
+            "seconds": seconds + time.perf_counter() - start,
+            "networks": 1,
+            "epochs": len(history),
+            "training_seconds": training,
+            "images_per_second": images / training,
+            "data": self.setting.dataset.digest,
+        }
+        return replace(record, made=made)
+
+
+def _stacked(predictors: Sequence[Predictor], images: Images) -> Tensor:
+    return torch.stack([predictor.logits(images) for predictor in predictors])
+
+
+def measured(
+    planned: Planned,
+    setting: Setting,
+    network: Classifier,
+    student: Student,
+    history: History,
+    folder: Path | None = None,
+) -> Record:
+    """Measure a trained network: values, intervals and figures of its record.
+
+    The stage ``plain`` also has ``best_test_accuracy``, the highest after any epoch, which CS-KD's
+    code reports; it is chosen by the test images. AdaCos has a stage ``unscaled``, of its bare
+    cosines. The logits are written to ``folder``.
+    """
+    dataset, predictor = setting.dataset, setting.predictor(network)
+    test = measure.Outcome.of(predictor, dataset.test)
+    held = None if dataset.held is None else measure.Outcome.of(predictor, dataset.held)
+    if folder is not None:
+        logits = {"test": test.logits} | ({} if held is None else {"held": held.logits})
+        checkpoints.save(folder / PREDICTIONS, **logits)
+    # Test images that are drawn anew for each seed need no interval: other seeds tell more.
+    resamples = measure.RESAMPLES if planned.intervals and "draw" not in setting.run.data else 0
+    stages = measure.stages(test, held)
+    if isinstance(network.head, Cosine):
+        scale = float(network.head.scale)
+        stages["unscaled"] = (scaling.scale(test.logits, scale), scale)
+    groups = cifar100.groups(dataset.classes) if dataset.name == "cifar100" else None
+    values, intervals = measure.score(stages, test, resamples, groups)
+    figures: dict[str, Any] = {}
+    trained = keep.Finished(setting, student, predictor, stages, test, resamples)
+    for name in planned.keep:
+        kept = keep.KEEP[name].make(trained)
+        if kept.figure is not None:
+            figures[name] = kept.figure
+        for found, more in ((values, kept.values), (intervals, kept.intervals)):
+            _add(found, more)
+    values["plain"]["best_test_accuracy"] = max(epoch["test_accuracy"] for epoch in history)
+    figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
+    kept_names = tuple(sorted(planned.keep))
+    return Record(setting.run.specification, values, intervals, {}, kept_names, figures)
+
+
+def _add(found: Values, more: Values) -> None:
+    for stage, row in more.items():
+        found[stage] = {**found.get(stage, {}), **row}

@@ -1,0 +1,322 @@
+"""What a run may keep besides the usual metrics, a row each: data for figures, and costly numbers.
+
+All are small enough to lie in a record, so a page shows them without the data or the weights.
+"""
+
+import copy
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ldlstudy import checks, errors, metrics, mixing, scaling
+from ldlstudy.experiment import labels, planes
+from ldlstudy.experiment.measure import Outcome, Stages, share
+from ldlstudy.experiment.prepare import Setting
+from ldlstudy.experiment.records import Values
+from ldlstudy.files import FIGURE_DIGITS, rounded
+from ldlstudy.training import Predictor, Student, batches
+from ldlstudy.training.loop import objective
+
+SAMPLED = 500  # test images whose whole predictions, or best answers, are kept
+ANSWERS = 5
+SHOWN = 10  # classes of LDL Figure 5
+EMBEDDED = (10, 50)  # classes, and images of each, for t-SNE
+COMPONENTS = 50  # principal components that t-SNE starts from, as van der Maaten's do
+REPEATS = 10  # of a step whose seconds are taken
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trained network with all that may be kept of it.
+
+    ``stages`` and ``test`` are as in :mod:`ldlstudy.experiment.measure`; ``resamples`` is how often
+    test images are drawn anew for an interval.
+    """
+
+    setting: Setting
+    student: Student
+    predictor: Predictor
+    stages: Stages
+    test: Outcome
+    resamples: int = 0
+
+    @property
+    def p(self) -> Tensor:
+        """Probabilities (N, K) of the test images, as trained."""
+        return self.stages["plain"][0]
+
+    @functools.cached_property
+    def features(self) -> Tensor:
+        """Penultimate features (N, D) of the test images."""
+        return self.predictor.features(self.setting.dataset.test)
+
+    @property
+    def mixing(self) -> mixing.Mixing | None:
+        """What mixes the images of a batch."""
+        return mixing.named(self.setting.run.mixing or None)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept: data of a figure, and numbers by stage with their intervals."""
+
+    figure: Any = None
+    values: Values = field(default_factory=dict)
+    intervals: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """A row of :data:`KEEP`: what makes it, what it needs, and what must be watched in training."""
+
+    make: Callable[[Finished], Kept]
+    needs: Callable[[Setting], None] = field(default=lambda setting: None)
+    class_losses: bool = False  # of what is watched after every epoch
+    watch_train: bool = False
+
+
+def check(keep: tuple[str, ...], setting: Setting) -> None:
+    """Raise a ValueError if what is to be kept is unknown, or not to be had of a run."""
+    for name in keep:
+        KEEP[checks.one_of("data to keep", name, KEEP)].needs(setting)
+
+
+def answers(p: Tensor, y: Tensor) -> dict[str, list[Any]]:
+    """The five best answers to test images spread evenly over the set (CS-KD Figure 1b)."""
+    index = positions(len(p))
+    best = p[index].topk(min(ANSWERS, p.shape[1]), dim=1)
+    return {
+        "index": index.tolist(),
+        "labels": y[index].tolist(),
+        "classes": best.indices.tolist(),
+        "scores": rounded(best.values.tolist(), FIGURE_DIGITS),
+    }
+
+
+def positions(count: int) -> Tensor:
+    """Which of ``count`` test images are kept whole: at most 500, evenly spread."""
+    return torch.arange(0, count, -(-count // SAMPLED))
+
+
+def by_class(p: Tensor, y: Tensor) -> dict[str, Any]:
+    """F1 and mean confidence of each class, and what is said of the best one (LDL Figures 4, 5).
+
+    ``confidence`` is None for a class without a sample. ``best`` is the class with the highest F1
+    score (the first of equal ones) with the ``classes`` of its ten highest mean ``probabilities``.
+    """
+    f1, means = errors.f1(p, y), errors.mean_predictions(p, y)
+    confidence = means.diagonal()
+    there = ~confidence.isnan()
+    best = int(f1.masked_fill(~there, -1).argmax())
+    highest = means[best].topk(min(SHOWN, len(f1)))
+    content = {
+        "f1": f1.tolist(),
+        "confidence": [c if t else None for c, t in zip(confidence.tolist(), there, strict=True)],
+        "best": {
+            "class": best,
+            "f1": float(f1[best]),
+            "classes": highest.indices.tolist(),
+            "probabilities": highest.values.tolist(),
+        },
+    }
+    figure: dict[str, Any] = rounded(content, FIGURE_DIGITS)
+    return figure
+
+
+def of_errors(p: Tensor, y: Tensor) -> dict[str, list[Any]]:
+    """The position of each error, and the scores of its predicted and true class (Figure 2)."""
+    predicted, true = errors.log_probabilities(p, y)
+    return {
+        "index": errors.wrong(p, y).tolist(),
+        "log_predicted": rounded(predicted.tolist(), FIGURE_DIGITS),
+        "log_true": rounded(true.tolist(), FIGURE_DIGITS),
+    }
+
+
+def sampled(p: Tensor, y: Tensor) -> dict[str, list[Any]]:
+    """Whole predictions of test images spread evenly over the set, to scale and bin on a page.
+
+    The log-probabilities are logits but for a constant of each image.
+    """
+    index = positions(len(y))
+    logits = p[index].clamp_min(torch.finfo(p.dtype).tiny).log()
+    return {
+        "labels": y[index].tolist(),
+        "log_probabilities": rounded(logits.tolist(), FIGURE_DIGITS),
+    }
+
+
+def reliability(p: Tensor, y: Tensor) -> dict[str, list[float | None]]:
+    """Count, accuracy and confidence in 15 bins ([Re] Figures 3 and 9); None in an empty bin."""
+    bins = metrics.reliability(p, y, bins=15, edges="left")
+
+    def full(values: Any) -> list[float | None]:
+        return [None if n == 0 else v for n, v in zip(bins.count, values, strict=True)]
+
+    return {
+        "count": bins.count.tolist(),
+        "accuracy": full(bins.accuracy),
+        "confidence": full(bins.confidence),
+    }
+
+
+def embedding(features: Tensor, y: Tensor) -> dict[str, Any]:
+    """Penultimate features of a few test images, for t-SNE (CS-KD Figure 3).
+
+    ``index`` and ``labels`` (n,) of the first 50 images of each of the first ten classes, and
+    ``points`` (n, d), their first d = min(50, D, n) principal components, to 4 digits.
+    """
+    classes, images = EMBEDDED
+    index = torch.cat([(y == k).nonzero()[:images, 0] for k in range(classes)])
+    chosen = features[index].double()
+    centred = chosen - chosen.mean(0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    points = centred @ directions[:COMPONENTS].T
+    return {
+        "index": index.tolist(),
+        "labels": y[index].tolist(),
+        "points": rounded(points.tolist(), FIGURE_DIGITS),
+    }
+
+
+def neighbours(t: Finished) -> Kept:
+    """R@1 among the test images and in the training set, and how classes vary.
+
+    ``intra_class_variation`` is the spread of the classes in units of the distance of their means.
+    """
+    train, y = t.setting.dataset.train, t.setting.dataset.test.labels
+    gallery = t.predictor.features(train)
+    own, own_ends = share(metrics.nearest_is_alike(t.features, y), t.resamples)
+    found, ends = share(metrics.nearest_is_alike(t.features, y, gallery, train.labels), t.resamples)
+    values = {
+        "recall_at_1": own,
+        "recall_at_1_train": found,
+        "intra_class_variation": planes.variation(t.features, y),
+    }
+    intervals = {"recall_at_1": own_ends, "recall_at_1_train": ends} if t.resamples else {}
+    return Kept(None, {"plain": values}, {"plain": intervals} if intervals else {})
+
+
+def plane(t: Finished) -> Kept:
+    """The plane of the first three classes ([Re] Figure 2), with its numbers."""
+    dataset = t.setting.dataset
+    figure, values = planes.plane(t.predictor, {"train": dataset.train, "test": dataset.test})
+    return Kept(figure, {"plane": values})
+
+
+def supervision(t: Finished) -> Kept:
+    """What mixing, teacher and truth say of mixed images (LDL Figure 6)."""
+    setting, teacher, mixer = t.setting, t.student.teacher, t.mixing
+    assert teacher is not None
+    assert teacher.answer is not None
+    assert mixer is not None
+    answer = teacher.answer
+    train, classes = setting.dataset.train, len(setting.dataset.classes)
+    figure = labels.supervision(
+        train,
+        setting.augmentation,
+        classes,
+        mixer,
+        lambda views: scaling.mean_logits(answer(views)),
+        setting.dataset.posterior,
+    )
+    return Kept(figure)
+
+
+def of_label(t: Finished) -> Kept:
+    """How near the labels that are taught are to the truth."""
+    setting = t.setting
+    assert setting.dataset.posterior is not None
+    found = labels.distance_to_truth(
+        objective(t.student, setting.dataset.train, t.predictor),
+        setting.dataset.train,
+        setting.augmentation,
+        len(setting.dataset.classes),
+        setting.recipe.batch,
+        setting.run.seed,
+        setting.dataset.posterior,
+        t.mixing,
+    )
+    return Kept(None, {"label": found})
+
+
+def operations(t: Finished) -> Kept:
+    """What a training step costs, in floating-point operations and in seconds.
+
+    Seconds depend on the machine and on what else it does; operations do not. Products and
+    convolutions are counted as they are made, backwards too, by PyTorch's counter: passes of
+    teachers, partners, second views and heads included, additions and activations not. The seconds
+    are the least of ten, of making the batch and of the step, with the threads that training has.
+    """
+    setting = t.setting
+    network = copy.deepcopy(t.student.network)  # whose batch statistics these steps change
+    loss = objective(t.student, setting.dataset.train, t.predictor)
+    generator = torch.Generator(setting.dataset.train.labels.device).manual_seed(0)
+    sees, size = setting.method.sees, setting.recipe.batch
+
+    def step() -> None:
+        made = batches(setting.dataset.train, size, setting.augmentation, generator, sees, t.mixing)
+        loss(network, next(iter(made))).backward()
+
+    network.train()
+    with FlopCounterMode(display=False) as counter:
+        step()
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - start)
+    return Kept(None, {"step": {"operations": counter.get_total_flops(), "seconds": min(taken)}})
+
+
+def _nothing(t: Finished) -> Kept:
+    return Kept()
+
+
+def _needs_groups(setting: Setting) -> None:
+    checks.one_of("data set with similar classes", setting.dataset.name, planes.SIMILAR)
+
+
+def _needs_mixing_teacher(setting: Setting) -> None:
+    if not setting.run.mixing or not setting.run.teachers:
+        raise ValueError("`supervision` is kept of a run with a teacher and a mixing alone")
+
+
+def _needs_label(setting: Setting) -> None:
+    if not setting.method.has_label:
+        raise ValueError(
+            f"`label` is kept of methods with a label of their own, {setting.run.method} has none"
+        )
+    if setting.dataset.posterior is None:
+        raise ValueError(
+            f"`label` is kept where the truth is known, {setting.run.dataset} has none"
+        )
+
+
+def _of_stages(t: Finished) -> Kept:
+    return Kept({name: reliability(p, t.test.labels) for name, (p, _) in t.stages.items()})
+
+
+KEEP: dict[str, Keep] = {
+    "answers": Keep(lambda t: Kept(answers(t.p, t.test.labels))),
+    "by_class": Keep(lambda t: Kept(by_class(t.p, t.test.labels))),
+    "class_loss": Keep(_nothing, class_losses=True, watch_train=True),
+    "embedding": Keep(lambda t: Kept(embedding(t.features.cpu(), t.test.labels))),
+    "errors": Keep(lambda t: Kept(of_errors(t.p, t.test.labels))),
+    "label": Keep(of_label, _needs_label),
+    "neighbours": Keep(neighbours),
+    "operations": Keep(operations),
+    "plane": Keep(plane),
+    "planes": Keep(lambda t: Kept(planes.planes(t.predictor, t.setting.dataset))),
+    "reliability": Keep(_of_stages),
+    "sampled": Keep(lambda t: Kept(sampled(t.p, t.test.labels))),
+    "similar": Keep(lambda t: Kept(planes.similar(t.predictor, t.setting.dataset)), _needs_groups),
+    "supervision": Keep(supervision, _needs_mixing_teacher),
+    "test_class_loss": Keep(_nothing, class_losses=True),
+}

@@ -1,0 +1,227 @@
+"""All metrics of one trained network, before and after temperature scaling, with intervals.
+
+A network gives three stages. ``plain`` are its predictions as they are. ``fitted`` are scaled by
+the temperature that minimises the negative log-likelihood of images it was not trained on and is
+not scored on: the held-out ones or, without any, one half of the test set for the other half.
+``searched`` are scaled by the temperature with the lowest ECE on the test set itself, as in [Re];
+that looks at the answers, so it can only serve as a bound.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ldlstudy import errors, metrics, scaling
+from ldlstudy.data.images import Images, split
+from ldlstudy.device import Execution
+from ldlstudy.experiment.records import Values
+from ldlstudy.training import Augmentation, Predictor
+
+RESAMPLES = 100
+TEMPERATURES = np.arange(10, 301) / 50  # 0.2, 0.22, ..., 6: what `searched` looks through
+Stages = dict[str, tuple[Tensor, float]]  # stage to probabilities (N, K) and their temperature
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions for some images, with what they are held against.
+
+    ``p`` (N, K) probabilities; ``labels`` (N,); ``truth`` (N, K), where it is known; ``groups``
+    (K,), of the classes, where they have any.
+    """
+
+    p: Tensor
+    labels: Tensor
+    truth: Tensor | None = None
+    groups: Tensor | None = None
+
+    def take(self, index: Tensor) -> "Answers":
+        """Return those at ``index``."""
+        truth = None if self.truth is None else self.truth[index]
+        return Answers(self.p[index], self.labels[index], truth, self.groups)
+
+
+def _on_errors(name: str) -> Callable[[Answers], float | None]:
+    return lambda a: errors.scores(a.p, a.labels, a.truth).get(name)
+
+
+def _of_truth(metric: Callable[[Any, Any], float]) -> Callable[[Answers], float | None]:
+    return lambda a: None if a.truth is None else metric(a.truth, a.p)
+
+
+def _of_groups(metric: Callable[[Any, Any, Any], float]) -> Callable[[Answers], float | None]:
+    return lambda a: None if a.groups is None else metric(a.p, a.labels, a.groups)
+
+
+METRICS: dict[str, Callable[[Answers], float | None]] = {  # None where one does not apply
+    "accuracy": lambda a: metrics.accuracy(a.p, a.labels),
+    "top5_accuracy": lambda a: metrics.topk_accuracy(a.p, a.labels, min(5, a.p.shape[1])),
+    "cross_entropy": lambda a: metrics.nll(a.p, a.labels),
+    "brier": lambda a: metrics.brier(a.p, a.labels),
+    "top_label_brier": lambda a: metrics.top_label_brier(a.p, a.labels),
+    "ece_15_left": lambda a: metrics.ece(a.p, a.labels, bins=15, edges="left"),  # [Re]
+    "ece_10_right": lambda a: metrics.ece(a.p, a.labels, bins=10),  # LDL
+    "ece_20_right": lambda a: metrics.ece(a.p, a.labels, bins=20),  # CS-KD
+    "class_conditional_ece": lambda a: metrics.class_conditional_ece(a.p, a.labels),
+    "classwise_ece": lambda a: metrics.classwise_ece(a.p, a.labels),
+    "uce": lambda a: metrics.uce(a.p, a.labels),  # LDL
+    "kl_to_truth": _of_truth(metrics.kl_to_truth),
+    "total_variation": _of_truth(metrics.total_variation),
+    "confidence_on_errors": _on_errors("confidence_on_errors"),
+    "predicted_score_on_errors": _on_errors("predicted_score_on_errors"),
+    "true_score_on_errors": _on_errors("true_score_on_errors"),
+    "kl_to_truth_on_errors": _on_errors("kl_to_truth_on_errors"),
+    "superclass_accuracy": _of_groups(errors.group_accuracy),
+    "error_within_superclass": _of_groups(errors.error_within_group),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a network says of images, on the CPU: ``logits`` (N, K), their labels and truth."""
+
+    logits: Tensor
+    labels: Tensor
+    truth: Tensor | None = None
+
+    @classmethod
+    def of(cls, predictor: Predictor, images: Images) -> "Outcome":
+        """Ask a network for its logits of ``images``."""
+        truth = None if images.truth is None else images.truth.cpu()
+        return cls(predictor.logits(images).cpu(), images.labels.cpu(), truth)
+
+
+def measure(
+    network: nn.Module,
+    images: Images | tuple[Tensor, Tensor],
+    held: Images | tuple[Tensor, Tensor] | None = None,
+    *,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+    device: str | Execution = "auto",
+) -> pd.DataFrame:
+    """Return all scores of a trained network, as it is and after temperature scaling.
+
+    Parameters
+    ----------
+    network : Module
+        From images (B, C, H, W) to logits (B, K).
+    images : Images, or a tuple of Tensor
+        N test images (N, C, H, W) and their labels (N,).
+    held : Images, or a tuple of Tensor, optional
+        Images to fit the temperature to; without any it is fitted to halves of the test images.
+    augmentation : Augmentation
+        That of training; images are normalised alike.
+    device : str or Execution
+        ``cpu``, ``cuda`` or ``auto``.
+
+    Returns
+    -------
+    DataFrame
+        A line for each stage (``plain``, ``fitted``, ``searched``), a column for each metric and
+        the ``temperature``.
+    """
+    execution = device if isinstance(device, Execution) else Execution(device)
+    predictor = Predictor(execution.place(network), augmentation, execution)
+    test, kept = (
+        None if part is None else Outcome.of(predictor, Images.of(part).to(execution.device))
+        for part in (images, held)
+    )
+    assert test is not None
+    values, _ = score(stages(test, kept), test, resamples=0)
+    return pd.DataFrame(values).T
+
+
+def stages(test: Outcome, held: Outcome | None = None) -> Stages:
+    """Return what the network says of the test images, in each of the three stages."""
+    searched = search(test.logits, test.labels)
+    return {
+        "plain": (test.logits.softmax(1), 1.0),
+        "fitted": _fitted(test, held),
+        "searched": (scaling.scale(test.logits, searched), searched),
+    }
+
+
+def search(logits: Tensor, labels: Tensor) -> float:
+    """Return the temperature of the grid with the lowest ECE on these very images ([Re] s. 5)."""
+    found = [
+        metrics.ece(scaling.scale(logits, float(t)), labels, bins=15, edges="left")
+        for t in TEMPERATURES
+    ]
+    return float(TEMPERATURES[int(np.argmin(found))])
+
+
+def _fitted(test: Outcome, held: Outcome | None) -> tuple[Tensor, float]:
+    if held is not None:
+        temperature = scaling.fit_temperature(held.logits, held.labels)
+        return scaling.scale(test.logits, temperature), temperature
+    probabilities, temperatures = torch.empty_like(test.logits), []
+    halves = split(test.labels, 0.5, seed=0)
+    for fit, scored in (halves, halves[::-1]):
+        temperatures.append(scaling.fit_temperature(test.logits[fit], test.labels[fit]))
+        probabilities[scored] = scaling.scale(test.logits[scored], temperatures[-1])
+    return probabilities, float(np.mean(temperatures))
+
+
+def score(
+    found: Stages, test: Outcome, resamples: int = RESAMPLES, groups: Tensor | None = None
+) -> tuple[Values, Values]:
+    """Return every metric of every stage, and its 95 % interval over test images drawn anew.
+
+    Parameters
+    ----------
+    found : dict
+        As `stages` gives them, perhaps with further ones.
+    test : Outcome
+        The same images; their labels and truth are compared with what is said.
+    resamples : int
+        How often the test images are drawn anew; with 0 there are no intervals. A run that is
+        repeated with other seeds needs none: its repetitions tell more.
+    groups : Tensor, optional
+        Shape (K,), the groups of the classes.
+
+    Returns
+    -------
+    values : dict
+        Stage to metric to number; ``temperature`` is among the metrics.
+    intervals : dict
+        Stage to metric to the ends of the interval.
+    """
+    rng, n = np.random.default_rng(0), len(test.labels)
+    resampled = [torch.from_numpy(rng.integers(0, n, n)) for _ in range(resamples)]
+    values: Values = {}
+    intervals: Values = {}
+    for stage, (p, temperature) in found.items():
+        answers = Answers(p, test.labels, test.truth, groups)
+        values[stage] = scores(answers) | {"temperature": temperature}
+        others = [scores(answers.take(index)) for index in resampled]
+        if others:
+            intervals[stage] = {
+                metric: middle([each[metric] for each in others if metric in each])
+                for metric in values[stage]
+                if metric != "temperature"
+            }
+    return values, intervals
+
+
+def scores(answers: Answers) -> dict[str, float]:
+    """Return every metric that applies to some predictions."""
+    found = {name: metric(answers) for name, metric in METRICS.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def middle(values: list[float]) -> list[float]:
+    """Return the ends of the middle 95 %."""
+    return [float(end) for end in np.percentile(values, [2.5, 97.5])]
+
+
+def share(alike: Tensor, resamples: int = RESAMPLES) -> tuple[float, list[float]]:
+    """Return a share of the test images, from what holds of each (N,), and its interval."""
+    drawn = np.random.default_rng(0).integers(0, len(alike), (resamples, len(alike)))
+    values = alike.double().cpu().numpy()
+    ends = middle(list(values[drawn].mean(1))) if resamples else []
+    return float(values.mean()), ends

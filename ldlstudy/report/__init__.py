@@ -1,0 +1,1 @@
+"""From records to what a page shows: one frame of results, tables, claims, figures, CSV."""

@@ -1,0 +1,151 @@
+"""What the figures of all chapters share: size, type, colours, dots, legends."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+
+from ldlstudy.report import export
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; lines differ in style as well.
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
+)  # fmt: skip
+CLASS_COLOURS = (BLUE, RED, GREEN)
+WIDTH = 7.2  # inches; the book's text column
+
+
+def setup() -> None:
+    """Draw figures as SVG, the same file each time, in the book's size and type; data as CSV."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    export.register()
+    set_matplotlib_formats("svg", metadata={"Date": None})
+    plt.rcParams.update(
+        {
+            "svg.hashsalt": "ldlstudy",
+            "figure.figsize": (WIDTH, 3.2),
+            "figure.constrained_layout.use": True,
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 9,
+            "legend.frameon": False,
+        }
+    )
+
+
+def dots(points: np.ndarray, colour: str, name: str = "") -> PathPatch:
+    """Return points (N, 2) as one path of round dots: an SVG a quarter as large as N markers."""
+    path = Path(np.repeat(points, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(points))
+    path.should_simplify = False  # which would leave out lines without a length
+    return PathPatch(
+        path, edgecolor=colour, fill=False, lw=3, capstyle="round", alpha=0.6, label=name
+    )
+
+
+def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many panels, in rows of at most ``columns``."""
+    columns = 2 if count == 4 else min(columns, count)  # none stands alone in its row
+    rows = -(-count // columns)
+    fig, axes = plt.subplots(rows, columns, squeeze=False, figsize=(WIDTH, height * rows))
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return fig, list(axes.flat[:count])
+
+
+def legend(fig: Figure, handles: Mapping[str, Any], columns: int) -> None:
+    """Draw a legend below the panels, from handles by name."""
+    fig.legend(handles.values(), handles.keys(), ncols=columns, loc="outside lower center")
+
+
+def drawn_lines(fig: Figure) -> dict[str, Any]:
+    """Return a line for each label that some panel has."""
+    return {str(line.get_label()): line for ax in fig.axes for line in ax.lines}
+
+
+LINES = ((BLUE, "-", "o"), (GREEN, "--", "s"), (RED, "-.", "^"), (PURPLE, ":", "D"))
+FEWEST = 10  # images in a bin that is drawn
+
+
+def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -> Figure:
+    """[Re] Figure 2: activations of three classes on the plane of their templates.
+
+    Parameters
+    ----------
+    figures : Mapping
+        Title of each network to its ``plane`` (:func:`ldlstudy.experiment.planes.plane`).
+    classes : tuple of str
+        Names of the three classes.
+    """
+    fig, axes = plt.subplots(
+        2, len(figures), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 6.4)
+    )
+    xlim, ylim = _square([p for f in figures.values() for points in f.values() for p in points])
+    for column, (title, figure) in zip(axes.T, figures.items(), strict=True):
+        for ax, part in zip(column, ("train", "test"), strict=True):
+            for name, colour, points in zip(classes, CLASS_COLOURS, figure[part], strict=True):
+                ax.add_patch(dots(np.array(points), colour, name))
+            x, y = np.array(figure["templates"]).T
+            look = {"marker": "*", "s": 90, "edgecolors": "black", "zorder": 3}
+            ax.scatter(x, y, c=CLASS_COLOURS, label="templates", **look)
+            ax.set_title(f"{title}, {'training' if part == 'train' else 'test'} images")
+            ax.set(xlim=xlim, ylim=ylim, aspect="equal")
+    for ax in axes[-1]:
+        ax.set_xlabel("λ, towards template 2")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("μ")
+    points = [plt.Line2D([], [], color=c, marker="o", ls="", ms=2.5) for c in CLASS_COLOURS]
+    star = plt.Line2D([], [], color=GREY, marker="*", ls="", ms=9)
+    fig.legend([*points, star], [*classes, "templates"], ncols=4, loc="outside lower center")
+    return fig
+
+
+def _square(clusters: list[Any]) -> np.ndarray:
+    """Limits (2, 2) of x and y, equally far apart, around every point of ``clusters``."""
+    points = np.concatenate([np.reshape(cluster, (-1, 2)) for cluster in clusters])
+    low, high = points.min(0), points.max(0)
+    return np.add.outer((low + high) / 2, np.array([-0.55, 0.55]) * (high - low).max())
+
+
+def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+    """[Re] Figures 3 and 9: accuracy against confidence, a panel a network, a line a method.
+
+    Parameters
+    ----------
+    panels : Mapping
+        Title of each panel to name of each line to its bins
+        (:func:`ldlstudy.experiment.keep.reliability`); those of fewer than 10 images are left out.
+        At most four names of lines; a name looks the same in every panel.
+    """
+    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    looks = dict(zip(names, LINES, strict=False))
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 3.1 * rows)
+    )
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax in axes.flat[len(panels) - columns : len(panels)]:
+        ax.tick_params(labelbottom=True)  # the lowest of its column, perhaps above a spare panel
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+        ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
+        for name, bins in lines.items():
+            colour, dash, marker = looks[name]
+            each = zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
+            full = [(c, a) for n, c, a in each if n >= FEWEST]
+            x, y = zip(*full, strict=True)
+            ax.plot(
+                x, y, dash, marker=marker, color=colour, ms=3.5, label=name, clip_on=False
+            )  # markers at 1 are drawn whole
+        ax.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("accuracy")
+    legend(fig, drawn_lines(fig), columns=4)
+    return fig

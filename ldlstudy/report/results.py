@@ -1,0 +1,205 @@
+"""Results as one tidy frame: a line for every number of every record that a study planned.
+
+A run of images is one network. Where a study repeats it with other seeds, the interval of a mean is
+over these repetitions. Where there is one, it is over test images drawn anew: it then says nothing
+about what another seed would give, and the book says so. The replicates of a run on points count as
+seeds.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ldlstudy import stats
+from ldlstudy.experiment.plan import Planned
+from ldlstudy.experiment.records import Record, Run
+from ldlstudy.stats import Estimate
+
+COLUMNS = (
+    "level", "dataset", "data", "model", "bench", "strategy", "row",
+    "seed", "stage", "metric", "value", "low", "high", "record",
+)  # fmt: skip
+ERRORS = {"accuracy": "error", "top5_accuracy": "top5_error"}
+SIDES = 3.92  # width of a 95 % interval in standard errors
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``values`` by seed, their mean with its 95 % interval, and the records they are from."""
+
+    values: list[float]
+    estimate: Estimate
+    records: tuple[Record, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[float], records: Iterable[Record] = ()) -> "Measured":
+        """Return values of several seeds."""
+        return cls(list(values), stats.estimate(values), tuple(records))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return (self.estimate.high - self.estimate.low) / SIDES
+
+    def agrees(self, number: float) -> bool:
+        """Return whether a published number of one network lies where such a network's may.
+
+        That is within 1.96 standard errors of the difference between it and our mean.
+        """
+        n = len(self.values)
+        return abs(number - self.estimate.mean) <= 1.96 * self.error * math.sqrt(1 + n)
+
+
+class Results:
+    """The numbers of planned runs that have a record, to be selected from.
+
+    A *row* is what tables show in a line: all seeds of a strategy on a bench. The name of one on
+    noisy digits, which stands beside those of a paper's own networks, begins with "quick".
+
+    Parameters
+    ----------
+    planned : iterable of Planned
+        Those without a record are left out.
+    recorded : Mapping
+        Records by run.
+    """
+
+    def __init__(self, planned: Iterable[Planned], recorded: Mapping[Run, Record]) -> None:
+        there = [each for each in planned if each.run in recorded]
+        # tables that share a run plan it in the same row
+        self.planned = list({(row_of(each), each.run): each for each in there}.values())
+        self.recorded = {each.run: recorded[each.run] for each in self.planned}
+        self._rows: dict[str, list[Planned]] = {}
+        for each in self.planned:
+            self._rows.setdefault(row_of(each), []).append(each)
+
+    def __or__(self, other: "Results") -> "Results":
+        """Return both results; rows that both have are the other's."""
+        own = [each for each in self.planned if row_of(each) not in other._rows]
+        return Results([*own, *other.planned], self.recorded | other.recorded)
+
+    @property
+    def rows(self) -> list[str]:
+        """The names of all rows, in the order of planning."""
+        return list(self._rows)
+
+    def __contains__(self, row: object) -> bool:
+        return row in self._rows
+
+    def of(self, row: str) -> list[Planned]:
+        """Return what was planned of a row, seed by seed; nothing of an unknown row."""
+        return self._rows.get(row, [])
+
+    def records(self, row: str) -> tuple[Record, ...]:
+        """Return the records of a row, seed by seed."""
+        return tuple(self.recorded[each.run] for each in self.of(row))
+
+    def figure(self, row: str, name: str, seed: int = 0) -> Any:
+        """Return the data of a figure of one of a row's records."""
+        return self.records(row)[seed].figure(name)
+
+    def stages(self, row: str) -> list[str]:
+        """Return the stages that the records of a row have."""
+        records = self.records(row)
+        return list(records[0].values) if records else []
+
+    def metrics(self, row: str, stage: str) -> list[str]:
+        """Return the metrics that a row has at a stage, derived ones among them."""
+        records = self.records(row)
+        return list(_derived(records[0], stage)) if records else []
+
+    @functools.cache  # noqa: B019 - results live as long as the page
+    def measured(self, row: str, metric: str, stage: str = "plain") -> Measured | None:
+        """Return a metric of a row at a stage, or None if it has not been measured."""
+        found = [
+            (record, derived[metric])
+            for record in self.records(row)
+            if metric in (derived := _derived(record, stage))
+        ]
+        if not found:
+            return None
+        values = [value for _, (each, *_) in found for value in each]
+        records = tuple(record for record, _ in found)
+        if len(values) > 1:
+            return Measured.of(values, records)
+        (_, (_, low, high)), mean = found[0], values[0]
+        return Measured(values, Estimate(mean, low, high), records)
+
+    @functools.cached_property
+    def frame(self) -> pd.DataFrame:
+        """Every number, a line each, with the columns :data:`COLUMNS`."""
+        lines = []
+        for each in self.planned:
+            run, record = each.run, self.recorded[each.run]
+            about = (
+                each.level, run.dataset, json.dumps(dict(run.data), sort_keys=True), run.model,
+                each.bench, each.strategy, row_of(each),
+            )  # fmt: skip
+            for stage in record.values:
+                for metric, (values, low, high) in _derived(record, stage).items():
+                    ends = (low, high) if len(values) == 1 else (math.nan, math.nan)
+                    first = run.seed if len(values) == 1 else 0
+                    lines += [
+                        (*about, first + i, stage, metric, value, *ends, record.id)
+                        for i, value in enumerate(values)
+                    ]
+        return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def row_of(planned: Planned) -> str:
+    """Return the name of a planned run's row among those of all levels."""
+    return f"quick {planned.row}" if planned.level == "quick" else planned.row
+
+
+Derived = dict[str, tuple[list[float], float, float]]  # metric to values and interval
+
+
+def _derived(record: Record, stage: str) -> Derived:
+    """The metrics of a record at a stage, and those that follow from them.
+
+    One with an accuracy has the error, ``top5_error`` likewise; a penultimate plane has the ratio
+    of its spread to the distance of its clusters, too.
+    """
+    if stage not in record.values:
+        return {}
+    found: Derived = {}
+    for metric in record.values[stage]:
+        _, low, high = record.estimate(stage, metric)
+        found[metric] = record.replicates(stage, metric), low, high
+    for accuracy, error in ERRORS.items():
+        if accuracy in found:
+            values, low, high = found[accuracy]
+            found[error] = [1 - v for v in values], 1 - high, 1 - low
+    for part in ("train", "test"):
+        if f"{part}_spread" in found:
+            spreads, apart = found[f"{part}_spread"][0], found[f"{part}_distance"][0]
+            ratio = spreads[0] / apart[0]
+            found[f"{part}_ratio"] = [ratio], ratio, ratio
+    return found
+
+
+def difference(left: Measured, right: Measured) -> Estimate:
+    """Return ``left - right`` with its interval: within seeds where both were repeated alike.
+
+    Single networks are compared as if their test images were different ones, which is wide of the
+    truth, for they share them; without an interval of their own the difference has none (NaN).
+    """
+    if len(left.values) == len(right.values) > 1:
+        return stats.difference(left.values, right.values)
+    mean = left.estimate.mean - right.estimate.mean
+    half = 1.96 * math.hypot(left.error, right.error) or math.nan
+    return Estimate(mean, mean - half, mean + half)
+
+
+def pivot(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
+    """Return a metric at a stage, strategies (lines) by bench and seed (columns)."""
+    frame = results.frame
+    chosen = frame[(frame["metric"] == metric) & (frame["stage"] == stage)]
+    table = chosen.pivot(index="strategy", columns=["bench", "seed"], values="value")
+    return table.astype(np.float64)

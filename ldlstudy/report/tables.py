@@ -1,0 +1,423 @@
+"""Tables whose cells are values: ours with an interval, the published number, the records.
+
+Papers' numbers lie in ``book/published/*.csv``; ours are selected from results. By the rule of the
+book's definitions page a published number *agrees* with ours when it lies within 1.96 standard
+errors of a difference of two such means. HTML and CSV are two renderings of the same cells.
+"""
+
+import html
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from ldlstudy import checks, files, stats
+from ldlstudy.experiment.records import Record
+from ldlstudy.report.results import Results
+from ldlstudy.stats import Estimate
+
+ROUNDING = 1e-9  # so that a constant agrees with itself
+KEYS = ("bench", "network", "strategy", "stage", "source", "metric", "dataset")  # of printed rows
+PLUS, MINUS, ARROW = "+", "−", " → "
+
+
+class Column(NamedTuple):
+    """A metric of a table: its heading, and how its numbers are written."""
+
+    metric: str
+    heading: str
+    percent: bool = False
+    digits: int = 4
+
+    def write(self, value: float) -> str:
+        """Return ``value`` with this column's digits, without a zero before the point."""
+        if self.percent:
+            return f"{100 * value:.{self.digits - 2}f}"
+        return short(f"{round(value, self.digits) + 0:.{self.digits}f}")  # + 0: no minus zero
+
+
+ACCURACY = Column("accuracy", "accuracy, %", percent=True)
+ERROR = Column("error", "error, %", percent=True)
+TOP5_ERROR = Column("top5_error", "top-5 error, %", percent=True)
+CROSS_ENTROPY = Column("cross_entropy", "cross entropy")
+NLL = Column("cross_entropy", "NLL", digits=3)
+CONDITIONAL = Column("class_conditional_ece", "class-conditional ECE")
+CLASSWISE = Column("classwise_ece", "class-wise ECE (eq. 2)")
+BRIER = Column("brier", "Brier")
+KL = Column("kl_to_truth", "KL to the truth")
+VARIATION = Column("total_variation", "total variation")
+TEMPERATURE = Column("temperature", "T", digits=3)
+RECALL = Column("recall_at_1", "R@1, %", percent=True)
+
+
+def short(number: str) -> str:
+    """Return ``number`` without a zero before its point, as the papers print them."""
+    return re.sub(r"^([+-]?)0\.", r"\1.", number)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words in a cell or at the beginning of a line, with the records that they lead to."""
+
+    text: str
+    records: tuple[Record, ...] = ()
+
+    def html(self) -> str:
+        """Return it as HTML; the words may have marks of their own."""
+        return linked(self.text, self.records)
+
+    def parts(self) -> dict[str, str]:
+        """Return it as the parts of a CSV file, by what they are."""
+        return {"": _plain(self.text)} | _named(self.records)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of ours, and the paper's below it.
+
+    Attributes
+    ----------
+    column : Column
+        How it is written.
+    ours : Estimate, optional
+        Our mean with the ends of its interval.
+    published : float
+        The paper's number; NaN without one.
+    agrees : bool, optional
+        Whether they agree; not said where it is None.
+    records : tuple of Record
+        Where ours is from.
+    ends : bool
+        Whether it shows the ends of its interval and not half of it.
+    signed : bool
+        Whether a positive number has its sign.
+    """
+
+    column: Column
+    ours: Estimate | None = None
+    published: float = math.nan
+    agrees: bool | None = None
+    records: tuple[Record, ...] = ()
+    ends: bool = False
+    signed: bool = False
+
+    @property
+    def written(self) -> tuple[str, str, str, str]:
+        """Ours, half its interval or its ends, the paper's, and the sign of agreement."""
+        own, spread = "", ""
+        if self.ours is not None:
+            mean, low, high = self.ours
+            own = self._write(mean)
+            if not self.ends:
+                half = self.column.write((high - low) / 2)
+                spread = f"±{half}" if half.strip(".0") else ""
+            elif not math.isnan(low):
+                spread = f"[{self._write(low)}, {self._write(high)}]"
+        paper = "" if math.isnan(self.published) else self.column.write(self.published)
+        sign = "" if self.agrees is None or not paper else "≈" if self.agrees else "≠"
+        return own, spread, paper, sign
+
+    def _write(self, value: float) -> str:
+        if self.signed:
+            return short(f"{value:+.{self.column.digits}f}")
+        return self.column.write(value)
+
+    def html(self) -> str:
+        """Return it as HTML: ours above, the paper's below."""
+        own, spread, paper, sign = self.written
+        lines = []
+        if own:
+            lines.append(
+                linked(own + (f" <small>{spread}</small>" if spread else ""), self.records)
+            )
+        if paper:
+            lines.append(f'<span class="paper">{f"{sign} " if sign else ""}{paper}</span>')
+        return "<br>".join(lines)
+
+    def parts(self) -> dict[str, str]:
+        """Return it as the parts of a CSV file, by what they are."""
+        own, spread, paper, sign = self.written
+        found = {"": own} | (_named(self.records) if own else {})
+        if spread.startswith("["):
+            found["low"], found["high"] = spread.strip("[]").split(", ")
+        elif spread:
+            found["±"] = spread.removeprefix("±")
+        if paper:
+            found["paper"] = paper
+        if sign:
+            found["agrees"] = sign
+        return found
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two numbers, from the one compared with to the one a claim is about."""
+
+    right: Text
+    left: Text
+
+    def html(self) -> str:
+        """Return it as HTML."""
+        return f"{self.right.html()}{ARROW}{self.left.html()}"
+
+    def parts(self) -> dict[str, str]:
+        """Return it as the parts of a CSV file, by what they are."""
+        text = f"{_plain(self.right.text)}{ARROW}{_plain(self.left.text)}"
+        return {"": text} | _named((*self.right.records, *self.left.records))
+
+
+Cell = Text | Number | Pair
+
+
+def linked(text: str, records: Sequence[Record]) -> str:
+    """Return ``text`` as a link to the first of some records; its title has all of several."""
+    if not (text and records):
+        return text
+    title = f' title="{" ".join(r.anchor for r in records)}"' if len(records) > 1 else ""
+    first = records[0]
+    dataset = first.specification["dataset"]
+    return f'<a href="../book/results/{dataset}.jsonl#{first.anchor}"{title}>{text}</a>'
+
+
+def _named(records: Sequence[Record]) -> dict[str, str]:
+    return {"records": " ".join(record.anchor for record in records)} if records else {}
+
+
+def _plain(text: str) -> str:
+    """Text of a cell without its marks."""
+    return html.unescape(re.sub(r"<[^>]+>", "", text))
+
+
+def render(value: object) -> str:
+    """Return a cell, or a plain value, as HTML."""
+    return value.html() if isinstance(value, Text | Number | Pair) else str(value)
+
+
+def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") -> Styler:
+    """Return ``table`` as the book shows tables: no random ids; ``text`` columns wrap.
+
+    ``name`` is the class by which the book's style sheet knows it.
+    """
+    marks = pd.DataFrame("", index=table.index, columns=table.columns)
+    marks[list(text)] = "text"
+    styler = table.style.set_uuid("t").set_td_classes(marks).format(render)
+    styler = styler.format_index(render)
+    return styler.set_table_attributes(f'class="dataframe {name}"')
+
+
+def published(name: str, folder: Path | None = None) -> pd.DataFrame:
+    """Return a paper's table, indexed by the first of its columns that name a row.
+
+    Two or more such columns (bench, network, strategy, stage, ...) make an index of several levels.
+    An unknown table (the known ones are listed) or a damaged file is a ValueError.
+    """
+    folder = folder or files.root() / "book" / "published"
+    checks.one_of("published table", name, [file.stem for file in folder.glob("*.csv")])
+    file = folder / f"{name}.csv"
+    try:
+        table = pd.read_csv(file)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    keys = [column for column in table.columns[:3] if column in KEYS]
+    keys = keys if table.columns[0] in KEYS else [str(table.columns[0])]
+    for key in keys:
+        table[key] = table[key].fillna("plain" if key == "stage" else "")
+    return table.set_index(keys)
+
+
+def printed(table: pd.DataFrame | None, key: Any, column: str) -> float:
+    """Return a number of a published table; NaN where it has none."""
+    if table is None or key not in table.index or column not in table.columns:
+        return math.nan
+    return float(table.loc[key, column])
+
+
+def agrees(number: float, values: Sequence[float], replicates: int = 100) -> bool:
+    """Return whether a published mean differs from ours by no more than two such means would.
+
+    The published mean is taken over so many ``replicates`` (100 in ILS), which scatter as ours do.
+    """
+    ours = stats.standard_error(values)
+    error = ours * math.sqrt(1 + len(values) / replicates)
+    return abs(number - statistics.fmean(values)) <= 1.96 * error + ROUNDING
+
+
+Line = tuple[str, str]  # a row of results, and a stage
+
+
+def comparison(
+    results: Results,
+    paper: pd.DataFrame | None,
+    lines: Mapping[str, Line],
+    columns: Sequence[Column],
+    keys: Mapping[str, Any] | None = None,
+) -> Styler:
+    """Return a table of our means with half their 95 % interval, the paper's numbers under them.
+
+    Parameters
+    ----------
+    results : Results
+        Of replicates; a row that is not there stays empty.
+    paper : DataFrame or None
+        As :func:`published` gives it, indexed by row and stage.
+    lines : Mapping
+        What each line is called, and the row and the stage that it shows.
+    columns : sequence of Column
+        The metrics to show.
+    keys : Mapping, optional
+        The paper's row of a line, where it is not the line's own.
+
+    Returns
+    -------
+    Styler
+        Renders as HTML; the paper's number carries ≈ where it agrees with ours and ≠ where not, and
+        a row's label leads to its record.
+    """
+    body: dict[str, list[Number]] = {column.heading: [] for column in columns}
+    for label, (row, stage) in lines.items():
+        for column in columns:
+            key = (keys or {}).get(label, (row, stage))
+            number = printed(paper, key, column.metric)
+            found = results.measured(row, column.metric, stage)
+            agreed = None if found is None else agrees(number, found.values)
+            ours = None if found is None else found.estimate
+            body[column.heading].append(Number(column, ours, number, agreed))
+    index = [Text(label, results.records(row)) for label, (row, _) in lines.items()]
+    return style(pd.DataFrame(body, index=index))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A cell that is asked for: a metric of a row at a stage, and the published number."""
+
+    row: str
+    column: Column
+    stage: str = "plain"
+    published: float = math.nan
+
+
+def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
+    """Return a table whose cells are asked for one by one.
+
+    Parameters
+    ----------
+    results : Results
+        Of networks.
+    cells : Mapping
+        Label of each line to heading of each column to what is asked. What has not been measured
+        stays empty. A label leads to the records of its line, or each number to its own where they
+        have several.
+    """
+    body = {}
+    for label, line in cells.items():
+        written = {heading: _number(results, asked) for heading, asked in line.items()}
+        sources = {tuple(r.name for r in n.records) for n in written.values() if n.records}
+        if len(sources) == 1:
+            records = next(number.records for number in written.values() if number.records)
+            written = {h: _without_records(number) for h, number in written.items()}
+            body[Text(label, records)] = written
+        else:
+            body[Text(label)] = written
+    table = pd.DataFrame.from_dict(body, orient="index")
+    return style(table.where(table.notna(), ""))
+
+
+def _number(results: Results, asked: Asked) -> Number:
+    found = results.measured(asked.row, asked.column.metric, asked.stage)
+    if found is None:
+        return Number(asked.column, published=asked.published)
+    # without an error there is nothing to go by
+    agreed = found.agrees(asked.published) if found.error else None
+    return Number(asked.column, found.estimate, asked.published, agreed, found.records)
+
+
+def _without_records(number: Number) -> Number:
+    return Number(number.column, number.ours, number.published, number.agrees)
+
+
+def of_rows(
+    results: Results,
+    labels: Mapping[str, str],
+    columns: Mapping[str, tuple[str, Column]] | Sequence[Column],
+) -> Styler:
+    """Return measured numbers, a line for each row; what has not been run stays away.
+
+    Parameters
+    ----------
+    results : Results
+        Of networks.
+    labels : Mapping
+        What each line is called, by row of the results.
+    columns : Mapping or sequence of Column
+        Heading to stage and column; a column alone is of the predictions as they are, under its own
+        heading.
+    """
+    return grid(
+        results,
+        {label: line(row, columns) for row, label in labels.items() if row in results},
+    )
+
+
+def line(
+    row: str, columns: Mapping[str, tuple[str, Column]] | Sequence[Column]
+) -> dict[str, Asked]:
+    """Return the cells of a row, which no published number stands below."""
+    if not isinstance(columns, Mapping):
+        columns = {column.heading: ("plain", column) for column in columns}
+    return {heading: Asked(row, column, stage) for heading, (stage, column) in columns.items()}
+
+
+def check(
+    live: Results, recorded: Results, lines: Mapping[str, Line], columns: Sequence[Column]
+) -> Styler:
+    """Return what this machine just measured / the record, over the replicates that both have."""
+    body: dict[str, list[str]] = {column.heading: [] for column in columns}
+    labels = [
+        label
+        for label, (row, stage) in lines.items()
+        if all(stage in each.stages(row) for each in (live, recorded))
+    ]
+    for label in labels:
+        row, stage = lines[label]
+        for column in columns:
+            now, then = (each.measured(row, column.metric, stage) for each in (live, recorded))
+            assert now is not None
+            assert then is not None
+            n = min(len(now.values), len(then.values))
+            means = (statistics.fmean(each.values[:n]) for each in (now, then))
+            body[column.heading].append(" / ".join(column.write(m) for m in means))
+    return style(pd.DataFrame(body, index=labels))
+
+
+def differences(
+    results: Results, pairs: Mapping[str, tuple[Line, Line]], columns: Sequence[Column]
+) -> Styler:
+    """Return paired differences, first row minus second, with their 95 % interval.
+
+    ``pairs`` holds two rows with their stages by the label of their difference.
+    """
+    body: dict[str, list[Number]] = {column.heading: [] for column in columns}
+    index = []
+    for label, (left, right) in pairs.items():
+        for column in columns:
+            change = paired(results, left, right, column.metric)
+            body[column.heading].append(Number(column, change, ends=True, signed=True))
+        index.append(Text(label, results.records(left[0]) + results.records(right[0])))
+    return style(pd.DataFrame(body, index=index))
+
+
+def paired(results: Results, left: Line, right: Line, metric: str) -> Estimate:
+    """Return the mean difference of two rows within replicates, with its interval."""
+    values = []
+    for row, stage in (left, right):
+        found = results.measured(row, metric, stage)
+        if found is None:
+            raise ValueError(f"{row!r} has no {metric} at the stage {stage!r}")
+        values.append(found.values)
+    return stats.difference(*values)

@@ -1,0 +1,11 @@
+"""Seeds: every random number of the study derives from one of these."""
+
+import zlib
+
+import numpy as np
+
+
+def seed_of(*parts: int | str) -> int:
+    """Return a seed that depends on all ``parts``; texts count through their CRC-32."""
+    entropy = [p if isinstance(p, int) else zlib.crc32(p.encode()) for p in parts]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])

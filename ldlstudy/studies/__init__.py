@@ -1,0 +1,154 @@
+"""The studies, a row each: what each chapter runs, claims and shows.
+
+``ldlstudy sweep`` takes the names of their tables. A study reads the records there are of its runs,
+or carries them out here and now.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from ldlstudy import checks, data
+from ldlstudy.device import Execution
+from ldlstudy.experiment import records
+from ldlstudy.experiment.plan import Planned
+from ldlstudy.experiment.sweep import live as carry_out
+from ldlstudy.experiment.sweep import sweep
+from ldlstudy.report.results import Results
+from ldlstudy.studies.cs_kd import runs as cs_kd
+from ldlstudy.studies.ils import runs as ils
+from ldlstudy.studies.ldl import runs as ldl
+from ldlstudy.studies.smoothing import distillation
+from ldlstudy.studies.smoothing import runs as smoothing
+from ldlstudy.studies.truth import runs as truth
+
+Table = Callable[[str], list[Planned]]  # from a profile to its runs
+
+
+@dataclass(frozen=True)
+class Study:
+    """A row of :data:`STUDIES`.
+
+    Attributes
+    ----------
+    paper : str
+        What the book calls the paper.
+    chapter : str
+        The name of its notebook.
+    tables : Mapping
+        Runs of its tables, by name.
+    claims : str
+        Its comparisons in ``book/published``, and in ``prefix`` how their ids begin.
+    evidence, quick : tuple of str
+        The tables that its claims are judged by, at the paper profile and at the quick one.
+    """
+
+    paper: str
+    chapter: str
+    tables: Mapping[str, Table]
+    claims: str = ""
+    prefix: str = ""
+    evidence: tuple[str, ...] = ()
+    quick: tuple[str, ...] = field(default=())
+
+
+_RE = ("re-table2", "re-table4", "re-figure7")
+_CS = tuple(f"cskd-table{n}" for n in range(1, 5))
+STUDIES: dict[str, Study] = {
+    "ils": Study("ILS", "01_ils_synthetic", {"ils": ils.runs}, "claims", "ILS", ("ils",)),
+    "smoothing": Study(
+        "[Re]",
+        "02_label_smoothing",
+        {
+            "re-table2": smoothing.runs,
+            "re-table4": distillation.table4,
+            "re-figure7": distillation.runs,
+            "re-figure8": functools.partial(distillation.runs, figure=8),
+            "explore": smoothing.explored,
+        },
+        "re_claims",
+        "RE",
+        (*_RE, "re-figure8"),
+        _RE,
+    ),
+    "cs_kd": Study(
+        "CS-KD",
+        "03_cs_kd",
+        {f"cskd-table{n}": functools.partial(cs_kd.runs, n) for n in range(1, 6)}
+        | {"cskd-grid": cs_kd.grid},
+        "cskd_claims",
+        "CS",
+        (*_CS, "cskd-table5"),
+        _CS,
+    ),
+    "ldl": Study(
+        "LDL",
+        "04_ldl",
+        {f"ldl-table{n}": functools.partial(ldl.runs, n) for n in range(1, 8)}
+        | {f"ldl-{name}": functools.partial(ldl.runs, name) for name in ("methods", "truth")},
+        "ldl_claims",
+        "LD",
+        tuple(f"ldl-table{n}" for n in range(1, 8)),
+        ("ldl-methods",),
+    ),
+    "truth": Study("one truth", "05_truth", {"truth": truth.runs}),
+}
+TABLES: dict[str, Table] = {
+    name: table for study in STUDIES.values() for name, table in study.tables.items()
+}
+
+
+def planned(tables: str | Iterable[str], profile: str) -> list[Planned]:
+    """Return the runs of tables; an unknown table or profile is a ValueError that lists them."""
+    names = [tables] if isinstance(tables, str) else tables
+    return [
+        each for name in names for each in TABLES[checks.one_of("table", name, TABLES)](profile)
+    ]
+
+
+def recorded(tables: str | Iterable[str], profile: str = "paper") -> Results:
+    """Return the results that there are of some tables."""
+    wanted = planned(tables, profile)
+    found = {each.run: records.load(each.run) for each in wanted}
+    return Results(wanted, {run: record for run, record in found.items() if record is not None})
+
+
+def completed(tables: str | Iterable[str], execution: Execution | None = None) -> Results:
+    """Return results at the paper profile; on a CUDA machine, what is missing is run.
+
+    What needs data that are not there stays out. A build that is stopped goes on where it was.
+
+    Parameters
+    ----------
+    tables : str or iterable of str
+        Keys of `TABLES`.
+    execution : Execution, optional
+        Where and how to run what is missing; bfloat16 on the GPU by default, nothing without one.
+    """
+    if execution is None and torch.cuda.is_available():
+        execution = Execution("cuda", precision="bf16")
+    if execution is not None:
+        wanted = planned(tables, "paper")
+        made_here = ("six_gaussians", *data.MADE)
+        sweep([each for each in wanted if _is_there(each.run.dataset, made_here)], execution)
+    return recorded(tables, "paper")
+
+
+def _is_there(dataset: str, made_here: tuple[str, ...]) -> bool:
+    if dataset in made_here:
+        return True
+    place = data.location(dataset)
+    return place is not None and place.exists()
+
+
+def live(
+    tables: str | Iterable[str],
+    profile: str,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    title: str | None = "training",
+) -> Results:
+    """Carry out every run of some tables here and now; none is kept."""
+    wanted = planned(tables, profile)
+    return Results(wanted, carry_out(wanted, execution, title))

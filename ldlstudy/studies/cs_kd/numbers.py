@@ -1,0 +1,214 @@
+"""The numbers that the CS-KD chapter computes beyond the scores of its networks, and quotes.
+
+Whether two methods differ on their errors, how confident a maximum-entropy network can be, and what
+the paper's own tables say of its claims.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ldlstudy import checks, metrics, stats
+from ldlstudy.data.images import Images
+from ldlstudy.report import numbers, tables
+from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.results import Results, difference
+from ldlstudy.studies.bench import DATASETS
+from ldlstudy.studies.cs_kd import runs
+from ldlstudy.studies.cs_kd.runs import DIGITS, PROTOCOLS, REDUCED
+
+SCORES = {"log_predicted": "predicted class", "log_true": "true class"}
+
+
+class Compared(NamedTuple):
+    """One score on the errors of two methods; see :func:`errors_compared`."""
+
+    means: tuple[float, float]
+    common: int
+    difference: float
+    p: float
+
+
+def errors_compared(
+    left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]], score: str
+) -> Compared:
+    """Whether two methods give another log-probability to their errors (CS-KD Figure 2).
+
+    Parameters
+    ----------
+    left, right : sequence of Mapping
+        Of each seed what :func:`ldlstudy.experiment.keep.of_errors` gives; the seeds share test
+        images.
+    score : {"log_predicted", "log_true"}
+        Of the predicted or of the true class.
+
+    Returns
+    -------
+    Compared
+        The means over all errors of each; on the ``common`` images that both get wrong the mean
+        ``difference``, left minus right, and the ``p`` of the paired t test. With several seeds the
+        test is over their differences, for the images of one network are not independent of one
+        another; with one it is over its images and says nothing about another seed.
+
+    Raises
+    ------
+    ValueError
+        An unknown score, other numbers of seeds, or a seed in which fewer than two images are wrong
+        in both.
+    """
+    checks.one_of("score", score, SCORES)
+    if len(left) != len(right):
+        raise ValueError(f"need as many seeds of both, got {len(left)} and {len(right)}")
+    pairs = [_common(a, b, score) for a, b in zip(left, right, strict=True)]
+    fewest = min(map(len, pairs), default=0)
+    if fewest < 2:
+        raise ValueError(f"need two images or more that both get wrong, got {fewest}")
+    sides = [[statistics.fmean(p[i] for p in seed) for seed in pairs] for i in (0, 1)]
+    one, two = sides if len(pairs) > 1 else ([p[i] for p in pairs[0]] for i in (0, 1))
+    return Compared(
+        (_mean(left, score), _mean(right, score)),
+        sum(map(len, pairs)),
+        statistics.fmean(sides[0]) - statistics.fmean(sides[1]),
+        stats.paired_p(one, two),
+    )
+
+
+def _mean(seeds: Sequence[Mapping[str, Any]], score: str) -> float:
+    return statistics.fmean(value for seed in seeds for value in seed[score])
+
+
+def _common(
+    left: Mapping[str, Any], right: Mapping[str, Any], score: str
+) -> list[tuple[float, float]]:
+    """The scores of both on the images that both get wrong."""
+    other = dict(zip(right["index"], right[score], strict=True))
+    each = zip(left["index"], left[score], strict=True)
+    return [(value, other[i]) for i, value in each if i in other]
+
+
+def least_confident(weight: float, classes: int) -> float:
+    """Probability of the true class where the maximum-entropy loss of one image is least.
+
+    It minimises -log p - w H, the other classes alike: w log(p (K - 1) / (1 - p)) = 1 / p.
+
+    Parameters
+    ----------
+    weight : float
+        w of the entropy, above 0.
+    classes : int
+        K, at least 2.
+    """
+    from scipy.optimize import brentq
+
+    checks.in_range("weight", weight, 0, open_low=True)
+    k = checks.whole("classes", classes, 2)
+
+    def slope(u: float) -> float:  # of the loss, in u = log(p / (1 - p))
+        return weight * (u + math.log(k - 1)) - (1 + math.exp(-u))
+
+    u = brentq(slope, -math.log(k - 1), 2 / weight)
+    return 1 / (1 + math.exp(-u))
+
+
+Holds = Callable[[pd.DataFrame, str], bool]
+
+
+def _best(of: str, strategies: Sequence[str], own: str = "cs_kd", highest: bool = False) -> Holds:
+    """Whether of some rows of a printed table a strategy's is the lowest, or the highest."""
+
+    def holds(table: pd.DataFrame, dataset: str) -> bool:
+        values = table.loc[[(of, strategy) for strategy in strategies], dataset]
+        return bool((values.idxmax() if highest else values.idxmin()) == (of, own))
+
+    return holds
+
+
+OUTPUT = runs.OUTPUT
+CLAIMED: dict[
+    str, tuple[str, Holds]
+] = {  # what the paper claims: the table, and whether it holds on a set
+    "lowest error of the output regularisers, ResNet-18": (
+        "cskd_table1",
+        _best("resnet18", OUTPUT),
+    ),
+    "the same, DenseNet-121": ("cskd_table1", _best("densenet121", OUTPUT)),
+    "lowest error of the self-distillers": ("cskd_table2", _best("resnet18", runs.SELF)),
+    "lowest top-5 error": ("cskd_measures", _best("top5_error", OUTPUT)),
+    "lower ECE than cross entropy": ("cskd_measures", _best("ece", ["none", "cs_kd"])),
+    "lower ECE than label smoothing": ("cskd_measures", _best("ece", ["ls", "cs_kd"])),
+    "lowest ECE of the output regularisers": ("cskd_measures", _best("ece", OUTPUT)),
+    "CS-KD-E: lower ECE than CS-KD": (
+        "cskd_measures",
+        _best("ece", ["cs_kd", "cs_kd_e"], "cs_kd_e"),
+    ),
+    "highest R@1": ("cskd_measures", _best("recall_at_1", OUTPUT, highest=True)),
+    "lowers the error of mixup": (
+        "cskd_table3",
+        _best("resnet18", ["mixup", "mixup_cs_kd"], "mixup_cs_kd"),
+    ),
+    "lowers the error of distillation": (
+        "cskd_table4",
+        _best("resnet10", ["kd", "kd_cs_kd"], "kd_cs_kd"),
+    ),
+}
+
+
+def not_borne_out() -> dict[str, list[str]]:
+    """What is said of CS-KD, and the data sets whose printed means do not bear it out."""
+    return {
+        claim: [
+            DATASETS[dataset]
+            for dataset in PROTOCOLS
+            if not holds(tables.published(source), dataset)
+        ]
+        for claim, (source, holds) in CLAIMED.items()
+    }
+
+
+def quoted(
+    results: Results, paper: Results, judged: pd.DataFrame, test: Images, profile: str
+) -> Numbers:
+    """Return every number that the chapter quotes.
+
+    Parameters
+    ----------
+    results, paper : Results
+        Of all networks, and of those of the paper profile.
+    judged : DataFrame
+        The claims with their verdicts.
+    test : Images
+        The test images of noisy digits, with their truth.
+    profile : str
+        At which the page is built.
+    """
+    values = numbers.of_results(results) | numbers.verdicts(judged)
+    digits, reduced = f"quick {DIGITS}", REDUCED
+    for name, row in (("train", digits), ("cifar", reduced)):
+        values[f"loss.{name}"] = results.figure(f"{row} none", "history")["loss"][-1]
+    values["loss.test"] = results.figure(f"{digits} none", "history")["test_loss"][-1]
+    assert test.truth is not None
+    values["bayes.accuracy"] = metrics.accuracy(test.truth, test.labels)
+    values["bayes.ece_20_right"] = metrics.ece(test.truth, test.labels, bins=20)
+    best, last = "best_test_accuracy", "accuracy"
+    for name, left, right in (
+        ("gain.error_points", (f"{digits} cs_kd", last), (f"{digits} none", last)),
+        ("gain.best_points", (f"{digits} cs_kd", best), (f"{digits} cs_kd", last)),
+        ("gain.best_difference", (f"{digits} cs_kd", best), (f"{digits} none", best)),
+        ("cifar.error_points", (f"{reduced} none", last), (f"{reduced} cs_kd", last)),
+    ):
+        one, other = results.measured(*left), results.measured(*right)
+        assert one is not None
+        assert other is not None
+        values[name] = 100 * difference(one, other).mean
+    right_, ece = (
+        results.measured(f"{reduced} max_entropy", metric)
+        for metric in ("accuracy", "ece_20_right")
+    )
+    assert right_ is not None
+    assert ece is not None
+    values["implied.max_entropy"] = right_.estimate.mean - ece.estimate.mean
+    values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
+    return {key: value for key, value in values.items() if value == value}

@@ -1,0 +1,279 @@
+"""The tables of the CS-KD chapter."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from ldlstudy import checks
+from ldlstudy.report import claims, tables
+from ldlstudy.report.results import Results
+from ldlstudy.report.tables import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    ERROR,
+    NLL,
+    RECALL,
+    TEMPERATURE,
+    TOP5_ERROR,
+    Asked,
+    Column,
+    Line,
+)
+from ldlstudy.studies.bench import DATASETS, NETWORKS
+from ldlstudy.studies.cs_kd import numbers, runs
+from ldlstudy.studies.cs_kd.numbers import SCORES
+from ldlstudy.studies.cs_kd.runs import DIGITS, OUTPUT, PROTOCOLS, REDUCED, STUDENT
+from ldlstudy.studies.strategies import named
+
+ECE = Column("ece_20_right", "ECE", digits=3)
+KL = Column("kl_to_truth", "KL to the truth", digits=3)
+KL_ON_ERRORS = Column("kl_to_truth_on_errors", "KL on errors", digits=3)
+VARIATION = Column("intra_class_variation", "variation", digits=3)
+BEST = Column("best_test_accuracy", "best on the test set, %", percent=True)
+IN_TRAINING_SET = Column("recall_at_1_train", "R@1 in the training set, %", percent=True)
+MEASURES = {
+    "top5_error": TOP5_ERROR,
+    "ece": Column("ece_20_right", "ECE, %", percent=True),
+    "recall_at_1": RECALL,
+}
+TITLES = {f"quick {DIGITS}": "noisy digits", REDUCED: "CIFAR-100, reduced"}
+EVERYONE = tuple(  # on noisy digits
+    dict.fromkeys(strategy for t in (1, 2, 3) for _, strategy in runs.QUICK_TABLES[t])
+)
+LIVE = ("none", "ls", "cs_kd", "byot")
+Columns = Mapping[str, tuple[str, Column]] | Sequence[Column]
+
+
+def label(strategy: str) -> str:
+    """Return what the chapter calls a strategy."""
+    return named(strategy).name_in("CS-KD")
+
+
+def of_strategies(
+    results: Results, benches: Mapping[str, str], strategies: Sequence[str], columns: Columns
+) -> Styler:
+    """Return measured numbers of strategies on benches, by title where there are several."""
+    labels = {
+        f"{bench} {strategy}": f"{title}: {label(strategy)}"
+        if len(benches) > 1
+        else label(strategy)
+        for bench, title in benches.items()
+        for strategy in strategies
+    }
+    return tables.of_rows(results, labels, columns)
+
+
+def rivals(results: Results) -> Styler:
+    """Every strategy on noisy digits."""
+    columns = (ERROR, ECE, KL, KL_ON_ERRORS, RECALL, VARIATION)
+    return of_strategies(results, _digits(), EVERYONE, columns)
+
+
+def _digits() -> dict[str, str]:
+    return {f"quick {DIGITS}": "noisy digits"}
+
+
+def features(results: Results) -> Styler:
+    """How features of a class gather."""
+    columns = (VARIATION, RECALL, IN_TRAINING_SET, ERROR)
+    return of_strategies(results, TITLES, (*OUTPUT, "mixup"), columns)
+
+
+def hierarchy(results: Results) -> Styler:
+    """How far errors fall on CIFAR-100."""
+    columns = (
+        ERROR,
+        Column("superclass_accuracy", "right superclass, %", percent=True),
+        Column("error_within_superclass", "errors that stay in it, %", percent=True),
+        TOP5_ERROR,
+    )
+    return of_strategies(results, _reduced(), _on_reduced(results), columns)
+
+
+def reduced(results: Results) -> Styler:
+    """What the reduced protocol gives on CIFAR-100."""
+    columns = (ERROR, TOP5_ERROR, ECE, RECALL, VARIATION)
+    return of_strategies(results, _reduced(), _on_reduced(results), columns)
+
+
+def _reduced() -> dict[str, str]:
+    return {REDUCED: "CIFAR-100, reduced"}
+
+
+ORDER = (
+    "none", "adacos", "virtual_softmax", "max_entropy", "max_entropy_light", "ls", "cs_kd",
+    "cs_kd_eval", "cs_kd_e", "ddgsd", "byot", "mixup", "mixup_cs_kd", "kd", "kd_cs_kd",
+)  # fmt: skip
+
+
+def _on_reduced(results: Results) -> list[str]:
+    return [strategy for strategy in ORDER if f"{REDUCED} {strategy}" in results]
+
+
+def calibration(results: Results) -> Styler:
+    """Calibration as trained and scaled."""
+    columns = {
+        "ECE": ("plain", ECE),
+        "NLL": ("plain", NLL),
+        "T fitted": ("fitted", TEMPERATURE),
+        "ECE, scaled": ("fitted", ECE),
+        "NLL, scaled": ("fitted", NLL),
+    }
+    return of_strategies(results, TITLES, EVERYONE, columns)
+
+
+def partner(results: Results) -> Styler:
+    """What the mode of the partner's pass changes, and which epoch is reported."""
+    columns = {
+        "last epoch, %": ("plain", ACCURACY),
+        "best on the test set, %": ("plain", BEST),
+        "ECE": ("plain", ECE),
+        "R@1, %": ("plain", RECALL),
+        "variation": ("plain", VARIATION),
+    }
+    return of_strategies(results, TITLES, ("none", "cs_kd", "cs_kd_eval"), columns)
+
+
+def combined(results: Results) -> Styler:
+    """A student of a CS-KD network."""
+    columns = {
+        "error, %": ("plain", ERROR),
+        "ECE": ("plain", ECE),
+        "KL to the truth": ("plain", KL),
+        "KL, scaled": ("fitted", KL),
+    }
+    return of_strategies(results, {f"quick {STUDENT}": ""}, runs.DISTILLED, columns)
+
+
+def against_paper(results: Results, table: int) -> Styler:
+    """Top-1 errors of Tables 1 to 4, ours above the paper's."""
+    paper = tables.published(f"cskd_table{table}")
+    return tables.grid(
+        results,
+        {
+            f"{NETWORKS[network]}: {label(strategy)}": {
+                DATASETS[dataset]: Asked(
+                    _row(dataset, network, strategy),
+                    ERROR,
+                    published=tables.printed(paper, (network, strategy), dataset),
+                )
+                for dataset in PROTOCOLS
+            }
+            for network, strategy in paper.index
+        },
+    )
+
+
+def imagenet(results: Results) -> Styler:
+    """Top-1 errors of Table 5."""
+    paper = tables.published("cskd_table5")
+    names = {"none": "cross entropy, %", "cs_kd": "CS-KD, %"}
+    return tables.grid(
+        results,
+        {
+            NETWORKS[network]: {
+                heading: Asked(
+                    f"imagenet-{network} {strategy}",
+                    ERROR._replace(digits=3),
+                    published=tables.printed(paper, (network, strategy), "imagenet"),
+                )
+                for strategy, heading in names.items()
+            }
+            for network in dict.fromkeys(network for network, _ in paper.index)
+        },
+    )
+
+
+def measures(results: Results, measure: str) -> Styler:
+    """One measure of the paper's table of ResNet-18: ``top5_error``, ``ece`` or ``recall_at_1``."""
+    checks.one_of("measure", measure, MEASURES)
+    paper = tables.published("cskd_measures")
+    return tables.grid(
+        results,
+        {
+            label(strategy): {
+                DATASETS[dataset]: Asked(
+                    _row(dataset, "resnet18", strategy),
+                    MEASURES[measure],
+                    published=tables.printed(paper, (measure, strategy), dataset),
+                )
+                for dataset in PROTOCOLS
+            }
+            for of, strategy in paper.index
+            if of == measure
+        },
+    )
+
+
+def _row(dataset: str, network: str, strategy: str) -> str:
+    return f"{dataset}-{runs.model(dataset, network)} {strategy}"
+
+
+def grid(results: Results) -> Styler:
+    """CS-KD by temperature and weight on noisy digits (:func:`ldlstudy.studies.cs_kd.runs.grid`).
+
+    Cross entropy stands below; what ``results`` lack stays empty.
+    """
+    rows = {
+        f"T = {t:g}, λ = {w:g}": f"quick {DIGITS} {runs.grid_point(t, w)}"
+        for t in runs.TEMPERATURES
+        for w in runs.WEIGHTS
+    }
+    columns = {
+        ERROR.heading: ("plain", ERROR),
+        ECE.heading: ("plain", ECE),
+        KL.heading: ("plain", KL),
+        "KL, scaled": ("fitted", KL),
+        "T fitted": ("fitted", TEMPERATURE),
+        RECALL.heading: ("plain", RECALL),
+    }
+    rows["cross entropy"] = f"quick {DIGITS} none"
+    return tables.grid(results, {own: tables.line(row, columns) for own, row in rows.items()})
+
+
+def scores_on_errors(
+    errors: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
+) -> Styler:
+    """The two methods of each set compared, the second against the first.
+
+    ``errors`` holds set, method and seed as :func:`ldlstudy.studies.cs_kd.figures.score_histograms`
+    takes them, two methods each.
+    """
+    body = {}
+    for title, methods in errors.items():
+        (first, of_first), (second, of_second) = methods.items()
+        for score, side in SCORES.items():
+            found = numbers.errors_compared(of_second, of_first, score)
+            body[f"{title}: {side}"] = {
+                first: _signed(found.means[1]),
+                second: _signed(found.means[0]),
+                "both wrong": f"{found.common:,}",
+                "difference there": _signed(found.difference, "+"),
+                "p": claims.write_p(found.p),
+            }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"))
+
+
+def _signed(value: float, plus: str = "") -> str:
+    return f"{round(value, 2) + 0:{plus}.2f}".replace("-", "−")  # + 0: no minus zero
+
+
+def in_its_own_tables() -> Styler:
+    """On how many of the five sets the paper's printed means bear out what is said of CS-KD."""
+    missing = numbers.not_borne_out()
+    body = {
+        claim: {
+            "holds on": f"{len(PROTOCOLS) - len(sets)} of {len(PROTOCOLS)}",
+            "not on": ", ".join(sets),
+        }
+        for claim, sets in missing.items()
+    }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("not on",))
+
+
+def live(now: Results, recorded: Results) -> Styler:
+    """What was trained while the page was built, beside the record."""
+    lines: dict[str, Line] = {label(s): (f"quick {DIGITS} {s}", "plain") for s in LIVE}
+    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE))

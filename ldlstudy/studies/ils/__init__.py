@@ -1,0 +1,1 @@
+"""Chapter 1: instance-based label smoothing on six Gaussians."""

@@ -1,0 +1,215 @@
+"""The tables of the LDL chapter."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from ldlstudy.report import tables
+from ldlstudy.report.numbers import seconds
+from ldlstudy.report.results import Results
+from ldlstudy.report.tables import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    NLL,
+    TEMPERATURE,
+    Asked,
+    Column,
+    Line,
+)
+from ldlstudy.studies.bench import DATASETS, NETWORKS
+from ldlstudy.studies.ldl import numbers, runs
+from ldlstudy.studies.ldl.numbers import DIGITS
+from ldlstudy.studies.ldl.runs import REDUCED
+from ldlstudy.studies.strategies import named, unmixed
+
+TOP5 = Column("top5_accuracy", "top-5, %", percent=True)
+ECE = Column("ece_10_right", "ECE", digits=3)
+UCE = Column("uce", "UCE", digits=3)
+KL = Column("kl_to_truth", "KL to the truth", digits=3)
+BRIER = Column("top_label_brier", "Brier", digits=3)
+PRINTED = {  # by column of the published tables
+    "accuracy": ACCURACY,
+    "top5_accuracy": TOP5,
+    "ece": ECE,
+    "uce": UCE,
+    "nll": NLL,
+    "brier": BRIER,
+}
+STACKED = 7  # the table that prints its students one below the other
+LIVE = ("none", "ls_wrong", "off_ldl", "on_ldl-mixup", "on_mt_ldl-mixup")
+
+
+def label(strategy: str, stage: str = "plain") -> str:
+    """Return what the chapter calls a strategy; held-out images are there to fit a temperature."""
+    if (strategy, stage) == ("none-held", "fitted"):
+        return "temperature scaling"
+    return named(strategy).name_in("LDL")
+
+
+Key = tuple[str, str, str]  # bench, strategy and stage of a published number
+
+
+def printed(table: int) -> dict[str, dict[str, Key]]:
+    """Return the rows of a published table by label and, within it, by bench.
+
+    The mixing is named where a bench has the strategy with several or with none besides; elsewhere
+    (Tables 2 to 5) the paper prints "On-LDL" for the one it took, which differs by student.
+
+    Raises
+    ------
+    ValueError
+        A table other than 1 to 7, with a list of those that there are.
+    """
+    keys = list(tables.published(f"ldl_table{table}").index)
+    kinds = Counter((bench, unmixed(strategy)) for bench, strategy, _ in keys)
+    found: dict[str, dict[str, Key]] = {}
+    for bench, strategy, stage in keys:
+        one = kinds[bench, unmixed(strategy)] == 1
+        shown = label(unmixed(strategy) if one else strategy, stage)
+        found.setdefault(shown, {})[bench] = bench, strategy, stage
+    return found
+
+
+def against_paper(results: Results, table: int) -> Styler:
+    """Return accuracy and ECE of a table of LDL, ours above the paper's; strategies by student.
+
+    Table 4 has the top-5 accuracy, too. Table 7, of three students and five metrics, has a row for
+    each student and strategy, as printed.
+
+    Parameters
+    ----------
+    results : Results
+        What they lack leaves the printed number alone in its cell.
+    table : int
+        1 to 7; another one is a ValueError.
+    """
+    paper = tables.published(f"ldl_table{table}")
+    columns = {name: column for name, column in PRINTED.items() if name in paper.columns}
+    lines = printed(table)
+    names = _students([bench for of_label in lines.values() for bench in of_label])
+
+    def asked(key: Key) -> dict[str, Asked]:
+        bench, strategy, stage = key
+        row = f"{bench} {strategy}"
+        return {
+            column.heading: Asked(row, column, stage, tables.printed(paper, key, name))
+            for name, column in columns.items()
+        }
+
+    cells: dict[Any, dict[Any, Asked]] = {}
+    if table == STACKED:
+        for bench, student in names.items():
+            for shown, keys in lines.items():
+                cells[f"{student}: {shown}"] = asked(keys[bench])
+        return tables.grid(results, cells)
+    for shown, keys in lines.items():
+        cells[shown] = {
+            (student, heading): cell
+            for bench, student in names.items()
+            if bench in keys
+            for heading, cell in asked(keys[bench]).items()
+        }
+    return tables.grid(results, cells)
+
+
+def _students(benches: Sequence[str]) -> dict[str, str]:
+    """What a table calls its benches: the data set is named where there are several."""
+    known = runs.benches("paper")
+    found = {name: known[name] for name in benches}
+    several = len({bench.dataset for bench in found.values()}) > 1
+    return {
+        name: bench.label if several else NETWORKS[bench.model] for name, bench in found.items()
+    }
+
+
+def of_strategies(
+    results: Results,
+    bench: str,
+    strategies: Sequence[str],
+    columns: Mapping[str, tuple[str, Column]] | Sequence[Column],
+) -> Styler:
+    """Return measured numbers of strategies on a bench (:func:`ldlstudy.report.tables.of_rows`)."""
+    return tables.of_rows(results, {f"{bench} {name}": label(name) for name in strategies}, columns)
+
+
+def true_distribution(results: Results) -> Styler:
+    """Which strategy learns the true label distribution of noisy digits: the nearest first."""
+    columns = {column.heading: ("plain", column) for column in (ACCURACY, NLL, ECE, UCE, KL)}
+    return of_strategies(
+        results,
+        DIGITS,
+        numbers.nearest(results, DIGITS),
+        {**columns, "KL, scaled": ("fitted", KL)},
+    )
+
+
+def grid(results: Results) -> Styler:
+    """KL to the truth by noise and training-set size (rows) and strategy (columns)."""
+    benches = numbers.sizes(results)
+    strategies = {s: None for bench in benches.values() for s in numbers.measured(results, bench)}
+    return tables.grid(
+        results,
+        {
+            f"σ = {sigma:g}, {train:,} a class": {
+                label(name): Asked(f"{bench} {name}", KL) for name in strategies
+            }
+            for (sigma, train), bench in benches.items()
+        },
+    )
+
+
+def reduced(results: Results) -> Styler:
+    """What the reduced protocol gives on CIFAR-100."""
+    columns = {
+        "accuracy, %": ("plain", ACCURACY),
+        "ECE": ("plain", ECE),
+        "UCE": ("plain", UCE),
+        "NLL": ("plain", NLL),
+        "Brier": ("plain", BRIER),
+        "T fitted": ("fitted", TEMPERATURE),
+        "NLL, scaled": ("fitted", NLL),
+    }
+    return of_strategies(results, REDUCED, numbers.measured(results, REDUCED), columns)
+
+
+def what_was_run(results: Results) -> Styler:
+    """What was run: a line for all seeds of a strategy on a bench.
+
+    Seconds are a network's, the mean over seeds, without those of its teachers.
+    """
+    body = {}
+    for row in results.rows:
+        first, made = results.of(row)[0], [record.made for record in results.records(row)]
+        body[row] = {
+            "method": label(first.strategy),
+            "data set": DATASETS[first.run.dataset],
+            "network": NETWORKS[first.run.model],
+            "epochs": str(first.run.recipe["epochs"]),
+            "seeds": str(len(made)),
+            "device": ", ".join(dict.fromkeys(m["device"] for m in made)),
+            "seconds": f"{fmean(seconds(m) for m in made):,.0f}",
+        }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("method", "device"))
+
+
+def recomputed() -> Styler:
+    """What LDL says of its results, and what its tables give."""
+    body = {}
+    for statement, found in numbers.recomputed().items():
+        digits = 2 if found.unit == "points" else 0
+        ends = dict.fromkeys(f"{v:+.{digits}f}" if v else "0" for v in (found.low, found.high))
+        body[statement] = {
+            "the text": f"{found.said} {found.unit}".replace("-", "−"),
+            "its tables": f"{' to '.join(ends)} {found.unit}".replace("-", "−"),
+        }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"))
+
+
+def live(now: Results, recorded: Results) -> Styler:
+    """What was trained while the page was built, beside the record."""
+    lines: dict[str, Line] = {label(name): (f"{DIGITS} {name}", "plain") for name in LIVE}
+    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE))

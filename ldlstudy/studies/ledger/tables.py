@@ -1,0 +1,221 @@
+"""The ledger as its page shows it: a line a claim that opens, and the summary by paper.
+
+What is shown is HTML that follows the theme and fits a phone; beside it goes the same as CSV.
+"""
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ldlstudy.experiment.plan import LEVELS
+from ldlstudy.experiment.records import Record
+from ldlstudy.report import claims, export
+from ldlstudy.report.claims import NOT_RUN
+from ldlstudy.report.tables import Pair, Text, linked, render
+from ldlstudy.studies.ledger import verdicts
+from ldlstudy.studies.ledger.verdicts import CATEGORIES, CONTRADICTED, PAPERS, Evidence
+
+METRICS = {  # as the page calls them, where it is not by their own name
+    "ece_15_left": "ECE",
+    "ece_15_right": "ECE",
+    "ece_10_right": "ECE",
+    "ece_20_right": "ECE",
+    "classwise_ece": "class-wise ECE",
+    "class_conditional_ece": "class-conditional ECE",
+    "recall_at_1": "R@1",
+    "epsilon": "ϵ",
+}
+COLUMNS = ("claim", "the paper", "ours", "verdict")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """HTML for a page, and the same content as CSV."""
+
+    html: str = field(repr=False)
+    csv: str = field(repr=False)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.html, export.MIME: self.csv}
+
+
+def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Shown:
+    """A paper's claims, each a line with its comparisons and records folded below it.
+
+    Parameters
+    ----------
+    prefix : str
+        Of the paper, a key of :data:`ldlstudy.studies.ledger.verdicts.PAPERS`.
+    claimed : DataFrame
+        As :func:`ldlstudy.studies.ledger.verdicts.of_paper` gives it.
+    found : Evidence
+        As :func:`ldlstudy.studies.ledger.verdicts.evidence` gives it.
+    """
+    chapter = f"../notebooks/{PAPERS[prefix].chapter}.html"
+    heads = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in COLUMNS)
+    lines = [_line(str(key), claim, found, chapter) for key, claim in claimed.iterrows()]
+    body = "".join(f'<tbody role="rowgroup">{line}</tbody>' for line in lines)
+    page = (
+        f'<table class="ledger" role="table" aria-label="Claims of {PAPERS[prefix].paper}">'
+        f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>{body}</table>'
+    )
+    return Shown(page, _csv(claimed, found))
+
+
+def _line(key: str, claim: pd.Series, found: Evidence, chapter: str) -> str:
+    link = f'<a href="{chapter}#{claim["section"]}">{key}</a>'
+    deciding = found.judged.loc[claim["deciding"]] if claim["deciding"] else None
+    ours = "" if deciding is None else _ours(deciding, found.of(claim["deciding"]), claim["level"])
+    note = "" if pd.isna(claim["note"]) else f"<small>{html.escape(claim['note'])}</small>"
+    share = ""
+    if claim["compared"] > 1:
+        share = f"<small>{claim['reproduced']} of {claim['compared']} reproduced</small>"
+    own = "".join(f"<small>{html.escape(said)}</small>" for said in claim["against"])
+    if own and claim["verdict"] != NOT_RUN:
+        own = f"{badge(CONTRADICTED)}{own}"
+    said = html.escape(claim["published"].replace("->", "→"))
+    cells = (said, ours + note, badge(claim["category"]) + share + own)
+    columns = "".join(
+        f'<td role="cell" data-label="{name}">{cell}</td>'
+        for name, cell in zip(COLUMNS[1:], cells, strict=True)
+    )
+    head = f'<th role="rowheader" scope="row">{link} {html.escape(claim["claim"])}</th>'
+    return f'<tr role="row" id="{key.lower()}">{head}{columns}</tr>{_folded(key, found)}'
+
+
+def badge(category: str) -> str:
+    """A verdict in words, on the colour of its category."""
+    return f'<span class="badge v{CATEGORIES.index(category)}">{html.escape(category)}</span>'
+
+
+def _ours(comparison: pd.Series, made: list[Record], level: str) -> str:
+    """The deciding comparison's numbers, and where they are from."""
+    ours, difference = _numbers(comparison)
+    difference = f"<small>difference {difference}</small>"
+    return f"{metric(comparison)} {ours}{difference}<small>{source(made, level)}</small>"
+
+
+def _numbers(comparison: pd.Series) -> tuple[str, str]:
+    """Both means of a comparison, and their difference."""
+    written = claims.in_words(comparison)
+    ours = Pair(Text(written["right"]), Text(written["left"]))
+    return ours.html(), render(written["difference"])
+
+
+def metric(comparison: pd.Series) -> str:
+    """What a comparison compares, in words."""
+    name = str(comparison["metric"])
+    return METRICS.get(name, name.replace("_", " "))
+
+
+def source(made: list[Record], level: str) -> str:
+    """Return what kind of evidence a comparison rests on: level, networks, device."""
+    runs = [record.specification for record in made]
+    replicates = max(run["replicates"] for run in runs)
+    seeds = len({run["seed"] for run in runs})
+    many = f"{replicates} replicates" if replicates > 1 else f"{seeds} seeds"
+    if replicates == seeds == 1:
+        many = "one network a side"
+    devices = ", ".join(sorted({record.made["device"] for record in made}))
+    return html.escape(f"{LEVELS[level]}; {many}; {devices}")
+
+
+def _folded(key: str, found: Evidence) -> str:
+    """The comparisons of a claim and their records, folded."""
+    named = [name for name in found.judged.index if verdicts.number(str(name)) == key]
+    if not named:
+        return ""
+    items = "".join(_comparison(name, found) for name in named)
+    many = f"{len(named)} comparisons" if len(named) > 1 else "the comparison"
+    return (
+        f'<tr role="row" class="more"><td role="cell" colspan="{len(COLUMNS)}"><details>'
+        f"<summary>{key}: {many} and records</summary><ul>{items}</ul></details></td></tr>"
+    )
+
+
+def _comparison(name: str, found: Evidence) -> str:
+    comparison = found.judged.loc[name]
+    written = claims.in_words(comparison)
+    parts = [f"<b>{name}</b> {written['claim']}"]
+    if written["published"]:
+        parts.append(f"the paper {written['published']}")
+    if not math.isnan(comparison["difference"]):
+        ours, difference = _numbers(comparison)
+        parts.append(f"ours {ours}, difference {difference}")
+        parts.append(source(found.of(name), comparison["level"]))
+    parts.append(f"<b>{written['verdict']}</b>")
+    if comparison["verdict"] != NOT_RUN:
+        parts.append(" ".join(_link(made) for made in found.of(name)))
+    return f"<li>{'; '.join(parts)}</li>"
+
+
+def _link(made: Record) -> str:
+    return linked(made.name, [made])
+
+
+def _csv(claimed: pd.DataFrame, found: Evidence) -> str:
+    """A line for each claim, with the numbers of its deciding comparison."""
+    numbers = found.judged[["metric", *claims.NUMBERS]].reindex(claimed["deciding"])
+    made = [
+        " ".join(record.anchor for record in found.of(key)) if key else ""
+        for key in claimed["deciding"]
+    ]
+    lines = claimed.drop(columns="section").assign(against=claimed["against"].str.join("; "))
+    whole = pd.concat([lines, numbers.set_axis(claimed.index)], axis=1).assign(records=made)
+    return str(whole.to_csv(float_format="%.6g", lineterminator="\n"))
+
+
+def summary(ledgers: Mapping[str, pd.DataFrame]) -> Shown:
+    """The counts by paper as bars that read without colours, with caption and legend.
+
+    Parameters
+    ----------
+    ledgers : Mapping
+        What :func:`ldlstudy.studies.ledger.verdicts.of_paper` gives, by the paper's prefix.
+    """
+    counts = verdicts.counts(ledgers)
+    used = [category for category in CATEGORIES if counts[category].any()]
+    rows = []
+    for prefix, line in counts.iterrows():
+        parts = "".join(
+            f'<span class="v{CATEGORIES.index(c)}" style="flex-grow: {line[c]}">{line[c]}</span>'
+            for c in used
+            if line[c]
+        )
+        name = PAPERS[str(prefix)].paper
+        rows.append(f'<span class="paper">{name}</span><span class="bar">{parts}</span>')
+    legend = "".join(
+        f'<li><span class="v{CATEGORIES.index(c)}">{counts[c].sum()}</span> {html.escape(c)}</li>'
+        for c in used
+    )
+    page = (
+        f'<figure class="ledger-summary"><div class="bars" role="img" aria-label="{_told(counts)}">'
+        f"{''.join(rows)}</div><ul>{legend}</ul>"
+        f"<figcaption>{_caption(ledgers)}</figcaption></figure>"
+    )
+    named = counts.rename(index={prefix: study.paper for prefix, study in PAPERS.items()})
+    return Shown(page, str(named.to_csv(lineterminator="\n")))
+
+
+def _told(counts: pd.DataFrame) -> str:
+    """The bars in words."""
+    papers = [
+        f"{PAPERS[str(prefix)].paper}: "
+        + ", ".join(f"{n} {category}" for category, n in line.items() if n)
+        for prefix, line in counts.iterrows()
+    ]
+    return html.escape(f"Stacked bars of the claims by verdict. {'; '.join(papers)}.")
+
+
+def _caption(ledgers: Mapping[str, pd.DataFrame]) -> str:
+    values = verdicts.numbers(ledgers)
+    return (
+        f"What became of {values['claims']} claims of four papers. Of our verdicts "
+        f"{values['level.paper']} rest on the papers' own networks, {values['level.reduced']} on "
+        f"shortened training of small ones and {values['level.quick']} on noisy digits. A paper's "
+        f"own tables contradict {values['contradicted']} claims; {values['contradicted.judged']} "
+        "of these have a verdict of ours and are counted by it."
+    )

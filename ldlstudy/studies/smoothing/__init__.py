@@ -1,0 +1,1 @@
+"""Chapter 2: the replication of "When does label smoothing help?" ([Re])."""

@@ -1,0 +1,73 @@
+"""The figures of the label-smoothing chapter; each function returns a matplotlib figure."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from ldlstudy import targets
+from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH
+from ldlstudy.report.results import Results
+
+
+def labels(alphas: tuple[float, ...], classes: int = 10) -> Figure:
+    """[Re] Figure 1: the label of class 1 by smoothing constant, a panel each."""
+    fig, axes = plt.subplots(1, len(alphas), sharey=True, figsize=(WIDTH, 1.9))
+    for ax, alpha in zip(axes, alphas, strict=True):
+        label = targets.smooth(torch.tensor([1]), classes, alpha)[0].numpy()
+        ax.bar(range(classes), label, color=BLUE)
+        ax.set(title=f"α = {alpha:g}", xticks=[0, 5], xlabel="class", ylim=(0, 1.02))
+    axes[0].set_ylabel("probability")
+    return fig
+
+
+SERIES = {
+    "M1": ("M1: teacher, by its α", BLUE, "-", "o"),
+    "M2": ("M2: student alone, by its α", GREY, ":", "D"),
+    "M3": ("M3: student, by the teacher's T", GREEN, "--", "s"),
+    "M4": ("M4: student, by the teacher's α", ORANGE, "-.", "^"),
+}
+
+
+def series(results: Results, metric: tuple[str, str], losses: Mapping[str, str]) -> Figure:
+    """[Re] Figures 7 and 8: M1 to M4 against the smoothness of labels, a panel a loss.
+
+    Parameters
+    ----------
+    results : Results
+        Of :func:`ldlstudy.studies.smoothing.distillation.runs`.
+    metric : tuple of str
+        Its name and its heading.
+    losses : Mapping
+        Title of each panel to what marks its M3 and M4: nothing, or ``p`` for the loss as printed.
+        M1 and M2, which have no teacher, are in every panel. Bars are 95 % intervals.
+    """
+    fig, axes = plt.subplots(1, len(losses), squeeze=False, sharey=True, figsize=(WIDTH, 3.8))
+    for ax, (title, mark) in zip(axes[0], losses.items(), strict=True):
+        for name, (label, colour, dash, marker) in SERIES.items():
+            points = points_of(results, name + (mark if name in ("M3", "M4") else ""), metric[0])
+            if points:
+                x, y, low, high = np.array(points).T
+                ax.plot(x, y, color=colour, ls=dash, marker=marker, ms=4, label=label)
+                ax.vlines(x, low, high, color=colour)  # a small ECE may lie below its interval
+        ax.set(title=title, xlabel="smoothness of the labels, γ")
+    axes[0, 0].set_ylabel(metric[1])
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
+    return fig
+
+
+def points_of(
+    results: Results, series: str, metric: str
+) -> list[tuple[float, float, float, float]]:
+    """Return smoothness, mean and interval of a series, by smoothness: the teacher's, or α."""
+    points = []
+    for row in results.rows:
+        facts = results.of(row)[0].facts
+        found = results.measured(row, metric)
+        if facts.get("series") == series and found is not None:
+            taught = results.measured(row, "smoothness", "teacher")
+            gamma = facts["value"] if taught is None else taught.estimate.mean
+            points.append((gamma, *found.estimate))
+    return sorted(points)

@@ -1,0 +1,176 @@
+"""The tables of the label-smoothing chapter."""
+
+import math
+from collections.abc import Mapping
+
+from pandas.io.formats.style import Styler
+
+from ldlstudy.report import tables
+from ldlstudy.report.results import Results, row_of
+from ldlstudy.report.tables import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    KL,
+    TEMPERATURE,
+    Asked,
+    Column,
+    Line,
+    published,
+)
+from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, benches, smoothed
+
+ECE = Column("ece_15_left", "ECE")
+SMALL = {DIGITS: "noisy digits", CLEAN: "digits"}  # the benches of the quick profile
+HARD_SOFT = (0.0, 0.1)
+PLANE = {  # what the pictures of the penultimate layer show, as numbers
+    "templates apart": "template_distance",
+    "spread, training": "train_spread",
+    "spread, test": "test_spread",
+    "clusters apart, test": "test_distance",
+    "ratio, test": "test_ratio",
+}
+TAUGHT = {  # rows of Table 4
+    "teacher": "teacher, hard labels",
+    "teacher ls": "teacher, α = .1",
+    "student": "student of the first, loss as coded",
+    "student ls": "student of the second, loss as coded",
+    "student printed": "student of the first, equation 2",
+    "student ls printed": "student of the second, equation 2",
+}
+
+
+def row(bench: str, alpha: float) -> str:
+    """Return the row of a bench at a smoothing factor."""
+    known = benches("paper") | benches("quick")
+    return row_of(smoothed(known[bench], alpha))
+
+
+def labels() -> dict[str, str]:
+    """Return the paper's benches, and what each is called."""
+    return {name: bench.label for name, bench in benches("paper").items()}
+
+
+def accuracy(results: Results) -> Styler:
+    """Accuracy and KL to the truth of the small sets by smoothing factor."""
+    lines = {
+        "noisy digits: accuracy, %": (DIGITS, ACCURACY),
+        "noisy digits: KL to the truth": (DIGITS, KL),
+        "digits: accuracy, %": (CLEAN, ACCURACY),
+    }
+    return tables.grid(
+        results,
+        {
+            label: {f"α = {a:g}": Asked(row(bench, a), column) for a in ALPHAS}
+            for label, (bench, column) in lines.items()
+        },
+    )
+
+
+def table2(results: Results) -> Styler:
+    """Table 2: accuracy by smoothing factor, ours above the paper's."""
+    paper = published("re_table2")
+    return tables.grid(
+        results,
+        {
+            label: {
+                f"α = {a:g}": Asked(
+                    row(bench, a),
+                    ACCURACY,
+                    published=tables.printed(paper, (bench, "replication"), f"accuracy_{a:g}"),
+                )
+                for a in ALPHAS
+            }
+            for bench, label in labels().items()
+        },
+    )
+
+
+def planes(results: Results) -> Styler:
+    """The pictures of the penultimate layer as numbers."""
+    lines = {
+        f"{label}, α = {a:g}": row(bench, a)
+        for bench, label in (SMALL | labels()).items()
+        for a in HARD_SOFT
+    }
+    return tables.grid(
+        results,
+        {
+            label: {
+                heading: Asked(own, Column(metric, "", digits=3), "plane")
+                for heading, metric in PLANE.items()
+            }
+            for label, own in lines.items()
+            if "plane" in results.stages(own)
+        },
+    )
+
+
+def calibration(results: Results) -> Styler:
+    """Calibration of the small sets, as it is and scaled."""
+    columns = {
+        "as it is": ("plain", ECE),
+        "T searched": ("searched", ECE),
+        "T fitted": ("fitted", ECE),
+        "the fitted T": ("fitted", TEMPERATURE),
+        "KL to the truth": ("plain", KL),
+        "KL, T fitted": ("fitted", KL),
+    }
+    return tables.grid(
+        results,
+        {
+            f"{label}, α = {a:g}": tables.line(row(bench, a), columns)
+            for bench, label in SMALL.items()
+            for a in ALPHAS
+        },
+    )
+
+
+def table3(results: Results) -> Styler:
+    """Table 3: ECE by smoothing factor and after temperature scaling, ours above the paper's."""
+    paper = published("re_table3")
+    lines = {}
+    for bench, label in {**labels(), "multi30k-transformer": "Multi30k, Transformer"}.items():
+        hard = row(bench, 0.0) if bench in labels() else ""
+        key = (bench, "replication")
+        line = {
+            "α = 0, T searched": Asked(
+                hard, ECE, "searched", tables.printed(paper, key, "ece_scaled")
+            ),
+            "that T": Asked(
+                hard, TEMPERATURE, "searched", tables.printed(paper, key, "temperature")
+            ),
+            "α = 0, T fitted": Asked(hard, ECE, "fitted"),
+        }
+        for a in ALPHAS:
+            number = tables.printed(paper, key, f"ece_{a:g}")
+            own = row(bench, a) if bench in labels() else ""
+            line[f"α = {a:g}"] = Asked(own, ECE, published=number)
+        lines[label] = line
+    return tables.grid(results, lines)
+
+
+def table4(results: Results) -> Styler:
+    """Table 4: teachers and students, on noisy digits and on MNIST."""
+    error = Column("accuracy", "", percent=True)
+    paper = published("re_table4")
+    lines: dict[str, Mapping[str, Asked]] = {}
+    for name, label in TAUGHT.items():
+        number = tables.printed(paper, name, "replication")
+        lines[label] = {
+            "noisy digits, accuracy %": Asked(f"quick {name}", error),
+            "KL to the truth": Asked(f"quick {name}", KL),
+            "MNIST, accuracy %": Asked(
+                name, error, published=math.nan if math.isnan(number) else 1 - number
+            ),
+        }
+    return tables.grid(results, lines)
+
+
+def live(now: Results, recorded: Results) -> Styler:
+    """What was trained while the page was built, beside the record."""
+    lines: dict[str, Line] = {
+        f"{label}, α = {a:g}": (row(bench, a), "plain")
+        for bench, label in SMALL.items()
+        for a in HARD_SOFT
+    }
+    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE))

@@ -1,0 +1,196 @@
+"""The figures of the chapter on one truth; a strategy has the colour of its paper."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH
+from ldlstudy.report.results import Results
+from ldlstudy.report.tables import short
+from ldlstudy.stats import Estimate
+from ldlstudy.studies.strategies import PAPERS, named
+from ldlstudy.studies.truth import comparisons
+from ldlstudy.studies.truth.runs import places
+
+MEASURES = {  # what is held against the KL to the truth, by heading
+    "ECE": "ece_15_left",
+    "class-wise ECE": "classwise_ece",
+    "class-conditional ECE": "class_conditional_ece",
+    "error": "error",
+    "Brier score": "brier",
+    "NLL": "cross_entropy",
+    "TV to the truth": "total_variation",
+}
+
+
+def _look(strategy: str) -> dict[str, Any]:
+    return PAPERS[named(strategy).paper]
+
+
+def _label(strategy: object) -> str:
+    return named(str(strategy)).label
+
+
+def _legend(fig: Figure) -> None:
+    names = {"": _label("none"), "ours": _label("truth")}
+    dots = [
+        Line2D([], [], ls="", label=names.get(paper, paper), **look)
+        for paper, look in PAPERS.items()
+    ]
+    fig.legend(handles=dots, loc="outside lower center", ncols=6, handletextpad=0.1)
+
+
+def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
+    """KL to the truth over that of hard labels, by strategy and cell, before and after scaling.
+
+    Both as :func:`ldlstudy.studies.truth.comparisons.by_cell` gives them; strategies are in the
+    order of their scaled means.
+    """
+    cells = {name: f"{size}, σ = {short(f'{sigma:g}')}" for name, (size, sigma) in places().items()}
+    order = (scaled / scaled.loc["none"]).mean(axis=1).sort_values().index
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 6.6), sharey=True)
+    for ax, table, title in zip(axes, (trained, scaled), ("as trained", "scaled"), strict=True):
+        ratio = np.log2((table / table.loc["none"]).loc[order].to_numpy())
+        shown = ax.imshow(ratio, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        ax.set_title(title)
+        ax.set_xticks(range(ratio.shape[1]), [cells[name] for name in table.columns], rotation=90)
+        ax.set_yticks(range(len(order)), [_label(name) for name in order])
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    fig.colorbar(shown, ax=axes, shrink=0.5, extend="both", ticks=[-1, 0, 1]).ax.set_yticklabels(
+        ["half", "hard labels'", "twice"]
+    )
+    return fig
+
+
+def ranking(by_place: pd.DataFrame) -> Figure:
+    """Demsar's critical-difference diagram: mean ranks over cells; bars join what may be alike.
+
+    Bars are Nemenyi's test at the 5 % level (scikit-posthocs).
+    """
+    import scikit_posthocs
+
+    ranked = by_place.rename(index=_label)
+    names = dict(zip(ranked.index, by_place.index, strict=True))
+    alike = scikit_posthocs.posthoc_nemenyi_friedman(ranked.T.reset_index(drop=True))
+    fig, ax = plt.subplots(figsize=(WIDTH, 5.2))
+    scikit_posthocs.critical_difference_diagram(
+        comparisons.mean_ranks(ranked),
+        alike,
+        ax=ax,
+        label_fmt_left="{label}  {rank:.1f} ",
+        label_fmt_right=" {rank:.1f}  {label}",
+        label_props={"fontsize": 8},
+        crossbar_props={"linewidth": 1.6, "color": "black"},
+        marker_props={"s": 14},
+        elbow_props={"linewidth": 0.8},
+        text_h_margin=0.4,
+        color_palette={label: _look(name)["color"] for label, name in names.items()},
+    )
+    return fig
+
+
+def frontiers(
+    error: pd.Series, distances: Mapping[str, pd.Series], marked: Sequence[str] = ("none", "ls")
+) -> Figure:
+    """Accuracy against KL to the truth, a panel for each of ``distances``; the frontier joined."""
+    fig, axes = plt.subplots(1, len(distances), figsize=(WIDTH, 4.6), sharey=True)
+    for ax, (title, distance) in zip(np.atleast_1d(axes), distances.items(), strict=True):
+        best = comparisons.frontier(error, distance)
+        ax.step(distance[best], 100 * (1 - error[best]), where="post", color=GREY, lw=0.8, ls="--")
+        for name in error.index:
+            ax.plot(distance[name], 100 * (1 - error[name]), ls="", ms=5, **_look(name))
+        shown = [n for n in dict.fromkeys((*best, *marked, "truth")) if n in distance.index]
+        _name(ax, {name: (distance[name], 100 * (1 - error[name])) for name in shown})
+        ax.set(title=title, xlabel="KL to the truth, nats")
+    np.atleast_1d(axes)[0].set_ylabel("accuracy, %")
+    _legend(fig)
+    return fig
+
+
+def _name(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write the names of some points to their right, near the right end to their left."""
+    low, high = ax.get_xlim()
+    close = (ax.get_ylim()[1] - ax.get_ylim()[0]) / 25  # the height of a line
+    last = math.inf
+    for name, (x, y) in sorted(points.items(), key=lambda point: -point[1][1]):
+        left = x > low + 0.85 * (high - low)
+        below = last - y < close
+        last = y - close if below else y
+        ax.annotate(
+            _label(name),
+            (x, y),
+            (-5 if left else 5, -9 if below else 3),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            fontsize=7.5,
+        )
+
+
+def labels_and_students(found: Mapping[str, pd.DataFrame], marked: Sequence[str]) -> Figure:
+    """How near the labels are, and how near their student; a panel for each of ``found``.
+
+    Each as :func:`ldlstudy.studies.truth.comparisons.by_strategy` gives it; hollow where images are
+    changed.
+    """
+    fig, axes = plt.subplots(1, len(found), figsize=(WIDTH, 4.2))
+    for ax, (title, table) in zip(np.atleast_1d(axes), found.items(), strict=True):
+        for name, line in table.iterrows():
+            filled = "none" if line["changed"] else "full"
+            look = {"ls": "", "ms": 5, "fillstyle": filled, **_look(str(name))}
+            ax.plot(line["label"], line["student"], **look)
+        _name(
+            ax,
+            {
+                n: (table.loc[n, "label"], table.loc[n, "student"])
+                for n in marked
+                if n in table.index
+            },
+        )
+        ax.set(title=title, xlabel="labels: total variation to the truth")
+    np.atleast_1d(axes)[0].set_ylabel("student: KL to the truth, nats")
+    _legend(fig)
+    return fig
+
+
+def shares(results: Results) -> dict[str, dict[str, Estimate]]:
+    """Return what share of pairs each metric orders as the KL does, by heading and stage."""
+    stages = {"as trained": "plain", "scaled": "fitted"}
+    kl = {stage: comparisons.scores(results, "kl_to_truth", stage) for stage in stages.values()}
+    return {
+        heading: {
+            title: comparisons.agreement(comparisons.scores(results, metric, stage), kl[stage])
+            for title, stage in stages.items()
+        }
+        for heading, metric in MEASURES.items()
+    }
+
+
+def agreements(found: Mapping[str, Mapping[str, Estimate]]) -> Figure:
+    """The share of pairs that each metric orders as the KL to the truth does.
+
+    ``found`` holds estimates by heading of the metric and by title of a series.
+    """
+    headings = list(found)
+    series = list(next(iter(found.values())))
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.42 * len(headings) + 1))
+    looks = zip(series, (BLUE, ORANGE), ("o", "s"), (-0.12, 0.12), strict=False)
+    for name, colour, marker, shift in looks:
+        for at, heading in enumerate(headings):
+            mean, low, high = found[heading][name]
+            ax.plot([low, high], [at + shift] * 2, color=colour, lw=1.2)
+            first = name if at == 0 else None
+            ax.plot(mean, at + shift, marker, color=colour, ms=5, label=first)
+    ax.axvline(0.5, color=GREY, lw=0.8, ls="--")
+    ax.set_yticks(range(len(headings)), headings)
+    ax.invert_yaxis()
+    ax.set(xlim=(None, 1), xlabel="share of pairs in the order of their KL to the truth")
+    fig.legend(loc="outside lower center", ncols=2)
+    return fig

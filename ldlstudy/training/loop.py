@@ -1,0 +1,367 @@
+"""One loop for every image method: epochs of steps, a history, and a checkpoint after each epoch.
+
+All random numbers of an epoch (order, augmentation, dropout) derive from a seed and the epoch's
+number. So a run that was killed and resumed from its last checkpoint ends with the same weights as
+one that was not, and so do networks that are trained together on the same batches: what is done
+once for a batch (augmentation, mixing, a teacher's answer) is then shared by all of them.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldlstudy import device, methods, mixing
+from ldlstudy.batch import Batch, Task, Teacher
+from ldlstudy.data.images import Images
+from ldlstudy.device import Execution
+from ldlstudy.mixing import Mixing
+from ldlstudy.seeds import seed_of
+from ldlstudy.training import checkpoints
+from ldlstudy.training.augment import Augmentation
+from ldlstudy.training.batches import batches
+from ldlstudy.training.checkpoints import History
+from ldlstudy.training.predict import Predictor, look
+from ldlstudy.training.recipe import Recipe
+from ldlstudy.training.teachers import ask
+
+CHECK_EVERY = 200  # steps between two looks at the loss: each look waits for the GPU
+
+
+@dataclass(frozen=True)
+class Student:
+    """A network to train, and how: the arguments of :func:`train` that are its own."""
+
+    network: nn.Module
+    recipe: Recipe
+    method: str = "none"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    teacher: Teacher | None = None
+    seed: int = 0
+    watch: Mapping[str, Images] = field(default_factory=dict)
+    class_losses: bool = False
+    checkpoint: Path | None = None
+
+    @property
+    def order(self) -> int:
+        """The seed of the batches."""
+        return self.seed if self.recipe.order is None else self.recipe.order
+
+
+def train(
+    network: nn.Module,
+    training: Images | tuple[Tensor, Tensor],
+    method: str = "none",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    recipe: Recipe,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+    teacher: Teacher | nn.Module | Iterable[nn.Module] | None = None,
+    mixing: Mapping[str, Any] | str | None = None,
+    held: Images | tuple[Tensor, Tensor] | None = None,
+    seed: int = 0,
+    device: str | Execution = "auto",
+    watch: Mapping[str, Images | tuple[Tensor, Tensor]] | None = None,
+    class_losses: bool = False,
+    checkpoint: Path | None = None,
+    title: str | None = None,
+) -> History:
+    """Train ``network`` in place and return what happened in each epoch.
+
+    Parameters
+    ----------
+    network : Module
+        From images (B, C, H, W) to logits (B, K). It is moved to the device, and given the head or
+        the module beside it that the method needs.
+    training : Images, or a tuple of Tensor
+        N images, uint8 or float (N, C, H, W), and labels (N,), whole numbers in [0, K).
+    method, settings : str, Mapping
+        A key of :data:`ldlstudy.methods.METHODS` and the values of its settings.
+    recipe, augmentation
+        How it is optimised, and what is done to the images.
+    teacher : Teacher, Module or several, optional
+        For methods that need one: trained networks from the same images to logits.
+    mixing : str or Mapping, optional
+        What mixes the images of a batch, such as ``{"name": "cutmix", "alpha": 1.0}``.
+    held : Images, optional
+        Images that are not trained on: to them the temperature of a teacher is fitted, and methods
+        that compare training with held-out losses need them.
+    seed : int
+        All random numbers of the training derive from it, but for those of the batches where the
+        recipe has an ``order``.
+    device : str or Execution
+        ``cpu``, ``cuda`` or ``auto``, or all about the execution.
+    watch : Mapping, optional
+        Images by name, to evaluate after every epoch; with ``class_losses`` by class, too.
+    checkpoint : Path, optional
+        File that is written after every epoch; where it exists, training goes on from it.
+    title : str, optional
+        Of the progress bar; none without it.
+
+    Returns
+    -------
+    list of dict
+        For each epoch ``rate`` (its share of the first), ``loss``, ``seconds``, and ``<name>_loss``
+        and ``<name>_accuracy`` of the images watched, with ``<name>_class_loss`` where asked for.
+
+    Raises
+    ------
+    ValueError
+        Before the first step: an unknown method or mixing, settings that it does not take or lacks,
+        a teacher that is missing or not wanted, a mixing with a method that takes none, images and
+        labels that do not belong together. Later: a value out of the range of a loss, a loss that
+        is no longer finite. A checkpoint that is damaged.
+    """
+    execution = device if isinstance(device, Execution) else Execution(device)
+    images = Images.of(training).to(execution.device)
+    held_images = None if held is None else Images.of(held).to(execution.device)
+    watched = {name: Images.of(part).to(execution.device) for name, part in (watch or {}).items()}
+    row = methods.named(method)
+    methods.check_settings(row.settings, settings or {})
+    if teacher is not None and not isinstance(teacher, Teacher):
+        several = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+        placed = [Predictor(execution.place(each), augmentation, execution) for each in several]
+        teacher = ask(placed, images, held_images) if placed else None
+    row.check_teacher(teacher)
+    width = 0
+    if row.beside is not None and teacher is not None:
+        width = _width(teacher, images, augmentation)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed_of(seed, "head"))
+        row.fit(network, tuple(images.pixels.shape[1:]), len(images.labels), width)
+    execution.place(network)
+    student = Student(
+        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint
+    )
+    return train_together(
+        [student], images, augmentation, execution, mixing, held_images, title=title
+    )[0]
+
+
+def _width(teacher: Teacher, images: Images, augmentation: Augmentation) -> int:
+    """Width of the teacher's features."""
+    first = images.take(torch.arange(1, device=images.labels.device))
+    try:
+        if teacher.look is None:
+            raise TypeError("the teacher has no look")
+        _, features = teacher.look(next(batches(first, 1, augmentation)).images)
+    except TypeError as error:  # the network takes images alone
+        raise ValueError(
+            "this method needs a teacher with features (ldlstudy.models.Classifier)"
+        ) from error
+    return features.shape[1]
+
+
+def train_together(
+    students: Sequence[Student],
+    training: Images,
+    augmentation: Augmentation,
+    execution: Execution,
+    mixing: Mapping[str, Any] | str | None = None,
+    held: Images | None = None,
+    title: str | None = None,
+) -> list[History]:
+    """Train several networks on the same batches; each ends as it would alone.
+
+    Their seconds are an equal share of the epoch's.
+
+    Parameters
+    ----------
+    students : sequence of Student
+        At least one; their recipes agree in epochs, batch and order, and their methods in what they
+        see. Networks are on the device and have the heads of their methods.
+    training, augmentation, execution, mixing, held, title
+        As in `train`.
+
+    Returns
+    -------
+    list of list of dict
+        The history of each.
+
+    Raises
+    ------
+    ValueError
+        As `train`; or if the students do not see the same batches.
+    """
+    mixer = _mixer(students, training, mixing)
+    passes = {(s.recipe.epochs, s.recipe.batch, s.order, methods.named(s.method).sees)
+              for s in students}  # fmt: skip
+    if len(passes) != 1:
+        raise ValueError(
+            "networks trained together must agree in epochs, batch, order and what their methods "
+            f"see, got {sorted(passes)}"
+        )
+    ((epochs, size, order, sees),) = passes
+    learners = [_Learner(s, training, held, augmentation, execution) for s in students]
+    images = len(training.labels)
+    with (
+        torch.random.fork_rng([execution.device] if execution.is_cuda else []),
+        device.progress(len(learners) * epochs * images, title, "image") as bar,
+    ):
+        bar.update(sum(len(learner.history) for learner in learners) * images)
+        for epoch in range(epochs):
+            active = [learner for learner in learners if len(learner.history) == epoch]
+            if not active:
+                continue
+            start = time.perf_counter()
+            generator = torch.Generator(training.labels.device)
+            generator.manual_seed(seed_of(order, "epoch", epoch))
+            for learner in active:
+                learner.begin(epoch)
+            epoch_batches = batches(training, size, augmentation, generator, sees, mixer)
+            for number, batch in enumerate(epoch_batches):
+                batch = _laid_out(batch, execution)
+                for learner in active:
+                    learner.learn(batch, number % CHECK_EVERY == 0, alone=len(active) == 1)
+                    bar.update(len(batch.labels))
+            losses = [learner.finite_loss() for learner in active]
+            seconds = (time.perf_counter() - start) / len(active)
+            for learner, loss in zip(active, losses, strict=True):
+                learner.end(loss, seconds)
+            bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
+    return [learner.history for learner in learners]
+
+
+def _mixer(
+    students: Sequence[Student], training: Images, settings: Mapping[str, Any] | str | None
+) -> Mixing | None:
+    """The mixing by its settings, which every method must take."""
+    mixer = mixing.named(settings)
+    if mixer is None:
+        return None
+    for student in students:
+        if not methods.named(student.method).mixes:
+            raise ValueError(f"method {student.method!r} takes no mixed images, got {settings}")
+        mixer.check(min(student.recipe.batch, len(training.labels)))
+    return mixer
+
+
+def _laid_out(batch: Batch, execution: Execution) -> Batch:
+    """The batch with all its images in the network's layout."""
+
+    def laid(images: Tensor | None) -> Tensor | None:
+        return None if images is None else execution.layout(images)
+
+    views = tuple(execution.layout(view) for view in batch.views)
+    images = execution.layout(batch.images)
+    return replace(
+        batch, images=images, partner=laid(batch.partner), plain=laid(batch.plain), views=views
+    )
+
+
+class _Learner:
+    """A student in training: its optimiser, its history, and its own random numbers."""
+
+    def __init__(
+        self,
+        student: Student,
+        training: Images,
+        held: Images | None,
+        augmentation: Augmentation,
+        execution: Execution,
+    ) -> None:
+        self.student, self.execution = student, execution
+        self.network, self.recipe = student.network, student.recipe
+        self.predictor = Predictor(student.network, augmentation, execution)
+        self.objective = objective(student, training, self.predictor)
+        self.watch, self.class_losses = dict(student.watch), student.class_losses
+        self.by_history = methods.named(student.method).history
+        if self.by_history:
+            self._watch_classes(training, held)
+        self.optimiser = self.recipe.make_optimiser(self.network)
+        self.history = checkpoints.resume(student.checkpoint, self.network, self.optimiser)
+        self.compiled = execution.compiled(self.network)
+
+    def _watch_classes(self, training: Images, held: Images | None) -> None:
+        """Watch what a method needs that compares the losses of training and held-out images."""
+        gap, epochs = self.student.settings.get("gap", methods.GAP), self.recipe.epochs
+        if held is None or epochs <= gap:
+            raise ValueError(
+                f"method {self.student.method!r} compares the losses of training and held-out "
+                f"images {gap} epochs apart: it needs images held out and more than {gap} epochs, "
+                f"got {0 if held is None else len(held.labels)} images and {epochs} epochs"
+            )
+        self.watch |= {"held": held, "train": training}
+        self.class_losses = True
+
+    def begin(self, epoch: int) -> None:
+        """Set the rate and the random numbers of an epoch."""
+        self.recipe.set_rate(self.optimiser, epoch)
+        self.network.train()
+        torch.manual_seed(seed_of(self.student.seed, "dropout", epoch))
+        self.random_state = self.execution.random_state()
+        self.total, self.seen = torch.zeros(()), 0
+
+    def learn(self, batch: Batch, check: bool, alone: bool) -> None:
+        """Take a step on a batch; one of several networks goes on with its own random numbers."""
+        if self.by_history:
+            batch = replace(batch, history=self.history)
+        if not alone:
+            self.execution.set_random_state(self.random_state)
+        loss = self._step(batch)
+        if not alone:
+            self.random_state = self.execution.random_state()
+        self.total = self.total + loss.double() * len(batch.labels)
+        self.seen += len(batch.labels)
+        if check:
+            self._check_finite(self.total)
+
+    def _step(self, batch: Batch) -> Tensor:
+        """Take one step and return the loss before it."""
+        with self.execution.autocast():
+            loss = self.objective(self.compiled, batch)
+        self.optimiser.zero_grad()
+        (loss * self.recipe.loss_scale).backward()
+        if self.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        return loss.detach()
+
+    def finite_loss(self) -> float:
+        """Return the mean loss of the epoch's images."""
+        self._check_finite(self.total)
+        self._check_finite(nn.utils.get_total_norm(self.network.parameters()))
+        return float(self.total) / self.seen
+
+    def end(self, loss: float, seconds: float) -> None:
+        """Evaluate, and write the checkpoint."""
+        share = self.recipe.share(len(self.history))
+        entry: dict[str, Any] = {"rate": share, "loss": loss, "seconds": seconds}
+        for name, images in self.watch.items():
+            entry |= look(name, images, self.predictor, self.class_losses)
+        self.history.append(entry)
+        if self.student.checkpoint is not None:
+            content = {"network": self.network, "optimiser": self.optimiser}
+            checkpoints.save(self.student.checkpoint, **content, history=self.history)
+
+    def _check_finite(self, number: Tensor) -> None:
+        """Stop where the loss or the weights overflow; the last checkpoint is of finite ones."""
+        if not bool(torch.isfinite(number)):
+            raise ValueError(
+                f"the loss is no longer finite in epoch {len(self.history) + 1}: lower the rate, "
+                "or clip the gradient"
+            )
+
+
+def objective(student: Student, training: Images, predictor: Predictor) -> Any:
+    """Return the loss of a student's steps as a function of its network and a batch.
+
+    The number of classes is that of the network's logits; labels that it cannot give are a
+    ValueError.
+    """
+    first = training.take(torch.arange(min(1, len(training.labels))))
+    classes = predictor.logits(first).shape[1]
+    for name, watched in student.watch.items():
+        if int(watched.labels.max()) >= classes:
+            raise ValueError(
+                f"the images watched as {name!r} have labels up to {int(watched.labels.max())}, "
+                f"the network has {classes} classes"
+            )
+    pixels = training.pixels if isinstance(training.pixels, Tensor) else None
+    seed = seed_of(student.seed, "label")
+    task = Task(training.labels, classes, pixels, training.truth, student.teacher, seed)
+    return methods.named(student.method).objective(task, student.settings)

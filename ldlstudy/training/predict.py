@@ -1,0 +1,81 @@
+"""What a network says of images outside training: logits, features, their loss and accuracy.
+
+Evaluation is always in float32 and on images as in tests, however the network is trained.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ldlstudy.data.images import Images
+from ldlstudy.device import Execution
+from ldlstudy.models import dropout
+from ldlstudy.seeds import seed_of
+from ldlstudy.training.augment import Augmentation
+from ldlstudy.training.batches import batches
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with what it takes to predict.
+
+    Attributes
+    ----------
+    network : Module
+        From images (B, C, H, W) to logits (B, K), on the device.
+    augmentation : Augmentation
+        How images were prepared in its training.
+    execution : Execution
+        Where it runs.
+    passes : int, optional
+        How many predictions with dropout are averaged (Monte-Carlo dropout); one without dropout
+        where it is None.
+    """
+
+    network: nn.Module
+    augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
+    execution: Execution = Execution()  # noqa: RUF009 - frozen
+    passes: int | None = None
+
+    @property
+    def answer(self) -> Callable[[Tensor], Tensor]:
+        """The function from images (B, C, H, W) to logits (B, K), in evaluation mode."""
+        return self.network if self.passes is None else dropout.sampled(self.network, self.passes)
+
+    def logits(self, images: Images) -> Tensor:
+        """Return logits (N, K) of all ``images``, on their device."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed_of(0, "passes"))
+            return self._all(images, self.answer)
+
+    def features(self, images: Images) -> Tensor:
+        """Return penultimate features (N, D) of all ``images``, float32, on their device."""
+        return self._all(images, self.network.features).float()  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def _all(self, images: Images, function: Callable[[Tensor], Tensor]) -> Tensor:
+        self.network.eval()
+        passes = batches(images, EVALUATION_BATCH, self.augmentation)
+        return torch.cat([function(self.execution.layout(batch.images)) for batch in passes])
+
+
+def look(name: str, images: Images, predictor: Predictor, by_class: bool) -> dict[str, Any]:
+    """Return the ``<name>_loss`` and ``<name>_accuracy`` of images, and each class's loss.
+
+    ``<name>_class_loss`` (K,) is there if it is asked for ``by_class``.
+    """
+    labels, logits = images.labels, predictor.logits(images)
+    losses = F.cross_entropy(logits, labels, reduction="none").double()
+    right = (logits.argmax(1) == labels).double()
+    seen = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": float(right.mean())}
+    if not by_class:
+        return seen
+    count = torch.bincount(labels, minlength=logits.shape[1])
+    means = torch.bincount(labels, losses, minlength=logits.shape[1]) / count.clamp_min(1)
+    return seen | {f"{name}_class_loss": means.tolist()}

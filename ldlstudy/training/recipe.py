@@ -1,0 +1,131 @@
+"""How a network is trained: the optimiser, the rate of each epoch, and what is done to the loss.
+
+A :class:`Recipe` holds what a paper would print; on which machine and in which precision it runs is
+an :class:`~ldlstudy.device.Execution`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ldlstudy import checks
+
+OPTIMISERS = ("adam", "sgd")
+SCHEDULES = ("constant", "linear", "steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Settings of the training loop.
+
+    ``rate`` and ``weight_decay`` are one number, or one for each layer that has weights, from the
+    input on ([Re] gives the last layer of its fully-connected network a rate of its own).
+    """
+
+    epochs: int
+    batch: int = 128
+    optimiser: str = "sgd"
+    rate: float | Sequence[float] = 0.1
+    momentum: float = 0.9
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float | Sequence[float] = 0.0  # added to the gradient: decay times weight
+    schedule: str = "steps"  # steps: times `factor` from each epoch of `drops` on; linear: to 0
+    drops: Sequence[int] = ()
+    factor: float = 0.1
+    loss_scale: float = 1.0
+    clip: float | None = None  # largest norm of the whole gradient
+    order: int | None = None  # seed of the batches; None takes the seed of the run
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        checks.whole("epochs", self.epochs, 1)
+        checks.whole("batch", self.batch, 1)
+        checks.one_of("optimiser", self.optimiser, OPTIMISERS)
+        checks.one_of("schedule", self.schedule, SCHEDULES)
+        for name in ("rate", "weight_decay"):
+            for value in _several(getattr(self, name)):
+                checks.in_range(name, value, 0, open_low=name == "rate")
+        for name in ("momentum", "dampening"):
+            checks.in_range(name, getattr(self, name), 0, 1)
+        checks.in_range("factor", self.factor, 0, 1, open_low=True)
+        checks.in_range("loss_scale", self.loss_scale, 0, open_low=True)
+        if not isinstance(self.nesterov, bool):
+            raise ValueError(f"nesterov must be true or false, got {self.nesterov!r}")
+        if self.clip is not None:
+            checks.in_range("clip", self.clip, 0, open_low=True)
+        if self.order is not None:
+            checks.whole("order", self.order, 0)
+        if not isinstance(self.drops, Sequence):
+            raise ValueError(f"drops must be a list of epochs, got {self.drops!r}")
+        for epoch in self.drops:
+            checks.whole("drops", epoch, 1)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that a run's ``recipe`` describes.
+
+        An unknown setting (the known ones are listed), none for ``epochs``, or a value out of range
+        is a ValueError.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            checks.one_of("training setting", name, known)
+        if "epochs" not in settings:
+            raise ValueError(f"a run needs the number of epochs, its recipe has {dict(settings)}")
+        try:
+            return cls(**settings)
+        except TypeError as error:  # a text where a number belongs, a number where a list does
+            raise ValueError(f"recipe {dict(settings)}: {error}") from error
+
+    def share(self, epoch: int) -> float:
+        """Return the rate of ``epoch``, counted from 0, as a share of the first one."""
+        if self.schedule == "linear":
+            return 1 - epoch / self.epochs
+        drops = self.drops if self.schedule == "steps" else ()
+        return float(self.factor ** sum(epoch >= drop for drop in drops))
+
+    def make_optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimiser of ``network``; each group remembers its first rate as ``start``."""
+        layers = [list(m.parameters(recurse=False)) for m in network.modules()]
+        layers = [parameters for parameters in layers if parameters]
+        rates, decays = (
+            _for_each(name, getattr(self, name), len(layers)) for name in ("rate", "weight_decay")
+        )
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameters, rate, decay in zip(layers, rates, decays, strict=True):
+            groups.setdefault((rate, decay), []).extend(parameters)
+        settings: list[dict[str, Any]] = [
+            {"params": parameters, "lr": rate, "start": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ]
+        if self.optimiser == "adam":
+            return torch.optim.Adam(settings)
+        return torch.optim.SGD(
+            settings,
+            momentum=self.momentum,
+            dampening=self.dampening,
+            nesterov=self.nesterov,
+        )
+
+    def set_rate(self, optimiser: torch.optim.Optimizer, epoch: int) -> None:
+        """Give every group of ``optimiser`` the rate of ``epoch``."""
+        for group in optimiser.param_groups:
+            group["lr"] = group["start"] * self.share(epoch)
+
+
+def _several(value: float | Sequence[float]) -> list[float]:
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _for_each(name: str, value: float | Sequence[float], layers: int) -> list[float]:
+    values = _several(value)
+    if len(values) not in (1, layers):
+        raise ValueError(
+            f"{name} must be one number or one for each of the network's {layers} layers with "
+            f"weights, got {len(values)}"
+        )
+    return values * layers if len(values) == 1 else values
