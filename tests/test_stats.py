@@ -31,13 +31,6 @@ def test_difference_is_paired():
     assert not stats.difference(a.tolist(), a.tolist()).excludes_zero
 
 
-@pytest.mark.parametrize(
-    ("ends", "expected"), [((0.1, 0.3), True), ((-0.3, -0.1), True), ((-0.1, 0.1), False)]
-)
-def test_excludes_zero(ends, expected):
-    assert stats.Estimate(0.0, *ends).excludes_zero is expected
-
-
 def test_the_interval_covers_the_mean_95_times_in_100():
     rng = np.random.default_rng(1)
     intervals = [stats.estimate(x) for x in rng.normal(3.0, 2.0, (300, 40))]

@@ -32,11 +32,9 @@ def assert_distributions(result, like):
 
 
 def test_worked_example_of_ils():
-    expected = torch.tensor([[1 - 0.1 + 0.1 / 3, 0.1 / 3, 0.1 / 3]])
-    torch.testing.assert_close(targets.smooth(torch.tensor([0]), 3, 0.1), expected)
-    torch.testing.assert_close(
-        expected, torch.tensor([[0.9333, 0.0333, 0.0333]]), atol=1e-4, rtol=0
-    )
+    printed = torch.tensor([[0.9333, 0.0333, 0.0333]])
+    smoothed = targets.smooth(torch.tensor([0]), 3, 0.1)
+    torch.testing.assert_close(smoothed, printed, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5])
@@ -48,13 +46,6 @@ def test_both_conventions_against_torch(alpha):
     torch.testing.assert_close(ours, F.cross_entropy(logits, labels, label_smoothing=alpha))
     ours = F.cross_entropy(logits, targets.smooth_wrong(labels, 7, alpha))
     torch.testing.assert_close(ours, F.cross_entropy(logits, labels, label_smoothing=alpha * 7 / 6))
-
-
-def test_one_hot_and_wrong_class_smoothing_by_hand():
-    labels = torch.tensor([1, 0])
-    assert targets.one_hot(labels, 3).tolist() == [[0, 1, 0], [1, 0, 0]]
-    expected = torch.tensor([[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])
-    torch.testing.assert_close(targets.smooth_wrong(labels, 3, 0.2), expected)
 
 
 def test_ils_by_hand():
@@ -72,12 +63,7 @@ def test_factors_by_hand():
     quadratic = targets.quadratic_factor(p, 0.8, 2.0)
     torch.testing.assert_close(quadratic, torch.tensor([0.2, 0.02, 0, 0.08], dtype=torch.float64))
     sinusoidal = targets.sinusoidal_factor(p, 0.1, np.pi)
-    expected = [
-        0.1,
-        0.1 * (np.sin(0.6 * np.pi) + 1),
-        0.1 * (np.sin(0.7 * np.pi) + 1),
-        0.1 * (np.sin(0.9 * np.pi) + 1),
-    ]
+    expected = [0.1 * (np.sin(x * np.pi) + 1) for x in (0, 0.6, 0.7, 0.9)]
     torch.testing.assert_close(sinusoidal, torch.tensor(expected, dtype=torch.float64))
 
 
@@ -164,8 +150,7 @@ def test_class_similarity_gives_nearer_classes_more():
     result = targets.class_similarity(features, labels, 3, 0.3)
     near, far = float(np.exp(-2)), float(np.exp(-4))
     row = torch.tensor([0.7, 0.3 * near / (near + far), 0.3 * far / (near + far)])
-    torch.testing.assert_close(result[0], row)
-    torch.testing.assert_close(result[1], row)
+    torch.testing.assert_close(result[:2], row.expand(2, 3))
     torch.testing.assert_close(result.sum(1), torch.ones(4))
     torch.testing.assert_close(result.gather(1, labels[:, None]), torch.full((4, 1), 0.7))
 
@@ -198,10 +183,6 @@ def test_beta_ranks_by_the_teacher_and_follows_its_generator():
     assert torch.equal(first, again)
     true = first.gather(1, labels[:, None])[:, 0]
     assert true.argsort().tolist() == [0, 2, 3, 1]
-
-
-def test_beta_without_smoothing_is_one_hot():
-    labels = torch.tensor([0, 2])
     assert torch.equal(targets.beta(labels, 3, 0.0), targets.one_hot(labels, 3))
 
 
@@ -215,22 +196,12 @@ FEATURES = torch.tensor([[0.0], [1.0]])
         (lambda: targets.one_hot(LABELS, 1), "classes must be a whole number of at least 2"),
         (lambda: targets.one_hot(torch.tensor([2]), 2), r"labels must lie in \[0, 2\)"),
         (lambda: targets.smooth(LABELS, 2, 1.1), r"epsilon must lie in \[0, 1\], got 1.1"),
-        (lambda: targets.smooth(LABELS, 2, float("nan")), "epsilon must lie in"),
         (lambda: targets.smooth_wrong(LABELS, 2, -0.1), "alpha must lie in"),
         (lambda: targets.ils1(LABELS, TEACHER, 2.0, 0.8), "p1 must lie in"),
-        (lambda: targets.ils1(LABELS, TEACHER, 0.8, -1), "p2 must lie in"),
         (lambda: targets.ils1(LABELS, TEACHER, 0.8, 2, cap=2), "cap must lie in"),
         (lambda: targets.ils1(LABELS, TEACHER + 0.1, 0.8, 2), "row of teacher must sum to 1"),
         (lambda: targets.ils2(LABELS[:1], TEACHER, 0.1), "as many rows, got 1 and 2"),
-        (lambda: targets.ils2(LABELS, TEACHER, -0.1), "epsilon must lie in"),
-        (
-            lambda: targets.ils(LABELS, TEACHER, 0.8, 2, magnitude=TEACHER[:1]),
-            "magnitude and teacher must have the same shape",
-        ),
-        (
-            lambda: targets.ils(LABELS, TEACHER, 0.8, 2, magnitude=2 * TEACHER),
-            "row of magnitude must sum to 1",
-        ),
+        (lambda: targets.ils(LABELS, TEACHER, 0.8, 2, magnitude=TEACHER[:1]), "the same shape"),
         (lambda: targets.sinusoidal(LABELS, TEACHER, float("inf"), 1), "p1 must lie in"),
         (lambda: targets.bootstrap(LABELS, TEACHER, 1.5), "beta must lie in"),
         (lambda: targets.beta(LABELS, 2, 0.6), r"epsilon must lie in \[0, 0.6\)"),

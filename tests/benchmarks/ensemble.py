@@ -1,4 +1,4 @@
-"""Model-epochs a second: one PyTorch loop a network against :mod:`ldlstudy.ensemble`.
+"""Model-epochs a second: one PyTorch loop a network against :mod:`ldlstudy.training.ensemble`.
 
 Both train the ILS paper's network (5 hidden layers of 64, Adam, full batch of 150, validation each
 epoch, early stopping) on the same data, the loop with as many intra-operation threads as serve it
@@ -14,7 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from ldlstudy import ensemble, machine, mixture, targets
+from ldlstudy import mixture, targets
+from ldlstudy.device import cores
+from ldlstudy.training import ensemble
 
 HIDDEN, SAMPLES = (64,) * 5, 150
 
@@ -28,9 +30,9 @@ def main() -> None:
     device = torch.device(args.device)
     networks = args.networks or (600 if device.type == "cpu" else 20_000)
     data, members = problem(networks)
-    print(f"device: {device.type}, {machine.cores()} cores, torch {torch.__version__}")
+    print(f"device: {device.type}, {cores()} cores, torch {torch.__version__}")
     loop_rate(data, members, device, 1)  # warm up
-    threads = [1] if device.type == "cuda" else sorted({1, machine.cores()})
+    threads = [1] if device.type == "cuda" else sorted({1, cores()})
     rates = {t: loop_rate(data, members, device, t) for t in threads}
     loop = max(rates.values())
     for t, rate in rates.items():

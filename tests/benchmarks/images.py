@@ -1,4 +1,4 @@
-"""Images a second: the loop of most training scripts against :func:`ldlstudy.train.train`.
+"""Images a second: the loop of most training scripts against :func:`ldlstudy.train`.
 
 Both train the same network on batches of random 32 x 32 images, cropped, flipped and normalised, by
 SGD with Nesterov momentum. The usual loop has what the CS-KD authors' script has: torchvision's
@@ -10,11 +10,12 @@ target.
 """
 
 import argparse
+import dataclasses
 import functools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,19 +26,18 @@ from torch.utils import data
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from ldlstudy import checkpoints, machine, models, train
-from ldlstudy.augment import NORMALISATIONS, Augmentation
-from ldlstudy.batches import Batch, batches
-from ldlstudy.dataset import Images
-from ldlstudy.execution import COMPILERS, Execution
+import ldlstudy
+from ldlstudy import device, models
+from ldlstudy.data import Images
+from ldlstudy.device import COMPILERS, Execution
 from ldlstudy.models import Classifier
-from ldlstudy.objectives import Objective
-from ldlstudy.protocol import Protocol
+from ldlstudy.training import Augmentation, History, Recipe, batches
+from ldlstudy.training.augment import NORMALISATIONS
 from tests.benchmarks import bounds
 from tests.benchmarks.ensemble import best_of
 
 BATCH, CLASSES, WARM_UP = 128, 100, 4  # WARM_UP: steps of the usual loop before the clock starts
-RATE, DECAY = 0.1, 1e-4
+RECIPE = Recipe(1, BATCH, rate=0.1, nesterov=True, weight_decay=1e-4)
 AUGMENTATION = Augmentation(crop=32, pad=4, flip=True, normalise="cskd")
 
 
@@ -65,10 +65,10 @@ def main() -> None:
     case = CASES["cuda" if torch.cuda.is_available() else "cpu"]
     how = args.compile or ("reduce-overhead" if case.device == "cuda" else "no")
     execution = Execution(case.device, precision="bf16", compile=how)
-    print(f"device: {machine.device_name(case.device)}, torch {torch.__version__}")
+    print(f"device: {device.device_name(case.device)}, torch {torch.__version__}")
     print(f"{case.model}, batch {BATCH}, {args.rounds} rounds of {case.steps} steps")
     images = random_images(case.steps)
-    network = new_network(case, execution)
+    network = new_network(case.model, execution)
     ours = functools.partial(our_rate, network, images, execution)
     usual = usual_loops(case, images)
     loops: list[Callable[[], float]] = [*usual.values(), ours]
@@ -92,18 +92,18 @@ def random_images(steps: int) -> Images:
     return Images(pixels, torch.randint(CLASSES, (len(pixels),), generator=draws))
 
 
-def new_network(case: Case, execution: Execution) -> Classifier:
-    """The case's network, the same weights each time."""
+def new_network(model: str, execution: Execution) -> Classifier:
+    """A network with the same weights each time."""
     torch.manual_seed(0)
-    network = models.build(case.model, CLASSES)
+    network = models.build(model, CLASSES)
     execution.place(network)
     return network
 
 
 def usual_loops(case: Case, images: Images) -> dict[str, Callable[[], float]]:
     """The usual loop by its number of worker processes; all go on training one network."""
-    network = new_network(case, Execution(case.device, channels_last=False))
-    counts = [machine.cores()] if case.device == "cuda" else [0, machine.cores()]
+    network = new_network(case.model, Execution(case.device, channels_last=False))
+    counts = [device.cores()] if case.device == "cuda" else [0, device.cores()]
     return {
         f"{count} workers": functools.partial(usual_rate, network, images, case.device, count)
         for count in counts
@@ -136,9 +136,7 @@ class Pictures(data.Dataset[tuple[Tensor, int]]):
 def usual_rate(network: nn.Module, images: Images, device: str, workers: int) -> float:
     """Images a second of the usual loop in a pass over ``images``, without its first steps."""
     loader = data.DataLoader(Pictures(images), BATCH, shuffle=True, num_workers=workers)
-    sgd = torch.optim.SGD(
-        network.parameters(), RATE, momentum=0.9, nesterov=True, weight_decay=DECAY
-    )
+    sgd = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
     network.train()
     start, total = 0.0, 0.0
     with torch.backends.cudnn.flags(benchmark=True):
@@ -154,29 +152,16 @@ def usual_rate(network: nn.Module, images: Images, device: str, workers: int) ->
     return (len(loader) - WARM_UP) * BATCH / (time.perf_counter() - start)
 
 
-def cross_entropy(network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """Cross entropy, as the usual loop has it."""
-    return F.cross_entropy(network(batch.images), batch.labels)
-
-
 def our_rate(network: nn.Module, images: Images, execution: Execution) -> float:
-    """Images a second of :func:`ldlstudy.train.train` in the second of two epochs."""
-    seconds = our_epochs(network, images, execution, 2)[-1]["seconds"]
-    return len(images.labels) / float(seconds)
+    """Images a second of :func:`ldlstudy.train` in the second of two epochs."""
+    return len(images.labels) / float(our_epochs(network, images, execution, 2)[-1]["seconds"])
 
 
-def our_epochs(
-    network: nn.Module,
-    images: Images,
-    execution: Execution,
-    epochs: int,
-    objective: Objective = cross_entropy,
-    others: Sequence[str] = (),
-) -> checkpoints.History:
+def our_epochs(network: nn.Module, images: Images, execution: Execution, epochs: int) -> History:
     """Go on training ``network``; the clock of an epoch stops when its loss is known."""
-    protocol = Protocol(epochs, BATCH, rate=RATE, nesterov=True, weight_decay=DECAY)
-    there = images.to(execution.device)
-    return train.train(network, there, objective, protocol, AUGMENTATION, execution, others=others)
+    recipe = dataclasses.replace(RECIPE, epochs=epochs)
+    how = {"augmentation": AUGMENTATION, "device": execution}
+    return ldlstudy.train(network, images, recipe=recipe, **how)
 
 
 def print_bounds(

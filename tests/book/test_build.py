@@ -1,0 +1,162 @@
+"""Whole builds of small books, with real kernels and Sphinx."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from ldlstudy.book import BookError, site
+from ldlstudy.book.build import Options, build, publish, run_notebooks
+from ldlstudy.book.exported import export
+from ldlstudy.book.stage import prepare
+from ldlstudy.report import tables
+from tests.book.recorded import saved
+from tests.conftest import CODE, ROOT, SHOWN, notebook
+
+SMOKE = Options(profile="smoke")
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def test_a_book_is_built_with_all_that_it_links_to_and_kept_when_the_next_one_fails(toy_book, said):
+    table = "display({'text/html': HTML, 'text/csv': 'row,a\\nr,1\\n'}, raw=True)"
+    chapter = notebook(CODE, table)
+    chapter.cells[-2].metadata.mystnb = SHOWN
+    project = toy_book(**{"01_toy": chapter})
+    _, record = saved(project.root / "book" / "results")
+    html = f"<table><tr><th>r</th><td>{tables.linked('1', [record])}</td></tr></table>"
+    chapter.cells[-1].source = f"HTML = {html!r}\n{table}"
+    nbformat.write(chapter, project.notebooks["01_toy"])
+    (project.root / "book" / "records.md").write_text("# Records\n\nBy data set.\n")
+    toc = project.root / "_toc.yml"
+    listed = "  - file: book/records\n    sections:\n      - glob: book/records/*\n"
+    toc.write_text(toc.read_text() + listed)
+
+    build(project, SMOKE, said.append)
+    pages = {path.stem: path.read_text() for path in project.html.rglob("*.html")}
+    assert "Accuracy 0.820, see" in pages["index"]
+    assert 'id="ldlstudy.seeds.seed_of"' in pages["api"]
+    assert f'id="{record.anchor}"' in pages["digits"]
+    for part in (
+        'alt="a triangle"',
+        "profile smoke",
+        '<a href="../_static/data/01_toy/toy.csv" download',  # in the caption
+        '<a href="../_static/data/01_toy/c1.csv" download',
+        f'<a href="../book/records/digits.html#{record.anchor}"',
+    ):
+        assert part in pages["01_toy"]
+    assert "injected" not in pages["01_toy"]
+    assert (project.html / ".nojekyll").exists()
+    data = project.html / "_static" / "data" / "01_toy"
+    assert (data / "toy.csv").read_text() == "x\n1\n"
+    assert export(project, project.root / "exported") == 3
+    exported = project.root / "exported"
+    assert (exported / "01_toy" / "c1.csv").read_text() == "row,a\nr,1\n"
+    assert "bayes.accuracy,0.8203\n" in (exported / "numbers" / "01_toy.csv").read_text()
+
+    said.clear()
+    index = project.root / "book" / "index.md"
+    index.write_text(index.read_text() + "\nWrong {num}`01_toy:bayes.acuracy`.\n")
+    with pytest.raises(BookError, match="did you mean bayes.accuracy"):
+        build(project, SMOKE, said.append)
+    assert said == ["01_toy: unchanged, skipped"]
+    assert {path.stem: path.read_text() for path in project.html.rglob("*.html")} == pages
+    (data / "c1.csv").unlink()
+    with pytest.raises(BookError, match="broken link to ../_static/data/01_toy/c1.csv"):
+        site.check(project.html, project.pages)
+
+
+def test_each_failing_notebook_is_named_and_the_others_are_kept(toy_book, said):
+    project = toy_book(
+        good=notebook("print(1)"),
+        fails=notebook("x = 1", "# why\n1 / 0"),
+        hangs=notebook("import time\ntime.sleep(600)"),
+        warns=notebook("import warnings\nwarnings.warn('careful')"),
+        dies=notebook("import os\nos._exit(3)"),
+    )
+    prepare(project)
+    options = Options(profile="smoke", jobs=5, cell_seconds=4)
+    with pytest.raises(BookError) as caught:
+        run_notebooks(project, list(project.notebooks), options, said.append)
+    faults = str(caught.value).splitlines()
+    assert len(faults) == 4
+    assert faults[0].startswith("dies.ipynb: cell 3 (import os): ")
+    assert "died" in faults[0].lower()
+    assert faults[1] == "fails.ipynb: cell 4 (# why): ZeroDivisionError: division by zero"
+    assert faults[2] == "hangs.ipynb: cell 3 (import time): took longer than the limit of 4 s"
+    assert faults[3].startswith("warns.ipynb: cell 3 (import warnings) wrote to stderr: ")
+    said.clear()
+    run_notebooks(project, ["good"], options, said.append)
+    assert said == ["good: unchanged, skipped"]
+    assert [path.stem for path in (project.build / "cache" / "smoke").iterdir()] == ["good"]
+    assert not list((project.stage / "notebooks").glob(".*"))
+
+
+def test_a_paper_run_is_kept_with_its_records_and_two_runs_give_the_same_file(toy_book, said):
+    records = "open(f'../book/results/{profile}.jsonl', 'w').close();"
+    chapter = notebook(records, CODE)
+    chapter.cells[-1].metadata.mystnb = SHOWN
+    project = toy_book(trains=chapter)
+    files = []
+    expectations = {"not run before, running (paper)": False, "unchanged, skipped": False}
+    for expected, force in {**expectations, "forced, running (paper)": True}.items():
+        said.clear()
+        prepare(project)
+        options = Options(profile="paper", jobs=1, force=force)
+        run_notebooks(project, ["trains"], options, said.append)
+        assert said[0] == f"trains: {expected}"
+        files.append(project.staged("trains").read_bytes())
+    assert files[0] == files[1] == files[2]
+    nbformat.validate(nbformat.reads(files[0].decode(), as_version=4))
+    assert (project.root / "book" / "results" / "paper.jsonl").exists()
+
+
+def test_an_interrupted_build_leaves_nothing_behind(toy_book):
+    project = toy_book(
+        hangs=notebook("open('running', 'w').close()", "import time\ntime.sleep(600)")
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ldlstudy.cli", "book", "--profile", "smoke"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    running, end = project.stage / "notebooks" / "running", time.monotonic() + 60
+    while not running.exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "ldlstudy: interrupted; finished notebooks are kept"
+    assert "Traceback" not in stderr
+    assert not (project.build / "cache").exists()
+    assert not project.html.exists()
+    assert not [path for path in running.parent.iterdir() if "partial" in path.name]
+
+
+def test_publishing_replaces_the_site_whole(tmp_path):
+    html, fresh = tmp_path / "html", tmp_path / "fresh"
+    for number in (1, 2):
+        fresh.mkdir()
+        (fresh / f"{number}.html").touch()
+        publish(fresh, html)
+        assert [path.name for path in html.iterdir()] == [f"{number}.html"]
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+
+
+def test_an_unknown_profile_or_notebook_lists_the_known_ones(toy_book, said):
+    project = toy_book()
+    with pytest.raises(ValueError, match="unknown profile 'fast'; known: paper, quick, smoke"):
+        build(project, Options(profile="fast"), said.append)
+    with pytest.raises(ValueError, match="unknown notebook '02_x'; known: 01_toy"):
+        build(project, Options(profile="smoke", only="02_x"), said.append)
+    assert not project.build.exists()

@@ -1,0 +1,116 @@
+"""What a reader can follow: a file under each table and figure, a row for each record."""
+
+import copy
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+from nbformat import v4
+
+from ldlstudy.book import data_links, record_pages
+from ldlstudy.experiment.records import Record, Run
+from ldlstudy.report import tables
+from tests.book.recorded import MADE, saved
+from tests.conftest import SHOWN, notebook
+
+
+def output(**data):
+    return v4.new_output("display_data", data={k.replace("_", "/"): v for k, v in data.items()})
+
+
+def placed(*outputs, results, tags=(), shown=None):
+    """Return the outputs of a chapter's only cell after its links were placed, and its files."""
+    chapter = notebook("x")
+    chapter.cells[-1].outputs = list(outputs)
+    chapter.cells[-1].metadata.tags = list(tags)
+    chapter.cells[-1].metadata.mystnb = shown or {}
+    return chapter.cells[-1], data_links.place(chapter, "01_toy", results)
+
+
+def test_each_output_with_data_has_a_file_and_a_link(tmp_path):
+    tables = [output(text_html=f"<table>{n}</table>", text_csv=f"a\n{n}\n") for n in range(2)]
+    cell, files = placed(*tables, output(text_html="<p>no data</p>"), results=tmp_path)
+    assert files == {"data/01_toy/c0.csv": "a\n0\n", "data/01_toy/c0-2.csv": "a\n1\n"}
+    html = [each.data["text/html"] for each in cell.outputs]
+    assert [text[:6] for text in html] == ["<table", "<p cla", "<table", "<p cla", "<p>no "]
+    assert not any("text/csv" in each.data for each in cell.outputs)
+    links = [BeautifulSoup(html[n], "html.parser").a for n in (1, 3)]
+    assert [a["href"] for a in links] == [f"../_static/{name}" for name in files]
+    names = [a["aria-label"] for a in links]
+    assert len(set(names)) == 2
+    assert all(name.startswith(a.text) for name, a in zip(names, links, strict=True))
+
+
+def test_the_file_of_a_figure_has_its_name(tmp_path):
+    shown = copy.deepcopy(SHOWN)
+    cell, files = placed(output(text_csv="a\n"), results=tmp_path, shown=shown)
+    assert list(files) == ["data/01_toy/toy.csv"]
+    caption = cell.metadata.mystnb.figure.caption
+    assert caption.startswith('A triangle. <a href="../_static/data/01_toy/toy.csv" download ')
+    assert len(cell.outputs) == 1
+
+
+@pytest.mark.parametrize("tag", ["remove-cell", "remove-output"])
+def test_what_is_not_shown_has_no_file(tmp_path, tag):
+    cell, files = placed(output(text_csv="a\n"), results=tmp_path, tags=[tag])
+    assert (files, len(cell.outputs)) == ({}, 1)
+    assert "text/csv" not in cell.outputs[0].data
+
+
+def test_links_to_records_lead_to_their_rows_and_others_are_text(tmp_path):
+    _, known = saved(tmp_path)
+    gone = Record({"dataset": "digits", "method": "ls"}, {}, {}, {})
+    html = f"{tables.linked('.1', (known, known))} {tables.linked('.2', (gone,))}"
+    cell, _ = placed(output(text_html=html), results=tmp_path)
+    link, rest = BeautifulSoup(cell.outputs[0].data["text/html"], "html.parser").children
+    assert (link.text, rest) == (".1", " .2")
+    assert link["href"] == f"../book/records/digits.html#{known.anchor}"
+    assert link["title"] == f"{known.anchor} {known.anchor}"
+
+
+def test_a_record_has_a_row_with_all_that_it_takes_to_run_it_again(tmp_path):
+    results, pages = tmp_path / "results", tmp_path / "pages"
+    teacher, _ = saved(results, seed=3, recipe={"epochs": 20})
+    student, _ = saved(
+        results,
+        formerly=("0123456789ab",),
+        method="kd",
+        settings={"weight": 0.5, "temperature": 2},
+        teachers=(teacher, Run("digits", "small_cnn", "ls")),
+        recipe={"epochs": 20},
+    )
+    other, _ = saved(results, {**MADE, "source": "def456+"}, dataset="mnist", data={"draw": 1})
+    record_pages.write(results, pages)
+    assert sorted(page.name for page in pages.iterdir()) == ["digits.md", "mnist.md"]
+    text = (pages / "digits.md").read_text()
+    assert text.startswith("# Records of digits\n\n2 records")
+    for table in re.findall(r"<div.*?</div>", text, re.S):
+        assert "\n\n" not in table  # where Markdown would end the HTML
+    soup = BeautifulSoup(text, "html.parser")
+    assert soup.caption.text == "small_cnn; recipe epochs: 20; replicates 1"
+    row = soup.find(id=f"kd-{student.id}")
+    cells = [cell.text for cell in row.find_all("td")]
+    assert cells[0] == f"ldlstudy rerun {student.id}"
+    assert cells[1] == "kd, weight: 0.5, temperature: 2"
+    assert cells[2].split()[0] == teacher.id
+    assert cells[3:] == ["0", "12.3", "1"]
+    assert row.find(id="kd-0123456789ab")  # links to the former id lead here
+    links = [a["href"] for a in row.find_all("a", href=True)]
+    assert links == [f"digits.html#none-{teacher.id}"]  # the other teacher has no record
+    assert "1. device CPU, x86_64, 2 cores, precision float32, python 3.11, source abc123, " in text
+    assert "torch 2.15.0" in text
+    mnist = (pages / "mnist.md").read_text()
+    assert "source def456+" in mnist
+    assert f'id="none-{other.id}"' in mnist
+
+
+def test_runs_that_differ_in_their_seed_are_neighbours(tmp_path):
+    for seed in (10, 2):
+        for epsilon in (0.1, 0.2):
+            saved(tmp_path, method="ls", settings={"epsilon": epsilon}, seed=seed)
+    record_pages.write(tmp_path, tmp_path / "pages")
+    soup = BeautifulSoup((tmp_path / "pages" / "digits.md").read_text(), "html.parser")
+    rows = [[td.text for td in row.find_all("td")] for row in soup.tbody.find_all("tr")]
+    assert [(row[1], row[3]) for row in rows] == [
+        (f"ls, epsilon: {epsilon}", seed) for epsilon in (0.1, 0.2) for seed in ("2", "10")
+    ]

@@ -1,0 +1,56 @@
+"""Runs that train in a blink, and what tests of experiments ask of them."""
+
+import time
+
+import torch
+
+from ldlstudy.experiment.plan import Planned
+from ldlstudy.experiment.prepare import NETWORK, workplace
+from ldlstudy.experiment.records import Run
+from ldlstudy.training import checkpoints
+
+SIZES = {"train": 6, "test": 6, "draw": 0}  # with a draw, nothing is drawn again for an interval
+CUTMIX = {"name": "cutmix"}
+
+
+def tiny(method="none", settings=None, teachers=(), *, hidden=16, **fields):
+    """Return a run of three epochs of four batches on 60 noisy digits."""
+    recipe = {"epochs": 3, "batch": 16, "rate": 0.1, **fields.pop("recipe", {})}
+    return Run(
+        fields.pop("dataset", "noisy_digits"),
+        fields.pop("model", "small_fcn"),
+        method,
+        fields.pop("data", SIZES),
+        fields.pop("network", {"hidden": [hidden], "dropout": 0.2}),
+        settings or {},
+        recipe=recipe,
+        teachers=tuple(teachers),
+        **fields,
+    )
+
+
+TEACHER = tiny(hidden=32, augmentation={"shift": 1})
+
+
+def plans(runs):
+    """Return the runs as planned, with nothing kept."""
+    return [Planned(run) for run in runs]
+
+
+def weights(run, work):
+    """Return the weights that a run left in ``work``."""
+    return checkpoints.load(workplace(run, work) / NETWORK)["network"]
+
+
+def equal(one, other):
+    """Return whether two networks have the same weights."""
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def until(there, process=None, seconds=120):
+    """Wait until ``there()``; a process that ends before that is a failure."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert process is None or process.poll() is None, "the process ended"
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)

@@ -1,0 +1,208 @@
+"""Published beside measured: cells, whole tables, their agreement, links to the records."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ldlstudy import stats
+from ldlstudy.report import tables
+from ldlstudy.report.results import Results
+from ldlstudy.report.tables import Asked, Column, Number, Text
+from ldlstudy.stats import Estimate
+from tests.conftest import ROOT
+from tests.report.made import results
+
+PUBLISHED = ROOT / "book" / "published"
+CE = tables.CROSS_ENTROPY
+ECE = Column("ece", "ECE")
+NAN = math.nan
+
+
+def around(mean: float, spread: float, n: int = 40) -> list[float]:
+    """Values with exactly this mean and standard deviation (ddof 1)."""
+    x = np.random.default_rng(0).normal(size=n)
+    x = (x - x.mean()) / x.std(ddof=1)
+    return list(mean + spread * x)
+
+
+def shown(table):
+    """Return the cells of a table as HTML, by the text of its lines and by heading."""
+    html = table.data.map(tables.render)
+    html.index = [label.text if isinstance(label, Text) else label for label in html.index]
+    return html.to_dict("index")
+
+
+@pytest.mark.parametrize("n", [100, 25])
+def test_agreement_is_1_96_standard_errors_of_a_difference(n):
+    """A published mean is over 100 replicates: of a spread of .1 its standard error is .01."""
+    values = around(0.5, 0.1, n)
+    together = math.hypot(0.1 / math.sqrt(n), 0.01)
+    assert tables.agrees(0.5 + 0.99 * 1.96 * together, values)
+    assert not tables.agrees(0.5 + 1.01 * 1.96 * together, values)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "written"),
+    [
+        (tables.ACCURACY, 0.8203, "82.03"),
+        (CE, 0.44341, ".4434"),
+        (CE, 1.2, "1.2000"),
+        (CE, -0.25, "-.2500"),
+        (CE, -1e-9, ".0000"),
+        (tables.TEMPERATURE, 2.125, "2.125"),
+    ],
+)
+def test_columns_write_numbers_as_the_papers_do(column, value, written):
+    assert column.write(value) == written
+
+
+@pytest.mark.parametrize(
+    ("column", "ours", "number", "agreed", "cell"),
+    [
+        (CE, None, NAN, None, ""),
+        (CE, None, 0.5, None, '<span class="paper">.5000</span>'),
+        (CE, (0.4, 0.3, 0.5), NAN, None, ".4000 <small>±.1000</small>"),
+        (CE, (0.4, 0.4, 0.4), NAN, None, ".4000"),
+        (CE, (0.4, 0.39999, 0.40001), NAN, None, ".4000"),  # narrower than the digits
+        (CE, (0.4, 0.4, 0.4), 0.5, None, '.4000<br><span class="paper">.5000</span>'),
+        (CE, (0.4, 0.4, 0.4), 0.4, True, '.4000<br><span class="paper">≈ .4000</span>'),
+        (CE, (0.4, 0.4, 0.4), 0.5, False, '.4000<br><span class="paper">≠ .5000</span>'),
+        (
+            tables.ACCURACY, (0.99, 0.9, 1.0), 0.9906, True,
+            '99.00 <small>±5.00</small><br><span class="paper">≈ 99.06</span>',
+        ),
+    ],
+)  # fmt: skip
+def test_a_cell(column, ours, number, agreed, cell):
+    estimate = None if ours is None else Estimate(*ours)
+    assert Number(column, estimate, number, agreed).html() == cell
+
+
+def test_a_comparison_holds_both_numbers_and_their_agreement():
+    known = results({"ls": {"cross_entropy": around(0.53, 0.05, 100), "fitted ece": 0.1}})
+    paper = pd.DataFrame(
+        {"cross_entropy": [0.5318, 0.6, 0.9]},
+        pd.MultiIndex.from_tuples([("ls", "plain"), ("far", "plain"), ("ils", "plain")]),
+    )
+    lines = {
+        "near": ("ls", "plain"), "far": ("ls", "plain"), "none": ("ls", "fitted"),
+        "ILS": ("ils", "plain"),
+    }  # fmt: skip
+    table = tables.comparison(known, paper, lines, [CE], {"far": ("far", "plain")})
+    cells = {label: row["cross entropy"] for label, row in shown(table).items()}
+    assert cells["near"].startswith(".5300 <small>±.0")
+    assert cells["near"].endswith('<br><span class="paper">≈ .5318</span>')
+    assert cells["far"].endswith('<br><span class="paper">≠ .6000</span>')
+    assert cells["none"] == ""
+    assert cells["ILS"] == '<span class="paper">.9000</span>'  # not measured: no verdict
+    page = table.to_html()
+    assert page == tables.comparison(known, paper, lines, [CE], {"far": ("far", "plain")}).to_html()
+
+
+def test_a_grid_asks_for_each_of_its_cells():
+    known = results({"net none": {"ece": (0.2, 0.01), "accuracy": (0.9, 0.01), "plane ece": 0.3}})
+    far, near = (0.2 + f * math.sqrt(2) * 0.01 for f in (1.01, 0.99))  # of two such networks
+    table = tables.grid(
+        known,
+        {
+            "first": {
+                "near": Asked("net none", ECE, published=near),
+                "far": Asked("net none", ECE, published=far),
+                "accuracy": Asked("net none", tables.ACCURACY),
+            },
+            "second": {
+                "near": Asked("net ls", ECE, published=0.5),
+                "far": Asked("net none", ECE, "plane", 0.5),
+                "accuracy": Asked("net none", tables.KL),
+            },
+            "third": {"far": Asked("net ls", ECE)},
+        },
+    )
+    ours = ".2000 <small>±.0100</small><br>"
+    assert shown(table) == {
+        "first": {
+            "near": f'{ours}<span class="paper">≈ .2140</span>',
+            "far": f'{ours}<span class="paper">≠ .2143</span>',
+            "accuracy": "90.00 <small>±1.00</small>",
+        },
+        "second": {
+            "near": '<span class="paper">.5000</span>',
+            "far": '.3000<br><span class="paper">.5000</span>',  # no interval, so no verdict
+            "accuracy": "",
+        },
+        "third": {"near": "", "far": "", "accuracy": ""},
+    }
+
+
+def test_what_has_not_been_run_stays_away():
+    known = results({"a none": {"accuracy": 0.5, "ece": 0.25, "fitted ece": 0.125}, "b ls": {}})
+    labels = {"b ls": "B: smoothed", "a kd": "distilled", "a none": "plain"}
+    found = shown(tables.of_rows(known, labels, [tables.ACCURACY]))
+    assert found == {"B: smoothed": {"accuracy, %": ""}, "plain": {"accuracy, %": "50.00"}}
+    columns = {"before": ("plain", ECE), "after": ("fitted", ECE)}
+    found = shown(tables.of_rows(known, labels, columns))
+    assert found["plain"] == {"before": ".2500", "after": ".1250"}
+
+
+def test_a_check_compares_the_replicates_that_both_have():
+    live = results({"ls": {"cross_entropy": [1.0, 2.0]}, "new": {"cross_entropy": 1.0}})
+    then = results({"ls": {"cross_entropy": [1.0, 3.0, 100.0]}})
+    lines = {name.upper(): (name, "plain") for name in ("ls", "new", "old")}
+    table = tables.check(live, then, lines, [CE])
+    assert shown(table) == {"LS": {"cross entropy": "1.5000 / 2.0000"}}
+
+
+def test_differences_are_paired():
+    known = results({"a": {"cross_entropy": [1.0, 2.0]}, "b": {"cross_entropy": [0.5, 1.4]}})
+    a, b = ("a", "plain"), ("b", "plain")
+    assert shown(tables.differences(known, {"a − b": (a, b)}, [CE])) == {
+        "a − b": {"cross entropy": "+.5500 <small>[+.5000, +.6000]</small>"}
+    }
+    assert tables.paired(known, a, b, "cross_entropy") == stats.difference([1.0, 2.0], [0.5, 1.4])
+    with pytest.raises(ValueError, match="'b' has no ece at the stage 'plain'"):
+        tables.paired(known, b, a, "ece")
+
+
+def test_a_line_or_a_number_leads_to_its_records():
+    known = results({"a ls": {"ece": [0.1, 0.2]}, "b ls": {"ece": 0.3}})
+    (first, second), (other,) = known.records("a ls"), known.records("b ls")
+    of_a = {"one": Asked("a ls", ECE), "two": Asked("a ls", ECE, published=0.5)}
+    page = tables.grid(known, {"line": of_a}).to_html()
+    link = f'href="../book/results/digits.jsonl#ls-{first.id}" title="ls-{first.id} ls-{second.id}"'
+    assert page.count("<a ") == page.count(f"<a {link}>line</a>") == 1
+    mixed = {"line": {**of_a, "three": Asked("b ls", ECE), "no": Asked("c ls", ECE, published=1)}}
+    page = tables.grid(known, mixed).to_html()
+    assert page.count("<a ") == 3  # ours alone
+    assert f'<a href="../book/results/digits.jsonl#ls-{other.id}">.3000</a>' in page
+    assert "<a" not in tables.grid(Results([], {}), mixed).to_html()
+    assert tables.linked("", [first]) == ""
+
+
+def test_wide_columns_of_words_wrap_and_ids_are_not_random():
+    table = pd.DataFrame({"a": ["x"], "b": [Text("<i>y</i>")]}, index=["r"])
+    page = tables.style(table, ("b",), "study claims").to_html()
+    assert page == tables.style(table, ("b",), "study claims").to_html()
+    assert 'class="dataframe study claims"' in page
+    assert page.count('col1 text"') == 1
+    assert "<i>y</i>" in page
+
+
+def test_published_tables_are_indexed_by_what_names_a_row():
+    table = tables.published("ils_table1", PUBLISHED)
+    assert table.loc[("none", "scaled"), "temperature"] == 1.202
+    assert tables.published("re_table4", PUBLISHED).index.names == ["strategy"]
+    assert tables.published("re_claims", PUBLISHED).index.names == ["id"]
+    assert tables.printed(table, ("none", "scaled"), "temperature") == 1.202
+    for missing in ((table, ("none", "dense"), "accuracy"), (table, ("bayes", "plain"), "epsilon")):
+        assert math.isnan(tables.printed(*missing))
+    assert math.isnan(tables.printed(None, "x", "accuracy"))
+
+
+def test_unknown_and_damaged_published_tables(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown published table 'ils_table9'; known: .*ils_tab"):
+        tables.published("ils_table9", PUBLISHED)
+    (tmp_path / "broken.csv").write_text('row,a\n"x,1\n')
+    with pytest.raises(ValueError, match=r"broken\.csv is damaged"):
+        tables.published("broken", tmp_path)

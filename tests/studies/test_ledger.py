@@ -1,0 +1,188 @@
+"""The ledger against the papers' tables, the chapters' verdicts and rules worked by hand."""
+
+import html
+import io
+import re
+
+import nbformat
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ldlstudy import studies
+from ldlstudy.experiment import records
+from ldlstudy.experiment.plan import LEVELS
+from ldlstudy.experiment.records import Record
+from ldlstudy.report import claims
+from ldlstudy.report.claims import NOT_RUN
+from ldlstudy.report.tables import published
+from ldlstudy.studies.ledger import tables, verdicts
+from ldlstudy.studies.ledger.verdicts import CATEGORIES, CONTRADICTED, PAPERS
+from tests.conftest import ROOT
+
+LISTED = published("ledger", ROOT / "book" / "published")
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return {prefix: verdicts.evidence(prefix) for prefix in PAPERS}
+
+
+@pytest.fixture(scope="module")
+def ledgers(evidence):
+    return {prefix: verdicts.of_paper(prefix, found) for prefix, found in evidence.items()}
+
+
+def compared(*pairs):
+    """Comparisons X-1a, X-1b, ... of given levels and verdicts."""
+    names = [f"X-1{letter}" for letter in "abcdefgh"[: len(pairs)]]
+    return pd.DataFrame(list(pairs), names, ["level", "verdict"])
+
+
+def test_the_weakest_verdict_at_the_best_level_decides():
+    said = verdicts.one_verdict(
+        compared(
+            ("quick", "not reproduced (reversed)"),
+            ("", NOT_RUN),
+            ("reduced", "reproduced"),
+            ("reduced", "direction only"),
+            ("reduced", "reproduced"),
+        )
+    )
+    assert said == {
+        "verdict": "direction only", "level": "reduced", "compared": 3, "reproduced": 2,
+        "deciding": "X-1d",
+    }  # fmt: skip
+    for nothing in (compared(), compared(("", NOT_RUN), ("", NOT_RUN))):
+        said = verdicts.one_verdict(nothing)
+        assert (said["verdict"], said["level"], said["deciding"]) == (NOT_RUN, "", "")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(LEVELS)), st.sampled_from([*claims.VERDICTS, NOT_RUN])),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_a_verdict_is_of_the_best_level_and_none_there_is_weaker(pairs):
+    said = verdicts.one_verdict(compared(*pairs))
+    run = [(level, verdict) for level, verdict in pairs if verdict != NOT_RUN]
+    if not run:
+        assert said["verdict"] == NOT_RUN
+        return
+    best = min((level for level, _ in run), key=list(LEVELS).index)
+    there = [verdict for level, verdict in run if level == best]
+    assert said["level"] == best
+    assert said["verdict"] == max(there, key=claims.VERDICTS.index)
+    assert (said["compared"], said["reproduced"]) == (len(there), there.count("reproduced"))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "claim"),
+    [("CS-3a", "CS-3"), ("ILS-15b", "ILS-15"), ("RE-2", "RE-2"), ("LD-16a", ""), ("ILS-T1a", "")],
+)
+def test_comparisons_belong_to_a_claim_by_their_number(comparison, claim):
+    assert verdicts.number(comparison) == claim
+    with pytest.raises(ValueError, match="unknown paper 'XY'; known: CS, ILS, LD, RE"):
+        verdicts.evidence("XY")
+
+
+def test_fifteen_claims_a_paper_each_with_its_place_in_a_chapter():
+    assert list(LISTED.index) == [f"{prefix}-{n}" for prefix in PAPERS for n in range(1, 16)]
+    for prefix, study in PAPERS.items():
+        keys = published(study.claims).index
+        assert all(str(key).startswith(f"{prefix}-") for key in keys)
+        assert {verdicts.number(str(key)) for key in keys} - {""} <= set(LISTED.index)
+        notebook = nbformat.read(ROOT / "notebooks" / f"{study.chapter}.ipynb", as_version=4)
+        text = "".join(cell.source for cell in notebook.cells)
+        sections = LISTED["section"][LISTED.index.str.startswith(f"{prefix}-")]
+        assert [section for section in sections if f"({section})=" not in text] == []
+
+
+def test_the_papers_own_tables_contradict_ten_claims():
+    found = verdicts.against()
+    wanted = ["CS-5", "CS-8", "CS-11", "ILS-12", "LD-1", "LD-7", "LD-10", "LD-11", "LD-14", "LD-15"]
+    assert sorted(found) == sorted(wanted)
+    assert len(found["CS-8"]) == 2  # Tiny ImageNet and MIT67
+    (nemenyi,) = found["ILS-12"]
+    assert "5.02" in nemenyi
+    assert "No LS + TempS (3.91), LS + TempS (4.37)" in nemenyi
+    assert nemenyi.count("(") == 2
+
+
+def test_verdicts_are_those_of_the_chapters(evidence):
+    """Judged from the records as the chapters write it."""
+    for prefix, study in PAPERS.items():
+        known = studies.recorded(study.evidence, "paper") | studies.recorded(study.quick, "quick")
+        judged = claims.judge(known, published(study.claims))
+        pd.testing.assert_frame_equal(evidence[prefix].judged.loc[judged.index], judged)
+        for name, line in judged[judged["verdict"] != NOT_RUN].iterrows():
+            made = evidence[prefix].of(str(name))
+            assert {r.id for r in made} == {
+                r.id for side in ("left", "right") for r in known.records(line[side])
+            }
+            assert all(records.find(record.id).id == record.id for record in made)
+
+
+def test_every_claim_has_its_line_and_its_category(ledgers, evidence):
+    everything = pd.concat(list(ledgers.values()))
+    assert list(everything.index) == list(LISTED.index)
+    assert set(everything["category"]) <= set(CATEGORIES)
+    assert (verdicts.counts(ledgers).sum(axis=1) == 15).all()
+    idle = everything[everything["verdict"] == NOT_RUN]
+    assert idle["note"].notna().all()  # each says what is missing
+    contradicted = idle["against"].str.len() > 0
+    assert (idle["category"][contradicted] == CONTRADICTED).all()
+    values = verdicts.numbers(ledgers)
+    assert sum(values[category] for category in CATEGORIES) == values["claims"] == 60
+    ran = 60 - values[CONTRADICTED] - values[NOT_RUN]
+    assert sum(values[f"level.{level}"] for level in LEVELS) == ran
+    unrun = values["contradicted"] - values["contradicted.judged"]
+    assert unrun == values[CONTRADICTED]
+    names = [verdicts.number(str(k)) for found in evidence.values() for k in found.judged.index]
+    assert verdicts.comparisons(evidence) == {"comparisons": len(names), "further": names.count("")}
+
+
+def test_the_page_has_a_line_a_claim_with_words_and_links(evidence, ledgers):
+    for prefix, claimed in ledgers.items():
+        bundle = tables.table(prefix, claimed, evidence[prefix])._repr_mimebundle_()
+        page = bundle["text/html"]
+        assert "nan" not in re.findall(r"[a-z]+", page)
+        for key, claim in claimed.iterrows():
+            line = page.split(f'id="{key.lower()}"')[1].split("</tr>")[0]
+            assert f'{PAPERS[prefix].chapter}.html#{claim["section"]}">{key}</a>' in line
+            assert tables.badge(claim["category"]) in line
+            if claim["deciding"]:
+                assert html.escape(LEVELS[claim["level"]]) in line
+                for record in evidence[prefix].of(claim["deciding"]):
+                    place = f"{record.specification['dataset']}.jsonl#{record.anchor}"
+                    assert f'<a href="../book/results/{place}">{record.name}</a>' in page
+        csv = pd.read_csv(io.StringIO(bundle["text/csv"]), index_col=0)
+        assert list(csv.index) == list(claimed.index)
+        assert list(csv["verdict"]) == list(claimed["verdict"])
+        made = evidence[prefix].of(csv["deciding"].dropna().iloc[0])
+        first = csv.loc[csv["deciding"].first_valid_index(), "records"]
+        assert first.split() == [record.anchor for record in made]
+
+
+def test_the_summary_says_its_counts_in_words(ledgers):
+    shown = tables.summary(ledgers)
+    told = re.search(r'aria-label="([^"]*)"', shown.html)
+    assert told
+    for prefix, line in verdicts.counts(ledgers).iterrows():
+        words = ", ".join(f"{n} {category}" for category, n in line.items() if n)
+        assert html.escape(f"{PAPERS[prefix].paper}: {words}") in told[1]
+    assert pd.read_csv(io.StringIO(shown.csv), index_col=0).to_numpy().sum() == 60
+
+
+def test_the_source_of_a_number_says_seeds_and_devices():
+    def made(seed, replicates, device):
+        return Record({"seed": seed, "replicates": replicates}, {}, {}, {"device": device})
+
+    both = [made(0, 1, "GPU <x>"), made(1, 1, "CPU"), made(0, 1, "CPU")]
+    assert tables.source(both, "quick") == "noisy digits; 2 seeds; CPU, GPU &lt;x&gt;"
+    one = tables.source([both[0]], "reduced")
+    assert one.endswith("shortened training; one network a side; GPU &lt;x&gt;")
+    assert "100 replicates" in tables.source([made(0, 100, "CPU")], "paper")

@@ -1,0 +1,169 @@
+import subprocess
+import threading
+from importlib import metadata
+
+import pytest
+import torch
+from torch import nn
+
+from ldlstudy import device
+from ldlstudy.device import Execution
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"precision": "x"}, "unknown precision 'x'; known: bf16, float32"),
+        ({"compile": "x"}, "unknown compile 'x'; known: default, no, reduce-overhead"),
+        *(
+            ({"device": name}, f"device must be auto, cpu or cuda, got '{name}'")
+            for name in ("tpu", "mps", "meta", "cuda:x", "")
+        ),
+        ({"device": "cuda:1"}, "device 'cuda:1' asked for, but torch finds no CUDA GPU"),
+    ],
+)
+def test_settings_are_checked(setting, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=message):
+        Execution(**setting)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_auto_takes_a_gpu_where_there_is_one(there, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert Execution(device="auto").device == ("cuda" if there else "cpu")
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_layout_of_images_and_weights(channels_last):
+    execution = Execution(channels_last=channels_last)
+    kind = torch.channels_last if channels_last else torch.contiguous_format
+    images = torch.arange(2 * 3 * 4 * 4.0).view(2, 3, 4, 4)
+    assert execution.layout(images).is_contiguous(memory_format=kind)
+    assert torch.equal(execution.layout(images), images)
+    network = execution.place(nn.Conv2d(3, 4, 3))
+    assert network.weight.is_contiguous(memory_format=kind)
+
+
+def test_bf16_is_of_products_alone():
+    weights, images = torch.rand(4, 4), torch.rand(4, 4)
+    with Execution(precision="bf16").autocast():
+        assert (images @ weights).dtype == torch.bfloat16
+    with Execution().autocast():
+        assert (images @ weights).dtype == torch.float32
+    assert weights.dtype == torch.float32
+
+
+def test_what_torch_compile_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda f, mode: asked.append(mode) or f)
+    assert Execution().compiled(abs) is abs
+    assert asked == []
+    for name in ("default", "reduce-overhead"):
+        assert Execution(compile=name).compiled(abs)(-1) == 1
+    assert asked == [None, "reduce-overhead"]
+
+
+def test_the_random_state_comes_back():
+    execution = Execution()
+    state = execution.random_state()
+    first = torch.rand(3)
+    execution.set_random_state(state)
+    assert torch.equal(torch.rand(3), first)
+
+
+def test_a_record_says_how_and_on_what_it_was_made():
+    made = Execution(precision="bf16", channels_last=False).circumstances()
+    assert (made["precision"], made["channels_last"], made["compile"]) == ("bf16", False, "no")
+    assert made["threads"] == torch.get_num_threads()
+    assert made["device"].startswith("CPU, ")
+    assert f"{device.cores()} cores" in made["device"]
+    assert made["versions"] == {
+        name: metadata.version(name) for name in ("ldlstudy", "torch", "numpy", "scipy")
+    }
+    assert made["source"] == device.source()
+
+
+def git(folder, *arguments: str) -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_source_names_the_revision_and_marks_changes(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    package.mkdir()
+    module = package / "device.py"
+    module.write_text("1\n")
+    monkeypatch.setattr(device, "__file__", str(module))
+    assert device.source() == metadata.version("ldlstudy")  # no repository
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    revision = git(tmp_path, "rev-parse", "HEAD")[:12]
+    assert device.source() == revision
+    (tmp_path / "README.md").write_text("not the package's source")
+    assert device.source() == revision
+    module.write_text("2\n")
+    assert device.source() == revision + "+"
+    monkeypatch.setenv("PATH", "")  # no git
+    assert device.source() == metadata.version("ldlstudy")
+
+
+@pytest.fixture
+def two_threads():
+    """Return 2, what torch is set to during the test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield 2
+    torch.set_num_threads(before)
+
+
+def test_parallel_keeps_the_order_and_uses_every_core(monkeypatch):
+    monkeypatch.setattr(device, "cores", lambda: 3)
+    all_three = threading.Barrier(3, timeout=20)
+
+    def square(n):
+        all_three.wait()
+        return n * n
+
+    assert device.parallel(square, range(9)) == [n * n for n in range(9)]
+    assert device.parallel(square, []) == []
+
+
+def test_operations_take_one_thread_and_the_setting_comes_back(two_threads):
+    assert device.parallel(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+    assert torch.get_num_threads() == two_threads
+    with pytest.raises(ZeroDivisionError):
+        device.parallel(lambda n: 1 / n, [0])
+    assert torch.get_num_threads() == two_threads
+
+
+def test_the_first_product_of_a_new_thread_adds_up_like_the_rest(two_threads):
+    """OpenMP's limit is set in each thread; a first product on two cores would round otherwise."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(1, n, 24, generator=generator) for n in (7, 160))
+    bias = torch.randn(1, 7, 1, generator=generator)
+
+    def products(_):
+        return [torch.baddbmm(bias, a, b.transpose(1, 2)) for _ in range(2)]
+
+    with device.one_thread_an_operation():
+        expected = torch.baddbmm(bias, a, b.transpose(1, 2))
+        for _ in range(5):
+            with device.threads(1) as pool:
+                for result in pool.submit(products, 0).result():
+                    assert torch.equal(result, expected)
+
+
+def test_progress_can_be_turned_off(monkeypatch, capsys):
+    with device.progress(3, "title", "unit") as bar:
+        bar.update(3)
+    assert "title" in capsys.readouterr().err
+    monkeypatch.setenv("LDLSTUDY_PROGRESS", "0")
+    for title in ("title", None):
+        with device.progress(3, title, "unit") as bar:
+            bar.update(3)
+    assert capsys.readouterr().err == ""

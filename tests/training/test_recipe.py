@@ -1,0 +1,128 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from ldlstudy.training import Recipe
+
+
+def network():
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 3), nn.ReLU(), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 2)]
+    return nn.Sequential(*layers)
+
+
+def rates(optimiser):
+    """Return the rate of each parameter, by identity."""
+    return {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+
+
+@given(st.integers(1, 300), st.data())
+def test_the_linear_schedule_would_reach_0_after_the_last_epoch(epochs, data):
+    epoch = data.draw(st.integers(0, epochs - 1))
+    recipe = Recipe(epochs, schedule="linear")
+    assert recipe.share(epoch) == pytest.approx((epochs - epoch) / epochs)
+    assert recipe.share(0) == 1
+    assert recipe.share(epochs) == 0
+
+
+@given(st.lists(st.integers(1, 99), unique=True, max_size=4), st.floats(0.1, 1), st.integers(0, 99))
+def test_steps_multiply_the_rate_from_each_drop_on(drops, factor, epoch):
+    share = 1.0
+    for drop in drops:
+        if epoch >= drop:
+            share *= factor
+    assert Recipe(100, drops=drops, factor=factor).share(epoch) == pytest.approx(share)
+    assert Recipe(100, schedule="constant", drops=drops, factor=factor).share(epoch) == 1
+
+
+def test_each_layer_has_its_rate_and_decay():
+    net = network()
+    recipe = Recipe(
+        10, rate=[1.0, 0.5, 0.1], weight_decay=[0, 1e-3, 1e-4], schedule="linear", dampening=0.9
+    )
+    optimiser = recipe.make_optimiser(net)
+    recipe.set_rate(optimiser, 5)
+    of = rates(optimiser)
+    for layer, rate in ((net[0], 0.5), (net[2], 0.25), (net[4], 0.05)):
+        assert [of[id(p)] for p in layer.parameters()] == [rate, rate]
+    decays = {id(p): g["weight_decay"] for g in optimiser.param_groups for p in g["params"]}
+    assert [decays[id(layer.weight)] for layer in (net[0], net[2], net[4])] == [0, 1e-3, 1e-4]
+    assert len(of) == len(list(net.parameters()))
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_sgd_steps_are_those_of_the_formula(nesterov):
+    """v <- m v + (1 - d) g, the first v is g; w <- w - r v, or w - r (g + m v) with Nesterov."""
+    momentum, dampening, decay = 0.9, 0.0 if nesterov else 0.9, 0.01
+    net = nn.Linear(3, 2, bias=False)
+    settings = {"momentum": momentum, "dampening": dampening, "weight_decay": decay}
+    recipe = Recipe(4, rate=0.5, nesterov=nesterov, schedule="linear", **settings)
+    optimiser = recipe.make_optimiser(net)
+    w, velocity = net.weight.detach().clone(), None
+    for epoch in range(4):
+        recipe.set_rate(optimiser, epoch)
+        slope = torch.full((2, 3), 0.1 * (epoch + 1))
+        optimiser.zero_grad()
+        (net.weight * slope).sum().backward()
+        optimiser.step()
+        gradient = slope + decay * w
+        if velocity is None:
+            velocity = gradient
+        else:
+            velocity = momentum * velocity + (1 - dampening) * gradient
+        step = gradient + momentum * velocity if nesterov else velocity
+        w = w - 0.5 * (1 - epoch / 4) * step
+        torch.testing.assert_close(net.weight.detach(), w)
+
+
+def test_adam_s_first_step_is_the_sign_of_the_gradient():
+    net = nn.Linear(3, 2, bias=False)
+    optimiser = Recipe(1, optimiser="adam", rate=0.01).make_optimiser(net)
+    before = net.weight.detach().clone()
+    slope = torch.tensor([[3.0, -2.0, 0.1], [-1.0, 5.0, -0.5]])
+    (net.weight * slope).sum().backward()
+    optimiser.step()
+    torch.testing.assert_close(net.weight.detach(), before - 0.01 * slope.sign())
+
+
+@pytest.mark.parametrize("name", ["rate", "weight_decay"])
+def test_a_wrong_count_of_rates(name):
+    recipe = Recipe(1, **{name: [1.0, 0.1]})
+    expected = f"{name} must be one number or one for each of the network's 3 layers .* got 2"
+    with pytest.raises(ValueError, match=expected):
+        recipe.make_optimiser(network())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "a run needs the number of epochs"),
+        ({"epoch": 3}, "unknown training setting 'epoch'; known: batch, clip, dampening, drops, "),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"epochs": 1, "batch": 0}, "batch must be a whole number"),
+        ({"epochs": 1, "rate": 0}, r"rate must lie in \(0, inf\], got 0"),
+        ({"epochs": 1, "rate": [0.1, -1]}, "rate must lie in"),
+        ({"epochs": 1, "rate": "fast"}, "rate must be a number, got"),
+        ({"epochs": 1, "momentum": 1.1}, r"momentum must lie in \[0, 1\], got 1.1"),
+        ({"epochs": 1, "dampening": -0.1}, "dampening must lie in"),
+        ({"epochs": 1, "optimiser": "lion"}, "unknown optimiser 'lion'; known: adam, sgd"),
+        ({"epochs": 1, "schedule": "cosine"}, "unknown schedule 'cosine'; known: constant, lin"),
+        ({"epochs": 1, "drops": [0.5]}, "drops must be a whole number"),
+        ({"epochs": 1, "drops": 5}, "drops must be a list of epochs, got 5"),
+        ({"epochs": 1, "factor": 0}, "factor must lie in"),
+        ({"epochs": 1, "loss_scale": 0}, "loss_scale must lie in"),
+        ({"epochs": 1, "clip": 0}, "clip must lie in"),
+        ({"epochs": 1, "order": -1}, "order must be a whole number of at least 0, got -1"),
+        ({"epochs": 1, "nesterov": "False"}, "nesterov must be true or false, got 'False'"),
+    ],
+)
+def test_what_is_out_of_range_or_unknown(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.of(settings)
+
+
+def test_nesterov_without_momentum():
+    with pytest.raises(ValueError, match="Nesterov"):
+        Recipe.of({"epochs": 1, "nesterov": True, "momentum": 0.0}).make_optimiser(network())
