@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
 
 from ldlstudy import scaling
 from ldlstudy.device import Execution
@@ -110,7 +112,7 @@ def test_teachers_are_the_networks_that_were_trained(work):
     torch.testing.assert_close(teacher.logits, torch.stack(each))
     assert not any(predictor.network.training for predictor in predictors)
     assert len(predictors) == 2
-    assert teacher.temperature == 1.0
+    assert teacher.temperature is None
 
 
 def test_a_temperature_is_fitted_where_images_are_held_out(tmp_path):
@@ -123,6 +125,29 @@ def test_a_temperature_is_fitted_where_images_are_held_out(tmp_path):
         logits = ready(run).trained(tmp_path).eval()(shown.pixels)
     expected = scaling.fit_temperature(logits, shown.labels)
     assert teacher.temperature == pytest.approx(expected, rel=1e-4) != 1.0
+
+
+@pytest.mark.parametrize("own", [{}, {"held": 0.5, "seed": 1}, {"held": 0.25}])
+def test_a_teacher_that_held_out_other_images_than_its_student(own, tmp_path):
+    """Its temperature would be fitted to images that it was trained on."""
+    teacher = tiny(data=SIZES | own)
+    images.execute(plans([teacher]), work=tmp_path)
+    with pytest.raises(ValueError, match="what is held out must be new to both"):
+        taught(tiny("distil", {}, [teacher], data=SIZES | {"held": 0.5}), tmp_path)
+
+
+def test_a_temperature_is_fitted_to_images_drawn_beside_the_others(work):
+    run = tiny("ils1", {"p1": 0.8, "p2": 2.0}, [TEACHER], data=SIZES | {"validation": 9})
+    teacher, _ = taught(run, work)
+    shown = ready(run).dataset.held
+    assert len(shown.labels) == 90
+    with torch.no_grad():
+        logits = ready(TEACHER).trained(work).eval()(shown.pixels)
+    least = minimize_scalar(
+        lambda t: float(F.cross_entropy(logits / t, shown.labels)), (0.1, 20), method="bounded",
+        bounds=(0.1, 20),
+    ).x  # fmt: skip
+    assert teacher.temperature == pytest.approx(least, rel=1e-2)
 
 
 def test_teachers_are_asked_once_for_all_who_share_them(work):
@@ -148,7 +173,8 @@ def test_a_teacher_sees_images_as_in_its_own_training(work):
         taught(replace(run, settings=ONLINE), work)
     with pytest.raises(ValueError, match=r"crop and normalisation \(6, 'image'\), the views of"):
         taught(tiny("wsl", {"weight": 0.5, "temperature": 2.0}, [small]), work)
-    taught(tiny("ils1", {"p1": 0.8, "p2": 2.0}, [small]), work)
+    shown, _ = taught(tiny("ils2", {"epsilon": 0.1, "teacher_temperature": 4.0}, [small]), work)
+    torch.testing.assert_close(shown.logits, teacher.logits)
 
 
 def test_a_teacher_of_another_data_set(work):
