@@ -15,7 +15,7 @@ Table = Annotated[str, typer.Argument(help="ils, re-table2, re-table4, re-figure
 Profile = Annotated[str, typer.Option(help="smoke, quick or paper.")]
 Only = Annotated[str, typer.Option(help="Runs whose row begins so; several with commas between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
-Precision = Annotated[str, typer.Option(help="float32 or bf16.")]
+Precision = Annotated[str, typer.Option(help="float32, bf16, or auto: bf16 if the device has it.")]
 Compile = Annotated[str, typer.Option(help="no, default or reduce-overhead (torch.compile).")]
 Workers = Annotated[
     int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
