@@ -56,8 +56,12 @@ def test_bf16_is_of_products_alone():
 
 @pytest.mark.parametrize(
     ("found", "settled"),
-    [({"amx_bf16": True}, "bf16"), ({"avx512_f": True, "avx512_bf16": False}, "float32"), ({"bf16": True}, "bf16")],
-)  # fmt: skip
+    [
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx512_f": True, "avx512_bf16": False}, "float32"),
+        ({"bf16": True}, "bf16"),
+    ],
+)
 def test_auto_is_bf16_where_the_processor_has_instructions_for_it(found, settled, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
     assert Execution(precision="auto").precision == settled
