@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ldlstudy import checks, data, files, methods, mixing, models
+from ldlstudy import checks, data, files, methods, mixing, models, scaling
 from ldlstudy.batch import Teacher
 from ldlstudy.data.images import Dataset
 from ldlstudy.device import Execution
@@ -156,7 +156,8 @@ def teacher_of(
     predictors = [_predictor(setting, teacher, work) for teacher in run.teachers]
     key = tuple(teacher.id for teacher in run.teachers)
     if key not in known:
-        known[key] = ask(predictors, dataset.train, dataset.held), predictors
+        with scaling.unwarned():
+            known[key] = ask(predictors, dataset.train, dataset.held), predictors
     return known[key]
 
 
