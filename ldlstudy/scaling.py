@@ -61,7 +61,7 @@ def scale(logits: ArrayLike, temperature: float | Tensor) -> Tensor:
     wide = torch.promote_types(dtype, torch.float32)
     t = torch.as_tensor(temperature, dtype=wide)
     if not bool(((t > 0) & torch.isfinite(t)).all()):
-        raise ValueError(f"temperature must be above 0 and finite in {wide}, got {temperature!r}")
+        raise ValueError(f"temperature must be above 0 and finite, got {temperature!r} in {wide}")
     return (
         (z.to(wide) / t.to(z.device).reshape(t.shape + (1,) * (z.ndim - t.ndim)))
         .softmax(-1)

@@ -185,7 +185,10 @@ LOGITS, LABELS = models(count=2, samples=3)
         (lambda: fit_temperatures(LOGITS / 0, LABELS), "logits must be finite, got NaN or"),
         (lambda: fit_temperature([[0.0, -np.inf]], [0]), "logits must be finite, got NaN or infin"),
         (lambda: fit_temperature([["a", "b"]], [0]), "logits must be numbers in a tensor"),
-        (lambda: scaling.scale(LOGITS.float(), 1e-50), "above 0 and finite in torch.float32"),
+        (
+            lambda: scaling.scale(LOGITS.float(), 1e-50),
+            "above 0 and finite, got 1e-50 in torch.float32",
+        ),
         (lambda: scaling.mean_logits(LOGITS[0]), r"must have shape \(T, N, K\) with T >= 1"),
         (lambda: fit_temperatures(LOGITS, LABELS + 4), r"labels must lie in \[0, 4\)"),
         (lambda: fit_temperatures(LOGITS, LABELS, torch.ones(2, 3)), "row of weights must sum"),
