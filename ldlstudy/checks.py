@@ -4,6 +4,7 @@ Each check returns the value in the form the caller computes with, or raises one
 that says what was given and what is allowed.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -97,15 +98,17 @@ def distributions(values: ArrayLike, name: str = "probabilities") -> Tensor:
         raise ValueError(f"{name} must have shape (N, K) with K >= 2, got {tuple(given.shape)}")
     if not given.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {given.dtype}")
+    if len(given) == 0:
+        return normalised(given)
     p = given.detach()
-    if not torch.isfinite(p).all():
+    low, high = (float(end) for end in p.aminmax())  # both NaN where any entry is
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if p.numel() and float(p.min()) < 0:
-        raise ValueError(f"{name} must not be negative, got {float(p.min()):g}")
-    sums = p.double().sum(1)
-    allowed = _tolerance(p.dtype)
-    if p.numel() and float((sums - 1).abs().max()) > allowed:
-        row = int((sums - 1).abs().argmax())
+    if low < 0:
+        raise ValueError(f"{name} must not be negative, got {low:g}")
+    sums, allowed = p.sum(1, dtype=torch.float64), _tolerance(p.dtype)
+    row = int((sums - 1).abs().argmax())
+    if abs(float(sums[row]) - 1) > allowed:
         raise ValueError(
             f"each row of {name} must sum to 1 within {allowed:.2g}, "
             f"row {row} sums to {float(sums[row]):.4g}"

@@ -108,7 +108,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
         If there is no best temperature.
     """
     z, y = checks.tensor(logits, "logits"), checks.tensor(labels, "labels")
-    return float(fit_temperatures(z[None], y[None])[0])
+    return float(_fit(z[None], y[None], None)[0])
 
 
 def fit_temperatures(
@@ -146,6 +146,11 @@ def fit_temperatures(
     NoTemperatureWarning
         If some model has no best temperature.
     """
+    return _fit(logits, labels, weights)
+
+
+def _fit(logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> Tensor:
+    """Fit, and warn at the line that called the function that calls this."""
     logits, y, weights = _checked(logits, labels, weights)
     models, samples, classes = logits.shape
     result = torch.empty(models, dtype=torch.float64, device=logits.device)
@@ -162,7 +167,7 @@ def fit_temperatures(
             f"{missing} of {models} models have no best temperature: their samples are perfectly "
             "separated, or their logits tell nothing about the labels",
             NoTemperatureWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return result
 

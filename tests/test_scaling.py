@@ -101,8 +101,9 @@ SEPARATED = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     ],
 )
 def test_without_a_best_temperature_there_is_a_warning(scale, logits, labels, expected):
-    with pytest.warns(NoTemperatureWarning, match="1 of 1 models have no best temperature"):
+    with pytest.warns(NoTemperatureWarning, match="1 of 1 models have no best temp") as warned:
         assert fit_temperature(scale * logits, labels) == pytest.approx(scale * expected)
+    assert warned[0].filename == __file__
 
 
 def test_logits_that_are_all_alike_have_no_temperature():
