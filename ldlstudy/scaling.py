@@ -62,11 +62,8 @@ def scale(logits: ArrayLike, temperature: float | Tensor) -> Tensor:
     t = torch.as_tensor(temperature, dtype=wide)
     if not bool(((t > 0) & torch.isfinite(t)).all()):
         raise ValueError(f"temperature must be above 0 and finite, got {temperature!r} in {wide}")
-    return (
-        (z.to(wide) / t.to(z.device).reshape(t.shape + (1,) * (z.ndim - t.ndim)))
-        .softmax(-1)
-        .to(dtype)
-    )
+    t = t.to(z.device).reshape(t.shape + (1,) * (z.ndim - t.ndim))
+    return (z.to(wide) / t).softmax(-1).to(dtype)
 
 
 def mean_logits(logits: Tensor) -> Tensor:
@@ -192,9 +189,8 @@ def _solve(margins: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
     low, high = (-np.log(spread * bound) for bound in reversed(SEARCHED))  # of log beta
     at_low, at_high = slope(low, model), slope(high, model)
     exists = (at_low < 0) & (at_high > 0)
-    temperature = np.ones(len(model))
-    temperature[(at_low < 0) & ~exists] = (SURE * spread)[(at_low < 0) & ~exists]
-    temperature[(at_low >= 0) & (at_high > 0)] = (UNSURE * spread)[(at_low >= 0) & (at_high > 0)]
+    falls, rises = (at_low < 0) & (at_high <= 0), (at_low >= 0) & (at_high > 0)  # everywhere
+    temperature = np.select([falls, rises], [SURE * spread, UNSURE * spread], 1.0)
     if exists.any():
         bracket = low[exists], high[exists]
         root = find_root(slope, bracket, args=(model[exists],), tolerances={"xatol": 1e-10})
