@@ -139,9 +139,11 @@ def measure(
 def stages(test: Outcome, held: Outcome | None = None) -> Stages:
     """Return what the network says of the test images, in each of the three stages."""
     searched = search(test.logits, test.labels)
+    with scaling.unwarned():
+        fitted = _fitted(test, held)
     return {
         "plain": (test.logits.softmax(1), 1.0),
-        "fitted": _fitted(test, held),
+        "fitted": fitted,
         "searched": (scaling.scale(test.logits, searched), searched),
     }
 

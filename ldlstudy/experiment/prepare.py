@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ldlstudy import checks, data, files, methods, mixing, models
+from ldlstudy import checks, data, files, methods, mixing, models, scaling
 from ldlstudy.batch import Teacher
 from ldlstudy.data.images import Dataset
 from ldlstudy.device import Execution
@@ -172,7 +172,8 @@ def teacher_of(
     predictors = [_predictor(setting, teacher, work) for teacher in run.teachers]
     key = tuple(teacher.id for teacher in run.teachers)
     if key not in known:
-        known[key] = ask(predictors, dataset.train, dataset.held), predictors
+        with scaling.unwarned():
+            known[key] = ask(predictors, dataset.train, dataset.held), predictors
     return known[key]
 
 

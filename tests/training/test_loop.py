@@ -300,6 +300,7 @@ def test_any_module_is_trained_on_any_images(method, settings):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+@pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
 def test_teachers_are_networks_or_what_they_said():
     held, nets = images(30, seed=8), [Execution().place(net) for net in (linear(), network())]
     said = ask([Predictor(net, SHIFTED) for net in nets], images(), held)
