@@ -4,13 +4,14 @@ Each check returns the value in the form the caller computes with, or raises one
 that says what was given and what is allowed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-ArrayLike = Tensor | np.ndarray
+ArrayLike = Tensor | np.ndarray | Sequence[Any]
 
 SUM_TOLERANCE = 1e-3  # rows of float16 or bf16 probabilities sum to 1 only this closely
 
@@ -42,17 +43,47 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
+def tensor(values: ArrayLike, name: str) -> Tensor:
+    """Return a tensor as it is, and arrays, lists and pandas' columns (by position) as one."""
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:  # a column of Python objects may still hold numbers alone
+            array = np.array(array.tolist())
+        # torch reads no other machine's byte order, no backward steps, and warns of read-only
+        native = array.dtype.newbyteorder("=")
+        return torch.from_numpy(np.require(array, native, ["C", "W"]))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} must be numbers in a tensor, an array or a list, got {_shown(values)}"
+        ) from error
+
+
+def _shown(values: Any) -> str:
+    """Return the type and the beginning of something that is no tensor."""
+    text = " ".join(repr(values).split())
+    return f"{type(values).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
 def labels(values: ArrayLike, classes: int) -> Tensor:
     """Return ``values`` as a long tensor of shape (N,) with entries in [0, classes)."""
-    tensor = torch.as_tensor(values)
-    if tensor.ndim != 1:
-        raise ValueError(f"labels must have shape (N,), got {tuple(tensor.shape)}")
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise ValueError(f"labels must be whole numbers, got {tensor.dtype}")
-    if tensor.numel() and not 0 <= int(tensor.min()) <= int(tensor.max()) < classes:
-        low, high = int(tensor.min()), int(tensor.max())
-        raise ValueError(f"labels must lie in [0, {classes}), got values in [{low}, {high}]")
-    return tensor.long()
+    y = long(values)
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        low, high = int(y.min()), int(y.max())
+        note = "; the first class is 0" if low > 0 and high == classes else ""
+        raise ValueError(f"labels must lie in [0, {classes}), got values in [{low}, {high}]{note}")
+    return y
+
+
+def long(values: ArrayLike, name: str = "labels") -> Tensor:
+    """Return whole numbers of any integer type and shape (N,) as a long tensor, values unread."""
+    whole = tensor(values, name)
+    if whole.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), got {tuple(whole.shape)}")
+    if whole.is_floating_point() or whole.is_complex() or whole.dtype == torch.bool:
+        raise ValueError(f"{name} must be whole numbers, got {whole.dtype}")
+    return whole.long()
 
 
 def distributions(values: ArrayLike, name: str = "probabilities") -> Tensor:

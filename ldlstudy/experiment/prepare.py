@@ -56,12 +56,14 @@ class Setting:
             if self.method.beside is not None and self.run.teachers:
                 width = self._untrained(self.run.teachers[0]).head.in_features
             count = len(self.dataset.train.labels)
-            self.method.fit(network, self.dataset.shape, count, width)
+            shape = self.augmentation.shape(self.dataset.shape)
+            self.method.fit(network, shape, count, width)
         self.execution.place(network)
         return network
 
     def _untrained(self, run: Run) -> Classifier:
-        fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
+        shape = self.augmentation.shape(self.dataset.shape)
+        fitting = {"channels": shape[0], "size": shape[1], "shape": shape}
         taken = models.options_of(run.model)
         options: dict[str, Any] = {k: v for k, v in fitting.items() if k in taken}
         options |= {k: v for k, v in run.network.items() if k != "passes"}

@@ -118,8 +118,13 @@ def train(
     """
     execution = device if isinstance(device, Execution) else Execution(device)
     images = Images.of(training).to(execution.device)
-    held_images = None if held is None else Images.of(held).to(execution.device)
-    watched = {name: Images.of(part).to(execution.device) for name, part in (watch or {}).items()}
+    held_images = None
+    if held is not None:
+        held_images = Images.of(held, "held-out images").to(execution.device)
+    watched = {
+        name: Images.of(part, f"images watched as {name!r}").to(execution.device)
+        for name, part in (watch or {}).items()
+    }
     row = methods.named(method)
     methods.check_settings(row.settings, settings or {})
     if teacher is not None and not isinstance(teacher, Teacher):
@@ -132,7 +137,7 @@ def train(
         width = _width(teacher, images, augmentation)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed_of(seed, "head"))
-        row.fit(network, tuple(images.pixels.shape[1:]), len(images.labels), width)
+        row.fit(network, augmentation.shape(images.shape), len(images.labels), width)
     execution.place(network)
     student = Student(
         network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint
