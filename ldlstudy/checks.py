@@ -51,7 +51,7 @@ def tensor(values: ArrayLike, name: str) -> Tensor:
         array = np.asarray(values)
         if array.dtype == object:  # a column of Python objects may still hold numbers alone
             array = np.array(array.tolist())
-        # torch reads no other machine's byte order, no backward steps, and warns of read-only
+        # torch takes no foreign byte order and no negative strides, and warns of read-only memory
         native = array.dtype.newbyteorder("=")
         return torch.from_numpy(np.require(array, native, ["C", "W"]))
     except (TypeError, ValueError, RuntimeError) as error:

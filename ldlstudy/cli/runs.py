@@ -143,9 +143,7 @@ def run(
             dataset,
             model,
             method,
-            settings=values.read(
-                f"setting of {method}", setting, values.of_settings(dataset, method)
-            ),
+            settings=values.read(f"setting of {method}", setting, values.of_settings(method)),
             network=values.read(f"option of {model}", network, values.of_network(dataset, model)),
             data=values.read(f"option of {dataset}", data, values.of_data(dataset)),
             augmentation=values.read(

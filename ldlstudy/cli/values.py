@@ -93,16 +93,13 @@ def _in_words(kind: Any) -> str:
     return f"a list [a, b, ...], each {inner[0]}"
 
 
-def of_settings(dataset: str, method: str) -> Types:
-    """Types of a method's settings; on points each may be a list to choose from."""
+def of_settings(method: str) -> Types:
+    """Types of a method's settings, each of which may be a list to choose from."""
     row = methods.named(method)
     found = _annotations(row.step)
     if row.label is not None:
         found |= _annotations(row.label) | {"teacher_temperature": float, "magnitude": str}
-    taken = {name: found[name] for name in row.settings}
-    if dataset != points.DATASET:
-        return taken
-    return {name: kind | types.GenericAlias(list, (kind,)) for name, kind in taken.items()}
+    return {name: found[name] | types.GenericAlias(list, (found[name],)) for name in row.settings}
 
 
 def of_recipe(dataset: str) -> Types:

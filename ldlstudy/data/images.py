@@ -20,8 +20,8 @@ LARGEST = 50.0  # of a floating-point pixel: above any normalised one, below the
 class Images(NamedTuple):
     """Images and their labels.
 
-    ``pixels`` (N, C, H, W) are uint8, or float32 where the data are made here; those of a `Stream`
-    are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x), where it
+    ``pixels`` (N, C, H, W) are uint8, or floating point and then taken as they are; those of a
+    `Stream` are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x), where it
     is known.
     """
 

@@ -56,8 +56,7 @@ class Setting:
             if self.method.beside is not None and self.run.teachers:
                 width = self._untrained(self.run.teachers[0]).head.in_features
             count = len(self.dataset.train.labels)
-            shape = self.augmentation.shape(self.dataset.shape)
-            self.method.fit(network, shape, count, width)
+            self.method.fit(network, self.dataset.shape, count, width)
         self.execution.place(network)
         return network
 

@@ -78,7 +78,8 @@ def train(
         From images (B, C, H, W) to logits (B, K). It is moved to the device, and given the head or
         the module beside it that the method needs.
     training : Images, or a tuple of Tensor
-        N images, uint8 or float (N, C, H, W), and labels (N,), whole numbers in [0, K).
+        N images (N, C, H, W), uint8, or floating point from 0 to 1 or normalised, and labels (N,),
+        whole numbers in [0, K).
     method, settings : str, Mapping
         A key of :data:`ldlstudy.methods.METHODS` and the values of its settings.
     recipe, augmentation
@@ -137,7 +138,7 @@ def train(
         width = _width(teacher, images, augmentation)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed_of(seed, "head"))
-        row.fit(network, augmentation.shape(images.shape), len(images.labels), width)
+        row.fit(network, tuple(images.pixels.shape[1:]), len(images.labels), width)
     execution.place(network)
     student = Student(
         network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint
