@@ -21,8 +21,8 @@ class Images(NamedTuple):
     """Images and their labels.
 
     ``pixels`` (N, C, H, W) are uint8, or floating point and then taken as they are; those of a
-    `Stream` are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x), where it
-    is known.
+    `Stream` are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x),
+    where it is known.
     """
 
     pixels: Tensor | Stream
