@@ -73,7 +73,8 @@ def labels(values: ArrayLike, classes: int) -> Tensor:
     y = long(values)
     if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
         low, high = int(y.min()), int(y.max())
-        raise ValueError(f"labels must lie in [0, {classes}), got values in [{low}, {high}]")
+        note = "; the first class is 0" if low > 0 and high == classes else ""
+        raise ValueError(f"labels must lie in [0, {classes}), got values in [{low}, {high}]{note}")
     return y
 
 

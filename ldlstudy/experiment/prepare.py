@@ -61,7 +61,8 @@ class Setting:
         return network
 
     def _untrained(self, run: Run) -> Classifier:
-        fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
+        shape = self.augmentation.shape(self.dataset.shape)
+        fitting = {"channels": shape[0], "size": shape[1], "shape": shape}
         taken = models.options_of(run.model)
         options: dict[str, Any] = {k: v for k, v in fitting.items() if k in taken}
         options |= {k: v for k, v in run.network.items() if k != "passes"}

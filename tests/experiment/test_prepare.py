@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -72,6 +73,40 @@ def test_a_network_gets_what_its_method_and_its_options_ask_for():
     passes = tiny(network={"hidden": [16], "dropout": 0.2, "passes": 5})
     setting = ready(passes)
     assert setting.predictor(setting.new_network()).passes == setting.passes == 5
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "side"),
+    [
+        ("lenet", {}, 28),
+        ("lenet", {"augmentation": {"crop": 24, "pad": 2}}, 24),
+        ("lenet", {"network": {"size": 20}, "augmentation": {"crop": 20}}, 20),
+        ("fcn800", {}, 28),
+        ("fcn800", {"augmentation": {"crop": 24}}, 24),
+        ("alexnet24", {"augmentation": {"crop": 24}}, 24),
+    ],
+)
+def test_a_network_is_built_for_the_images_that_it_is_given(
+    model, fields, side, tmp_path, monkeypatch
+):
+    """Those of the set or, where windows are cut from them, of the window; of one channel."""
+    write_fashion_mnist(tmp_path)
+    monkeypatch.setenv("LDLSTUDY_DATA", str(tmp_path))
+    fields = {"network": {}, "recipe": {"epochs": 1, "rate": 0.01}, **fields}
+    run = tiny(dataset="fashion_mnist", model=model, data={}, **fields)
+    assert ready(run).new_network()(torch.zeros(2, 1, side, side)).shape == (2, 10)
+    (record,) = images.execute(plans([run]), work=tmp_path / "runs")
+    assert 0 <= record.values["plain"]["accuracy"] <= 1
+
+
+def write_fashion_mnist(folder):
+    """Write a file of twenty training and twenty test images by the name of the set."""
+    rng = np.random.default_rng(0)
+    arrays = {"classes": np.array(list("0123456789"))}
+    for part in ("train", "test"):
+        arrays[f"{part}_images"] = rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.arange(20) % 10
+    np.savez(folder / "fashion_mnist.npz", **arrays)
 
 
 def test_weights_that_are_not_there(tmp_path):
