@@ -45,17 +45,22 @@ class Execution:
         Keep images as N x H x W x C in memory, which convolutions are faster with.
     compile : str
         ``no``, or the mode of ``torch.compile``; ``reduce-overhead`` captures CUDA graphs.
+    threads : int
+        Of an operation on the CPU. More add up in another order, so that last digits differ: with
+        one, results do not depend on how many cores there are or how many runs share them.
     """
 
     device: str = "cpu"
     precision: str = "float32"
     channels_last: bool = True
     compile: str = "no"
+    threads: int = 1
 
     def __post_init__(self) -> None:
         """Check every field and settle ``auto``."""
         checks.one_of("precision", self.precision, PRECISIONS)
         checks.one_of("compile", self.compile, COMPILERS)
+        checks.whole("threads", self.threads, 1)
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
         try:
@@ -115,6 +120,10 @@ class Execution:
             torch.cuda.set_rng_state(state, self.device)
         else:
             torch.set_rng_state(state)
+
+    def limited(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which operations on the CPU have their threads."""
+        return contextlib.nullcontext() if self.is_cuda else threads_an_operation(self.threads)
 
     def circumstances(self) -> dict[str, Any]:
         """Return what a record says of how it was made."""
@@ -185,11 +194,16 @@ def threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
 
-@contextlib.contextmanager
-def one_thread_an_operation() -> Iterator[None]:
+def one_thread_an_operation() -> contextlib.AbstractContextManager[None]:
     """Keep torch's operations on the thread that calls them, for threads that run side by side."""
+    return threads_an_operation(1)
+
+
+@contextlib.contextmanager
+def threads_an_operation(count: int) -> Iterator[None]:
+    """Let torch split each operation among so many threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from ldlstudy import checks, device, files
 from ldlstudy.book import BookError, api_pages, cache, data_links, gates, record_pages, site
 from ldlstudy.book import notebook as nb
-from ldlstudy.book.execute import CELL_SECONDS, execute, parameters_for
-from ldlstudy.book.stage import Project, prepare
+from ldlstudy.book.execute import CELL_SECONDS, CHILD, execute, lifeline, parameters_for
+from ldlstudy.book.stage import Project, alone, prepare
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,22 @@ def build(project: Project, options: Options, say: Callable[[str], None] = print
     """Execute, check, build, check again, publish below ``_build/html``.
 
     Raises ValueError for an unknown profile or notebook and BookError for all that is wrong with
-    the book; in either case the site that stood before is as it was.
+    the book, and where another build is at work; the site that stood before is then as it was.
     """
     start = time.monotonic()
     parameters = parameters_for(options.profile)
     names = _chosen(project, options.only)
     gates.check_sources(project, parameters)
-    prepare(project)
-    run_notebooks(project, names, options, say)
-    if options.only:
-        return
-    api_pages.write(project.root / "ldlstudy", project.stage / "book")
-    record_pages.write(project.root / "book" / "results", project.stage / "book" / "records")
-    fresh = sphinx(project)
-    report = site.check(fresh, project.pages)
-    publish(fresh, project.html)
+    with alone(project):
+        prepare(project)
+        run_notebooks(project, names, options, say)
+        if options.only:
+            return
+        api_pages.write(project.root / "ldlstudy", project.stage / "book")
+        record_pages.write(project.root / "book" / "results", project.stage / "book" / "records")
+        fresh = sphinx(project)
+        report = site.check(fresh, project.pages)
+        publish(fresh, project.html)
     say(f"{report}; {time.monotonic() - start:.0f} s in all")
     say(str(project.html / "index.html"))
 
@@ -146,10 +147,13 @@ def sphinx(project: Project) -> Path:
     work = project.build / "work"
     shutil.rmtree(work, ignore_errors=True)
     # Jupyter Book has no ``python -m``, and its script may not be on the PATH.
-    jupyter_book = "from jupyter_book.cli.main import main; main()"
+    jupyter_book = CHILD + "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", jupyter_book, "build", str(project.stage)]
     command += ["--path-output", str(work), "--all", "-q", "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    with lifeline() as stdin:
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=stdin, close_fds=False
+        )
     if done.returncode:
         lines = (done.stdout + done.stderr).splitlines()
         faults = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]

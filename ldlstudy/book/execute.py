@@ -6,11 +6,12 @@ each cell to a temporary name; only a finished one is renamed to where the book 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ldlstudy import checks
@@ -22,6 +23,18 @@ CELL_SECONDS = {"smoke": 300, "quick": 900, "paper": 4 * 3600}  # the longest a 
 START_SECONDS = 120  # for the kernel to answer
 STOP_SECONDS = 10  # for an interrupted papermill to end its kernel
 LINE_BYTES = 2**24  # papermill logs the outputs, a table may be one long line
+CHILD = f"""
+import os, signal, threading, time
+
+def end_with_parent():
+    os.read(0, 1)  # nothing comes before the parent's end, however it ends
+    os.kill(os.getpid(), signal.SIGTERM)  # papermill ends its kernel
+    time.sleep({STOP_SECONDS})
+    os._exit(1)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+"""
+PAPERMILL = CHILD + "from papermill.cli import papermill; papermill()"
 
 
 def parameters_for(profile: str) -> dict[str, str]:
@@ -42,31 +55,47 @@ async def execute(
     """
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     start = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *_command(source, partial, parameters, output.parent, cell_seconds),
-        env=_environment(),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LINE_BYTES,
-        start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
-    )
-    try:
-        log = await _follow(process, on_cell)
-        if await process.wait():
-            raise BookError(f"{source.name}: {_failure(partial, log, cell_seconds)}")
-        partial.replace(output)
-    finally:
-        await _end(process)
-        partial.unlink(missing_ok=True)
+    with lifeline() as stdin:
+        process = await asyncio.create_subprocess_exec(
+            *_command(source, partial, parameters, output.parent, cell_seconds),
+            env=_environment(),
+            stdin=stdin,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LINE_BYTES,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end it in order
+            close_fds=False,  # the build's lock is its, too
+        )
+        try:
+            log = await _follow(process, on_cell)
+            if await process.wait():
+                raise BookError(f"{source.name}: {_failure(partial, log, cell_seconds)}")
+            partial.replace(output)
+        finally:
+            await _end(process)
+            partial.unlink(missing_ok=True)
     return time.monotonic() - start
+
+
+@contextlib.contextmanager
+def lifeline() -> Iterator[int]:
+    """Give the end to read of a pipe of which nothing comes, but its end with this process.
+
+    It is the standard input of a `CHILD`.
+    """
+    read, write = os.pipe()
+    try:
+        yield read
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 def _command(
     source: Path, partial: Path, parameters: dict[str, str], folder: Path, cell_seconds: float
 ) -> list[str]:
     return [
-        *(sys.executable, "-m", "papermill", str(source), str(partial)),
+        *(sys.executable, "-c", PAPERMILL, str(source), str(partial)),
         *("--kernel", "python3", "--language", "python", "--cwd", str(folder)),
         *("--parameters_yaml", json.dumps(parameters)),
         *("--start-timeout", str(START_SECONDS)),

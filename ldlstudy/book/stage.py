@@ -5,7 +5,11 @@ paths, so a link or a data path that works in a source works on the page. Record
 the repository through a symbolic link: what a notebook trains is kept.
 """
 
+import contextlib
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +60,26 @@ class Project:
             raise BookError(f"_toc.yml cannot be read: {error}") from error
         first = site_map.root.docname
         return [first, *(page for page in site_map if page != first)]
+
+
+@contextlib.contextmanager
+def alone(project: Project) -> Iterator[None]:
+    """Hold the folder of builds for one of them; another is a BookError.
+
+    The lock is inherited by the processes that a build starts with ``close_fds=False``: what it
+    leaves behind when it is killed holds the folder for as long as it may still write there.
+    """
+    project.build.mkdir(parents=True, exist_ok=True)
+    with open(project.build / "build.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BookError(
+                f"another build is at work in {project.build}, or what it started is: wait for it, "
+                "or stop it"
+            ) from None
+        os.set_inheritable(lock.fileno(), True)
+        yield
 
 
 def prepare(project: Project) -> None:

@@ -1,6 +1,5 @@
 """``ldlstudy book``, ``export`` and ``compare``: the site, and what it shows."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +41,6 @@ def book(
     Run it in the repository's root. If anything is wrong, the message says where, and the site that
     stood before stays as it is.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped and interrupted end alike
     with one_line_errors("finished notebooks are kept"):
         with needs("book"):
             from ldlstudy.book.build import Options, build

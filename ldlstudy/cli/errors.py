@@ -1,5 +1,7 @@
 """How a command fails: one line on the error stream and an exit code, never a traceback."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,10 +14,12 @@ from ldlstudy.book import BookError
 def one_line_errors(kept: str = "what was finished is kept") -> Iterator[None]:
     """Turn what a user can mend into one message and exit code 1, an interruption into 130.
 
-    ``kept`` says what an interruption leaves behind.
+    What batch systems send to end a command is an interruption like Ctrl-C. ``kept`` says what it
+    leaves behind.
     """
     try:
-        yield
+        with _stopped_as_interrupted():
+            yield
     except (BookError, ValueError) as error:
         typer.echo(f"ldlstudy: {error}", err=True)
         raise typer.Exit(1) from None
@@ -25,3 +29,15 @@ def one_line_errors(kept: str = "what was finished is kept") -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(f"ldlstudy: interrupted; {kept}", err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def _stopped_as_interrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

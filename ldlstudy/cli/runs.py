@@ -17,6 +17,10 @@ Only = Annotated[str, typer.Option(help="Runs whose row begins so; several with 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 Precision = Annotated[str, typer.Option(help="float32, bf16, or auto: bf16 if the device has it.")]
 Compile = Annotated[str, typer.Option(help="no, default or reduce-overhead (torch.compile).")]
+Threads = Annotated[
+    int,
+    typer.Option(min=1, help="Of an operation on the CPU; last digits differ with their number."),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
 ]
@@ -35,6 +39,7 @@ def sweep(
     device: Device = "auto",
     precision: Precision = "float32",
     compile: Compile = "no",
+    threads: Threads = 1,
     dry: Annotated[bool, typer.Option("--dry", help="List the runs and stop.")] = False,
 ) -> None:
     """Carry out the runs of a table that have no record yet, teachers first.
@@ -53,7 +58,7 @@ def sweep(
                 there = "record" if records.load(each.run) else "none"
                 typer.echo(f"{each.run.id}  {there:6}  {each.name}")
             return
-        execution = Execution(device=device, precision=precision, compile=compile)
+        execution = Execution(device, precision, compile=compile, threads=threads)
         carry_out(
             planned,
             execution,
@@ -128,6 +133,7 @@ def run(
     device: Device = "auto",
     precision: Precision = "float32",
     compile: Compile = "no",
+    threads: Threads = 1,
 ) -> None:
     """Train METHOD with MODEL on DATASET and record what comes out."""
     with one_line_errors():
@@ -156,7 +162,7 @@ def run(
             replicates=replicates,
             seed=seed,
         )
-        execution = Execution(device=device, precision=precision, compile=compile)
+        execution = Execution(device, precision, compile=compile, threads=threads)
         work = files.root() / "runs"
         title = f"{model}, {method}"
         perform([Planned(wanted)], execution, records.folder(), work, title=title)
@@ -175,6 +181,7 @@ def rerun(
     device: Device = "auto",
     precision: Precision = "float32",
     compile: Compile = "no",
+    threads: Threads = 1,
 ) -> None:
     """Carry out a recorded run again, with its teachers, and show both results.
 
@@ -191,7 +198,7 @@ def rerun(
 
         before = records.find(id)
         wanted = Planned(records.run_of(before), before.kept)
-        execution = Execution(device=device, precision=precision, compile=compile)
+        execution = Execution(device, precision, compile=compile, threads=threads)
         with tempfile.TemporaryDirectory() as folder:
             results, work = Path(folder, "results"), Path(folder, "runs")
             carry_out(

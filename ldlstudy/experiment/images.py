@@ -65,6 +65,13 @@ def execute(
         An unknown name, a value out of range, data or a teacher that is missing, a loss that is no
         longer finite, or runs that do not see the same batches.
     """
+    with execution.limited():
+        return _execute(planned, execution, work, title)
+
+
+def _execute(
+    planned: Sequence[Planned], execution: Execution, work: Path | None, title: str | None
+) -> list[Record]:
     streams = {stream(each.run) for each in planned}
     if len(planned) != 1 and (len(streams) != 1 or None in streams):
         raise ValueError(f"{len(planned)} runs cannot be trained together: their batches differ")
@@ -141,6 +148,7 @@ class _Work:
                 {name: images for name, images in watched.items() if images is not None},
                 any(row.class_losses for row in rows),
                 checkpoint_of(folder, number),
+                {"run": run.id, "settings": settings},
             )
             students.append(student)
         return cls(planned, setting, folder, students, predictors)
@@ -151,7 +159,7 @@ class _Work:
         losses = self._held_out_losses()
         number = int(np.argmin(losses))
         student = self.students[number]
-        checkpoints.save(self.folder / NETWORK, network=student.network)
+        checkpoints.save(self.folder / NETWORK, network=student.network, run=self.planned.run.id)
         record = measured(self.planned, self.setting, student, histories[number], self.folder)
         if len(losses) > 1:
             values = [dict(each.settings) for each in self.students]

@@ -11,18 +11,17 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import filelock
 
-from ldlstudy import files
+from ldlstudy import checks, files
+from ldlstudy.experiment import lines
 from ldlstudy.stats import Estimate
 
 CIRCUMSTANCES = "circumstances"
-ID = re.compile(r'\{"id":"([0-9a-f]{12})"')  # how every line begins
 Values = dict[str, dict[str, Any]]  # stage to metric to a number, or to one for each replicate
 
 
@@ -63,6 +62,11 @@ class Run:
     teachers: tuple["Run", ...] = ()
     replicates: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers that no engine asks about."""
+        checks.whole("replicates", self.replicates, 1)
+        checks.whole("seed", self.seed, 0)
 
     @functools.cached_property
     def specification(self) -> dict[str, Any]:
@@ -151,8 +155,8 @@ class Record:
     def all_figures(self) -> dict[str, Any]:
         """The data of all figures, by name."""
         if isinstance(self.figures, Path):
-            line = _line(self.figures, self.id)
-            return {} if line is None else dict(line["figures"])
+            found = lines.read(self.figures, self.id, lines.FigureLine)
+            return {} if found is None else dict(found[1]["figures"])
         return self.figures
 
     def estimate(self, stage: str, metric: str) -> Estimate:
@@ -178,9 +182,7 @@ def load(run: Run, results: Path | None = None) -> Record | None:
 
     A damaged file is a ValueError.
     """
-    file = _file(results or folder(), run.dataset)
-    line = _line(file, run.id)
-    return None if line is None else _record(line, file)
+    return _record(_file(results or folder(), run.dataset), run.id)
 
 
 def save(record: Record, results: Path | None = None) -> None:
@@ -194,17 +196,19 @@ def save(record: Record, results: Path | None = None) -> None:
     results.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(results / f".{dataset}.lock"):
         file = _file(results, dataset)
-        known = _line(file, record.id)
+        known = _record(file, record.id)
         if known is not None:
-            record = _completed(_record(known, file), record)
+            record = _completed(known, record)
         machine = {k: record.made[k] for k in record.made if k in _OF_MACHINE}
         with filelock.FileLock(results / f".{CIRCUMSTANCES}.lock"):
             circumstances = _file(results, CIRCUMSTANCES)
-            if identity(machine) not in _texts(circumstances):
-                _write(circumstances, {"id": identity(machine), **machine})
+            if identity(machine) not in lines.texts(circumstances):
+                content = {"id": identity(machine), **machine}
+                lines.write(circumstances, content, lines.CircumstancesLine)
         if record.all_figures:
-            _write(_file(results, f"{dataset}.figures"), _figure_line(record))
-        _write(file, _record_line(record, identity(machine)))
+            content = {"id": record.id, "figures": files.rounded(record.all_figures)}
+            lines.write(_file(results, f"{dataset}.figures"), content, lines.FigureLine)
+        lines.write(file, _record_line(record, identity(machine)), lines.RecordLine)
 
 
 _OF_MACHINE = (
@@ -244,27 +248,30 @@ def _record_line(record: Record, circumstances: str) -> dict[str, Any]:
     return {name: value for name, value in line.items() if value not in ({}, [])}
 
 
-def _figure_line(record: Record) -> dict[str, Any]:
-    return {"id": record.id, "figures": files.rounded(record.all_figures)}
-
-
-def _record(line: Mapping[str, Any], file: Path) -> Record:
+def _record(file: Path, id: str) -> Record | None:
+    """The record with an id that a file has; a damaged line is a ValueError."""
+    found = lines.read(file, id, lines.RecordLine)
+    if found is None:
+        return None
+    place, line = found
+    name, made = file.name.removesuffix(".jsonl"), dict(line["made"])
+    if line["run"]["dataset"] != name:
+        raise ValueError(f"{place} is a record of {line['run']['dataset']}: delete the stray copy")
     try:
-        made = dict(line["made"])
         machine = _circumstances(file.parent, made.pop("circumstances"))
-        record = Record(
-            dict(line["run"]),
-            dict(line.get("values", {})),
-            dict(line.get("intervals", {})),
-            {**machine, **made},
-            tuple(line.get("kept", ())),
-            _file(file.parent, f"{file.name.removesuffix('.jsonl')}.figures"),
-            tuple(line.get("formerly", ())),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file} has a damaged line {line.get('id')!r}: {error}") from error
-    if record.id != line["id"]:
-        raise ValueError(f"{file}: line {line['id']!r} is not the record of the run that it names")
+    except ValueError as error:
+        raise ValueError(f"{place} is damaged: {error}") from error
+    record = Record(
+        line["run"],
+        line["values"],
+        line.get("intervals", {}),
+        {**machine, **made},
+        tuple(line.get("kept", ())),
+        _file(file.parent, f"{name}.figures"),
+        tuple(line.get("formerly", ())),
+    )
+    if record.id != id:
+        raise ValueError(f"{place} is not the record of the run that it names, {id!r}")
     return record
 
 
@@ -273,21 +280,21 @@ def every(results: Path | None = None) -> Iterator[Record]:
     for file in sorted((results or folder()).glob("*.jsonl")):
         name = file.name.removesuffix(".jsonl")
         if name != CIRCUMSTANCES and not name.endswith(".figures"):
-            for id in _texts(file):
-                line = _line(file, id)
-                assert line is not None
-                yield _record(line, file)
+            for id in lines.texts(file):
+                record = _record(file, id)
+                assert record is not None
+                yield record
 
 
 def ids(dataset: str, results: Path | None = None) -> set[str]:
     """Return the ids of the records of a data set."""
-    return set(_texts(_file(results or folder(), dataset)))
+    return set(lines.texts(_file(results or folder(), dataset)))
 
 
 def find(id: str, results: Path | None = None) -> Record:
     """Return the record with this id, or that was known by it; a ValueError if there is none."""
     results = results or folder()
-    states = tuple((f, *_state(f)) for f in sorted(results.glob("*.jsonl")))
+    states = tuple((f, *lines.state(f)) for f in sorted(results.glob("*.jsonl")))
     by_id = _by_id(results, states)
     if id not in by_id:
         raise ValueError(f"no record has the id {id!r}: `ldlstudy records` lists them")
@@ -314,56 +321,11 @@ def _file(results: Path, name: str) -> Path:
 
 
 def _circumstances(results: Path, id: str) -> dict[str, Any]:
-    line = _line(_file(results, CIRCUMSTANCES), id)
-    if line is None:
+    found = lines.read(_file(results, CIRCUMSTANCES), id, lines.CircumstancesLine)
+    if found is None:
         raise ValueError(f"circumstances {id!r} are not listed")
-    return {name: value for name, value in line.items() if name != "id"}
-
-
-def _line(file: Path, id: str) -> dict[str, Any] | None:
-    """The line of a file with this id; a damaged one is a ValueError."""
-    text = _texts(file).get(id)
-    if text is None:
-        return None
-    try:
-        line: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{file}: line {id!r} is damaged: {error}") from error
-    return line
-
-
-def _texts(file: Path) -> dict[str, str]:
-    """The lines of a file by id, not yet read; taken anew only when the file has changed."""
-    try:
-        return _split(file, *_state(file))
-    except FileNotFoundError:
-        return {}
-
-
-def _state(file: Path) -> tuple[int, int, int]:
-    """What changes with a file's content; a file that is written anew is another inode."""
-    found = file.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-@functools.lru_cache(maxsize=16)
-def _split(file: Path, *state: int) -> dict[str, str]:
-    lines: dict[str, str] = {}
-    try:
-        whole = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
-    for number, text in enumerate(whole.removesuffix("\n").split("\n") if whole else (), 1):
-        found = ID.match(text)
-        if found is None:
-            raise ValueError(f"{file}, line {number}, is damaged: it does not begin with an id")
-        if lines.setdefault(found[1], text) != text:
-            raise ValueError(f"{file} has two records {found[1]!r}: delete one of the lines")
-    return lines
-
-
-def _write(file: Path, line: Mapping[str, Any]) -> None:
-    """Add a line to a file, or replace it; sorted by id, so that two branches that add merge."""
-    text = json.dumps(line, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    lines = {**_texts(file), line["id"]: text}
-    files.write(file, "".join(f"{lines[id]}\n" for id in sorted(lines)))
+    place, line = found
+    machine = {name: value for name, value in line.items() if name != "id"}
+    if identity(machine) != id:
+        raise ValueError(f"{place} is not of the circumstances that it names, {id!r}")
+    return machine

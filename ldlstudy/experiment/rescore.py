@@ -39,7 +39,8 @@ def rescore(
         there = (workplace(each.run, work) / NETWORK).exists()
         if known is None or not there or each.run.dataset == points.DATASET:
             continue
-        records.save(_measured(each, known, execution, work), results)
+        with execution.limited():
+            records.save(_measured(each, known, execution, work), results)
         count += 1
         say(f"{count} {each.name}: {each.run.id}")
     return count

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import filelock
-import torch
 
 from ldlstudy import checks, device, files
 from ldlstudy.device import Execution
@@ -24,7 +24,7 @@ from ldlstudy.experiment import images, points, records
 from ldlstudy.experiment.plan import Planned, merged
 from ldlstudy.experiment.prepare import NETWORK, clear, workplace
 from ldlstudy.experiment.records import Record, Run
-from ldlstudy.experiment.workers import pool
+from ldlstudy.experiment.workers import killed, pool
 
 TOGETHER = 4
 ONE_AT_A_TIME = threading.Lock()  # torch's global generator, from which dropout draws, is shared
@@ -48,7 +48,6 @@ def perform(
     results: Path,
     work: Path,
     teaches: Collection[Run] = (),
-    threads: int | None = None,
     title: str | None = None,
 ) -> dict[Run, str]:
     """Carry out those of the ``planned`` that are not :func:`done`, and save their records.
@@ -57,8 +56,6 @@ def perform(
     several runs fails, each goes on alone from its last epoch; those that fail again are returned
     with their errors. A single run's error is raised.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
     with ONE_AT_A_TIME, contextlib.ExitStack() as locks:
         for run in sorted((each.run for each in planned), key=lambda run: run.id):
             place = workplace(run, work)
@@ -80,7 +77,7 @@ def perform(
     failed = {}
     for each in todo:
         try:
-            perform([each], execution, results, work, teaches, threads, title)
+            perform([each], execution, results, work, teaches, title)
         except Exception as error:
             failed[each.run] = _in_words(error)
     return failed
@@ -173,23 +170,17 @@ def sweep(
         workers = 1 if on_points else 4 if execution.is_cuda else device.cores()
     checks.whole("workers", workers, 1)
     checks.whole("together", together, 1)
-    on_cpu = not execution.is_cuda and cluster is None
-    threads = max(1, device.cores() // workers) if on_cpu else None
     with alone(work):
         todo = missing(planned, results, work)
         say(f"{len(todo)} runs to do")
         teaches = frozenset(each.run for each, teaching in todo.items() if teaching)
         task = functools.partial(
-            perform,
-            execution=execution,
-            results=results,
-            work=work,
-            teaches=teaches,
-            threads=threads,
+            perform, execution=execution, results=results, work=work, teaches=teaches
         )
         group = functools.partial(_grouped, together=together, workers=workers)
         with pool(min(workers, max(1, len(todo))), cluster) as executor:
-            failed = _carry_out(todo, group, task, executor, say)
+            at_once = workers if cluster is None else None
+            failed = _carry_out(todo, group, task, executor, say, at_once)
     if failed:
         listed = "".join(f"\n  {_name(run)}: {error}" for run, error in failed.items())
         raise ValueError(f"{len(failed)} of {len(todo)} runs failed:{listed}")
@@ -214,13 +205,19 @@ def _carry_out(
     task: Callable[[Sequence[Planned]], dict[Run, str]],
     executor: Executor,
     say: Callable[[str], object],
+    at_once: int | None = None,
 ) -> dict[Run, str]:
-    """Submit runs once their teachers are done; return the failed ones with their errors."""
+    """Submit runs once their teachers are done; return the failed ones with their errors.
+
+    No more groups are submitted ``at_once`` than there are workers: where one of these is killed,
+    the runs that were at work are known.
+    """
     waiting, failed = {each.run: each for each in todo}, dict[Run, str]()
+    queue: deque[list[Planned]] = deque()
     running: dict[Future[dict[Run, str]], list[Planned]] = {}
     finished = 0
-    while waiting or running:
-        busy = set(waiting).union(each.run for group_ in running.values() for each in group_)
+    while waiting or queue or running:
+        busy = set(waiting).union(each.run for own in (*queue, *running.values()) for each in own)
         ready = []
         for run, each in list(waiting.items()):
             lost = [_name(teacher) for teacher in run.teachers if teacher in failed]
@@ -231,13 +228,17 @@ def _carry_out(
             else:
                 continue
             del waiting[run]
-        running |= {executor.submit(task, chosen): chosen for chosen in group(ready)}
+        queue.extend(group(ready))
+        while queue and (at_once is None or len(running) < at_once):
+            chosen = queue.popleft()
+            running[executor.submit(task, chosen)] = chosen
+        at_work = [_name(each.run) for chosen in running.values() for each in chosen]
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             ended = [each.run for each in running.pop(future)]
             try:
                 failed |= future.result()
             except BrokenProcessPool:
-                raise
+                raise killed(at_work) from None
             except Exception as error:  # of any kind: the other runs go on
                 failed |= dict.fromkeys(ended, _in_words(error))
             for run in ended:

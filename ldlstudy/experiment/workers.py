@@ -1,14 +1,16 @@
 """Who carries out a sweep's runs: processes of this machine, or a Dask cluster on the same disk.
 
-Ctrl-C ends the processes at once, and where one of them is killed the others are ended too.
+Ctrl-C ends the processes at once, and where one of them is killed the others are ended too. They
+end with the process that started them, however that does.
 """
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
@@ -56,13 +58,20 @@ def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
         if isinstance(error, BrokenProcessPool):
-            raise ValueError(
-                "a worker was killed, perhaps for want of memory: what is finished is kept; sweep "
-                "again to go on, with fewer workers if need be"
-            ) from None
+            raise killed() from None
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def killed(at_work: Sequence[str] = ()) -> ValueError:
+    """Return the error of a worker that was killed while these runs were ``at_work``."""
+    runs = "".join(f"\n  {name}" for name in at_work)
+    among = f"; one of these was its run:{runs}" if len(at_work) > 1 else f"; its run was:{runs}"
+    return ValueError(
+        "a worker was killed, perhaps for want of memory: what is finished is kept; sweep again to "
+        f"go on, with fewer workers if need be{among if at_work else ''}"
+    )
 
 
 def _start(executor: ProcessPoolExecutor, workers: int) -> None:
@@ -77,10 +86,19 @@ def _start(executor: ProcessPoolExecutor, workers: int) -> None:
 
 def _die_quietly(started: Event) -> None:
     """Let Ctrl-C end a worker at once; its checkpoint is on the disk. Wait until all `started`."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, reported as leaked by who is killed
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     started.wait()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, which closes its side of a pipe, and end this process."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _client(address: str) -> Any:
