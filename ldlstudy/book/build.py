@@ -151,9 +151,7 @@ def sphinx(project: Project) -> Path:
     command = [sys.executable, "-c", jupyter_book, "build", str(project.stage)]
     command += ["--path-output", str(work), "--all", "-q", "-W", "-n", "--keep-going"]
     with lifeline() as stdin:
-        done = subprocess.run(
-            command, capture_output=True, text=True, stdin=stdin, close_fds=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, stdin=stdin, close_fds=False)
     if done.returncode:
         lines = (done.stdout + done.stderr).splitlines()
         faults = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]
