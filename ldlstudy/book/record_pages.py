@@ -1,7 +1,8 @@
 """A page for each data set that lists its records, so that a number can lead to how it was made.
 
 A record's row has its anchor, and those of the ids that it had before. What many records share
-stands once: the setting above its table, the machine and versions in a list of their own.
+stands once: the setting above its table, the machine and versions in a list of their own. What a
+record says is text and no markup, so it stands in HTML, escaped.
 """
 
 import html
@@ -40,11 +41,13 @@ def page(dataset: str, found: list[Record], anchors: Mapping[str, str]) -> str:
         settings.setdefault(_setting(record.specification), []).append(record)
         circumstances.setdefault(_circumstances(record.made), len(circumstances) + 1)
     tables = (_table(setting, of, circumstances, anchors) for setting, of in settings.items())
-    numbered = "\n".join(f"{number}. {text}" for text, number in circumstances.items())
+    numbered = "\n".join(f"<li>{_text(words)}</li>" for words in circumstances)
     return (
         f"# Records of {dataset}\n\n"
         f"{len(found)} records, by setting. The [page on records](../records.md) says how to read"
-        " them.\n\n" + "\n\n".join(tables) + f"\n\n## How they were made\n\n{numbered}\n"
+        " them.\n\n"
+        + "\n\n".join(tables)
+        + f"\n\n## How they were made\n\n<ol>\n{numbered}\n</ol>\n"
     )
 
 
@@ -75,6 +78,11 @@ def _circumstances(made: Mapping[str, Any]) -> str:
     return ", ".join(known + [f"{name} {version}" for name, version in made["versions"].items()])
 
 
+def _text(value: object) -> str:
+    """A value as text of HTML, and of its attributes, on one line."""
+    return html.escape(" ".join(str(value).split()))
+
+
 def _table(
     setting: str,
     found: list[Record],
@@ -84,14 +92,14 @@ def _table(
     """The records of a setting as HTML without an empty line, at which Markdown would end it."""
     heads = "".join(f"<th scope=col>{heading}</th>" for heading in HEADINGS)
     rows = "\n".join(
-        f'<tr id="{record.anchor}">'
+        f'<tr id="{_text(record.anchor)}">'
         + "".join(f"<td>{cell}</td>" for cell in _cells(record, circumstances, anchors))
         + "</tr>"
         for record in found
     )
     return (
         '<div class="pst-scrollable-table-container" tabindex="0">'
-        f'<table class="table records">\n<caption>{html.escape(setting)}</caption>\n'
+        f'<table class="table records">\n<caption>{_text(setting)}</caption>\n'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
     )
 
@@ -100,12 +108,13 @@ def _cells(
     record: Record, circumstances: Mapping[str, int], anchors: Mapping[str, str]
 ) -> Iterator[str]:
     run, made = record.specification, record.made
-    former = "".join(f'<a id="{run["method"]}-{old}"></a>' for old in record.formerly)
+    method = _text(run["method"])
+    former = "".join(f'<a id="{method}-{old}"></a>' for old in record.formerly)
     yield f"{former}<code>ldlstudy rerun {record.id}</code>"
-    values = html.escape(_plain(run.get("settings", {})))
-    yield f"{run['method']}, {values}" if values else run["method"]
+    values = _text(_plain(run.get("settings", {})))
+    yield f"{method}, {values}" if values else method
     yield " ".join(
-        f'<a href="{anchors[id]}">{id}</a>' if id in anchors else id
+        f'<a href="{_text(anchors[id])}">{_text(id)}</a>' if id in anchors else _text(id)
         for id in run.get("teachers", ())
     )
     yield str(run["seed"])

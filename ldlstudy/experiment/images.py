@@ -148,7 +148,7 @@ class _Work:
                 {name: images for name, images in watched.items() if images is not None},
                 any(row.class_losses for row in rows),
                 checkpoint_of(folder, number),
-                {"run": run.id, "settings": settings},
+                run.id,
             )
             students.append(student)
         return cls(planned, setting, folder, students, predictors)

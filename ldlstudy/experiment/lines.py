@@ -91,7 +91,7 @@ class RecordLine(Strict):
         for stage, intervals in self.intervals.items():
             for metric, (low, high) in intervals.items():
                 if metric not in self.values.get(stage, {}) or low > high:
-                    raise ValueError(f"the interval of {stage} {metric} is of no value")
+                    raise ValueError(f"{stage} {metric} has no value for its interval, or no order")
         return self
 
 
@@ -173,7 +173,8 @@ def read(file: Path, id: str, kind: type[Strict]) -> tuple[str, dict[str, Any]] 
         )
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{place} is damaged: {error}") from error
-    line.pop("crc32", None)
+    if END.search(text):
+        del line["crc32"]
     check(line, kind, place)
     return place, line
 
@@ -184,8 +185,8 @@ def check(line: Mapping[str, Any], kind: type[Strict], place: str) -> None:
         kind.model_validate(line)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place} is damaged: {where}: {first['msg']}") from None
+        where = " ".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place} is damaged: {where} ({first['msg']})") from None
 
 
 def _no_number(text: str) -> float:

@@ -179,10 +179,10 @@ def linked(text: str, records: Sequence[Record]) -> str:
     """Return ``text`` as a link to the first of some records; its title has all of several."""
     if not (text and records):
         return text
-    title = f' title="{" ".join(r.anchor for r in records)}"' if len(records) > 1 else ""
-    first = records[0]
-    dataset = first.specification["dataset"]
-    return f'<a href="../book/results/{dataset}.jsonl#{first.anchor}"{title}>{text}</a>'
+    anchors = [html.escape(record.anchor) for record in records]
+    title = f' title="{" ".join(anchors)}"' if len(anchors) > 1 else ""
+    dataset = html.escape(records[0].specification["dataset"])
+    return f'<a href="../book/results/{dataset}.jsonl#{anchors[0]}"{title}>{text}</a>'
 
 
 def _named(records: Sequence[Record]) -> dict[str, str]:

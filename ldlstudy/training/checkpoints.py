@@ -8,7 +8,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def resume(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     training: str,
-    epochs: int,
+    rates: Sequence[float],
     columns: Collection[str],
 ) -> History:
     """Load the checkpoint where there is one.
@@ -67,8 +67,8 @@ def resume(
         They get its state.
     training : str
         What it must be of, by :func:`described`.
-    epochs : int
-        The most that it may have.
+    rates : sequence of float
+        Of all epochs of the training; a checkpoint has its first ones.
     columns : collection of str
         What its history must say of each epoch.
 
@@ -87,11 +87,11 @@ def resume(
     content = load(file)
     try:
         _check_training(content["training"], training)
-        _check_history(content["history"], epochs, columns)
+        _check_history(content["history"], rates, columns)
         network.load_state_dict(content["network"])
         optimiser.load_state_dict(content["optimiser"])
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
             f"{file} is of another training, delete it and run again: {reason}"
         ) from error
@@ -103,19 +103,21 @@ def _check_training(theirs: str, ours: str) -> None:
     found, wanted = json.loads(theirs), json.loads(ours)
     names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     if names:
-        raise ValueError(f"its {', '.join(names)} differ")
+        raise ValueError(f"they differ in {', '.join(names)}")
 
 
-def _check_history(history: Any, epochs: int, columns: Collection[str]) -> None:
-    """Refuse a history of no epoch, of too many, of other columns, or with a number amiss."""
-    if not isinstance(history, list) or not 0 < len(history) <= epochs:
-        raise ValueError(f"its history is not one of 1 to {epochs} epochs")
-    for number, epoch in enumerate(history, 1):
-        if not isinstance(epoch, dict) or epoch.keys() != set(columns):
-            raise ValueError(f"its history says of epoch {number} not {', '.join(sorted(columns))}")
+def _check_history(history: Any, rates: Sequence[float], columns: Collection[str]) -> None:
+    """Refuse a history of no epoch, of too many or others, or with a number amiss."""
+    if not isinstance(history, list) or not 0 < len(history) <= len(rates):
+        raise ValueError(f"its history is not of 1 to {len(rates)} epochs")
+    for number, (epoch, rate) in enumerate(zip(history, rates, strict=False), 1):
+        if not set(columns) <= epoch.keys() or epoch.keys() != history[0].keys():
+            raise ValueError(f"its history has other columns than {', '.join(sorted(columns))}")
+        if epoch["rate"] != rate:
+            raise ValueError(f"the rate of its epoch {number} is another one")
         for name, value in epoch.items():
             values = value if name.endswith("_class_loss") else [value]
-            if not isinstance(values, list) or not all(map(_finite, values)):
+            if not all(map(_finite, values)):
                 raise ValueError(f"its history has no finite {name} of epoch {number}")
 
 

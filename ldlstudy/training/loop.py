@@ -46,7 +46,7 @@ class Student:
     watch: Mapping[str, Images] = field(default_factory=dict)
     class_losses: bool = False
     checkpoint: Path | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)  # what a checkpoint must be of
+    run: str = ""  # the id of its run, where it has one
 
     @property
     def order(self) -> int:
@@ -142,19 +142,9 @@ def train(
         torch.manual_seed(seed_of(seed, "head"))
         row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
     execution.place(network)
-    origin = {
-        "method": method,
-        "settings": settings or {},
-        "recipe": asdict(recipe),
-        "augmentation": asdict(augmentation),
-        "mixing": mixing,
-        "seed": seed,
-        "labels": hashlib.sha256(images.labels.cpu().numpy().tobytes()).hexdigest(),
-    }
     student = Student(
-        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint,
-        origin,
-    )  # fmt: skip
+        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint
+    )
     return train_together(
         [student], images, augmentation, execution, mixing, held_images, title=title
     )[0]
@@ -214,7 +204,7 @@ def train_together(
             f"see, got {sorted(passes)}"
         )
     ((epochs, size, order, sees),) = passes
-    learners = [_Learner(s, training, held, augmentation, execution) for s in students]
+    learners = [_Learner(s, training, held, augmentation, execution, mixing) for s in students]
     images = len(training.labels)
     with (
         torch.random.fork_rng([execution.device] if execution.is_cuda else []),
@@ -281,6 +271,7 @@ class _Learner:
         held: Images | None,
         augmentation: Augmentation,
         execution: Execution,
+        mixing: Mapping[str, Any] | str | None,
     ) -> None:
         self.student, self.execution = student, execution
         self.network, self.recipe = student.network, student.recipe
@@ -291,7 +282,18 @@ class _Learner:
         if self.by_history:
             self._watch_classes(training, held)
         self.optimiser = self.recipe.make_optimiser(self.network)
-        self.origin = checkpoints.described(student.origin)
+        self.of = checkpoints.described(
+            {
+                "run": student.run,
+                "method": student.method,
+                "settings": student.settings,
+                "recipe": asdict(replace(student.recipe, epochs=1)),  # it may go on for longer
+                "augmentation": asdict(augmentation),
+                "mixing": {"name": mixing} if isinstance(mixing, str) else mixing,
+                "seed": student.seed,
+                "labels": hashlib.sha256(training.labels.cpu().numpy().tobytes()).hexdigest(),
+            }
+        )
         columns = {"rate", "loss", "seconds"}.union(
             *(columns_of(name, self.class_losses) for name in self.watch)
         )
@@ -299,8 +301,8 @@ class _Learner:
             student.checkpoint,
             self.network,
             self.optimiser,
-            self.origin,
-            self.recipe.epochs,
+            self.of,
+            [self.recipe.share(epoch) for epoch in range(self.recipe.epochs)],
             columns,
         )
         self.compiled = execution.compiled(self.network)
@@ -369,7 +371,7 @@ class _Learner:
                 network=self.network,
                 optimiser=self.optimiser,
                 history=self.history,
-                training=self.origin,
+                training=self.of,
             )
 
     def _check_finite(self, number: Tensor) -> None:

@@ -4,8 +4,8 @@ from ldlstudy.experiment import records
 from ldlstudy.experiment.records import Record, Run
 
 MADE = {
-    "seconds": 12.34, "device": "CPU, x86_64, 2 cores", "precision": "float32", "python": "3.11",
-    "versions": {"torch": "2.15.0"}, "source": "abc123",
+    "seconds": 12.34, "networks": 1, "device": "CPU, x86_64, 2 cores", "precision": "float32",
+    "python": "3.11", "versions": {"torch": "2.15.0"}, "source": "abc123",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from ldlstudy.book.exported import compare, export
 from ldlstudy.book.stage import Project
 from ldlstudy.experiment import records
 from ldlstudy.experiment.records import Record, Run
+from tests.report.made import MADE
 
 TABLE = "row,a,b\nLS,1,x\nKD,2,y\n"
 
@@ -72,7 +73,7 @@ def test_a_record_is_the_same_under_an_id_that_it_had_before(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     run, former, unknown = Run("digits", "small_cnn", "ls"), "0123456789ab", "ba9876543210"
     values = {"plain": {"accuracy": 0.9}}
-    records.save(Record(run.specification, values, {}, {"device": "CPU"}, formerly=(former,)))
+    records.save(Record(run.specification, values, {}, dict(MADE), formerly=(former,)))
     now, before, other = (
         written(tmp_path / id, a=f"row,records\nLS,ls-{id}\n") for id in (run.id, former, unknown)
     )

@@ -13,6 +13,7 @@ from ldlstudy.device import Execution
 from ldlstudy.experiment import images
 from ldlstudy.experiment.prepare import NETWORK, prepare, teacher_of, workplace
 from ldlstudy.heads import Cosine
+from ldlstudy.training import checkpoints
 from tests.experiment.runs import CUTMIX, SIZES, TEACHER, equal, plans, tiny, weights
 
 SECOND = replace(TEACHER, seed=1)
@@ -117,7 +118,7 @@ def test_weights_that_are_not_there(tmp_path):
         images.execute(plans([student()]), work=tmp_path)
 
 
-@pytest.mark.parametrize("what", ["classes", "sizes", "nothing", "damaged"])
+@pytest.mark.parametrize("what", ["classes", "sizes", "nothing", "damaged", "another", "no run"])
 def test_weights_that_do_not_fit(what, work, tmp_path):
     folder = workplace(TEACHER, tmp_path)
     folder.mkdir()
@@ -126,8 +127,17 @@ def test_weights_that_do_not_fit(what, work, tmp_path):
         state["head.weight"], state["head.bias"] = torch.zeros(4, 32), torch.zeros(4)
     if what == "sizes":
         state = ready(tiny(hidden=8)).new_network().state_dict()
-    torch.save({"network": state} if what != "nothing" else {}, folder / NETWORK)
+    content = {"network": state, "run": TEACHER.id}
+    if what == "nothing":
+        del content["network"]
     message = "holds another network than small_fcn with the sizes"
+    if what == "another":  # whose sizes are the same
+        content["run"] = SECOND.id
+        message = f"holds the weights of run {SECOND.id}, not of {TEACHER.id}: delete it and run"
+    if what == "no run":
+        del content["run"]
+        message = f"holds the weights of run None, not of {TEACHER.id}: delete it and run"
+    checkpoints.save(folder / NETWORK, **content)
     if what == "damaged":
         (folder / NETWORK).write_bytes((folder / NETWORK).read_bytes()[:300])
         message = "network.pt is damaged"

@@ -4,11 +4,14 @@ import dataclasses
 import errno
 import hashlib
 import json
+import math
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,15 +30,16 @@ RUN = Run(
     replicates=3, seed=7,
 )  # fmt: skip
 MACHINE = {"device": "CPU", "python": "3.11", "versions": {"torch": "2"}, "source": "0be8e9"}
+SECONDS = {"seconds": 1.5, "networks": 3}
 
 
 def record_of(run=RUN, **parts):
     whole = {
-        "values": {"plain": {"accuracy": [0.8, 0.81, 0.79]}},
+        "values": {"plain": {"accuracy": [0.8, 0.81, 0.79][: run.replicates]}},
         "intervals": {"plain": {"accuracy": [0.79, 0.81]}},
         "kept": ("map",),
         "figures": {"plain map": [[0.1, 0.2], [0.3, 0.4]], "note": {"é": None, "deep": {"a": [1]}}},
-        "made": {**MACHINE, "seconds": 1.5},
+        "made": {**MACHINE, **SECONDS},
     }
     return Record(run.specification, **(whole | parts))
 
@@ -46,7 +50,7 @@ def content(record):
     return fields | {"figures": record.all_figures}
 
 
-def lines(file):
+def read(file):
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
@@ -122,7 +126,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 dictionaries = st.dictionaries(texts, json_values, max_size=2)
-rows = st.dictionaries(texts, numbers | st.lists(numbers, min_size=1))
+rows = st.dictionaries(texts, numbers | st.lists(numbers, min_size=1, max_size=1))
 values_of = st.dictionaries(texts, rows, min_size=1, max_size=2)
 
 
@@ -143,7 +147,8 @@ def test_whatever_json_can_say_is_loaded_as_it_was_saved(several):
         made = []
         for dataset, chosen, values, figures in several:
             run = Run(dataset, "model", "none", settings=chosen)
-            made.append((run, record_of(run, values=values, figures=figures)))
+            record = record_of(run, values=values, intervals={}, figures=figures)
+            made.append((run, record))
             records.save(made[-1][1], Path(folder))
         for run, record in made:
             told = {"values": rounded(record.values), "figures": rounded(record.figures)}
@@ -165,7 +170,7 @@ def test_a_line_for_each_record_sorted_by_id_and_figures_beside_them(tmp_path):
     for name, own in (("six_gaussians", runs[:9]), ("digits", others)):
         expected = sorted(run.id for run in own)
         for file in (f"{name}.jsonl", f"{name}.figures.jsonl"):
-            assert [line["id"] for line in lines(tmp_path / file)] == expected
+            assert [line["id"] for line in read(tmp_path / file)] == expected
     text = (tmp_path / "digits.jsonl").read_text(encoding="utf-8")
     assert text.count('"values":{"plain":{"accuracy":[0.8,0.81,0.79]}}') == 2
     assert "figures" not in text
@@ -177,14 +182,14 @@ def test_circumstances_are_written_once_and_referred_to(tmp_path):
     runs = seeded(3)
     others = {**MACHINE, "device": "GPU", "threads": 4}
     for run, machine in zip(runs, (MACHINE, MACHINE, others), strict=True):
-        records.save(record_of(run, made={**machine, "seconds": 2.5}), tmp_path)
-    listed = lines(tmp_path / "circumstances.jsonl")
+        records.save(record_of(run, made={**machine, **SECONDS}), tmp_path)
+    listed = read(tmp_path / "circumstances.jsonl")
     assert sorted(line["device"] for line in listed) == ["CPU", "GPU"]
-    by_id = {line["id"]: line["made"] for line in lines(tmp_path / "six_gaussians.jsonl")}
+    by_id = {line["id"]: line["made"] for line in read(tmp_path / "six_gaussians.jsonl")}
     assert by_id[runs[0].id] == by_id[runs[1].id] != by_id[runs[2].id]
-    assert set(by_id[runs[0].id]) == {"seconds", "circumstances"}
-    assert records.load(runs[1], tmp_path).made == {**MACHINE, "seconds": 2.5}
-    assert records.load(runs[2], tmp_path).made == {**others, "seconds": 2.5}
+    assert set(by_id[runs[0].id]) == {*SECONDS, "circumstances"}
+    assert records.load(runs[1], tmp_path).made == {**MACHINE, **SECONDS}
+    assert records.load(runs[2], tmp_path).made == {**others, **SECONDS}
 
 
 def test_figures_are_read_when_they_are_asked_for(tmp_path):
@@ -196,7 +201,7 @@ def test_figures_are_read_when_they_are_asked_for(tmp_path):
     file = tmp_path / "six_gaussians.figures.jsonl"
     file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     assert records.load(RUN, tmp_path).values == record.values
-    with pytest.raises(ValueError, match=f"figures.jsonl: line '{RUN.id}' is damaged"):
+    with pytest.raises(ValueError, match="figures.jsonl, line 1, is damaged"):
         other.figure("note")
     file.unlink()
     with pytest.raises(ValueError, match="no figure 'note'; it has none"):
@@ -221,19 +226,19 @@ def test_a_record_that_is_there_gets_what_it_lacks_and_keeps_what_it_has(tmp_pat
     old = record_of(intervals={}, formerly=("0" * 12,), figures={"note": 1})
     records.save(old, tmp_path)
     new = record_of(
-        values={"plain": {"accuracy": [0.1], "brier": [0.3]}, "scaled": {"accuracy": [0.2]}},
+        values={"plain": {"accuracy": 0.1, "brier": 0.3}, "scaled": {"accuracy": 0.2}},
         intervals={"plain": {"brier": [0.2, 0.4]}},
         kept=("curves",),
         figures={"note": 2, "curves": [3]},
-        made={**MACHINE, "seconds": 9.0},
+        made={**MACHINE, **SECONDS, "seconds": 9.0},
         formerly=("1" * 12,),
     )
     for _ in range(2):
         records.save(new, tmp_path)
         record = records.load(RUN, tmp_path)
         assert record.values == {
-            "plain": {"accuracy": [0.8, 0.81, 0.79], "brier": [0.3]},
-            "scaled": {"accuracy": [0.2]},
+            "plain": {"accuracy": [0.8, 0.81, 0.79], "brier": 0.3},
+            "scaled": {"accuracy": 0.2},
         }
         assert record.intervals == new.intervals
         assert record.kept == ("curves", "map")
@@ -245,60 +250,193 @@ def test_a_record_that_is_there_gets_what_it_lacks_and_keeps_what_it_has(tmp_pat
 
 def test_a_completed_record_is_still_of_the_machine_that_made_it(tmp_path):
     records.save(record_of(), tmp_path)
-    records.save(record_of(made={**MACHINE, "device": "GPU", "seconds": 9.0}), tmp_path)
-    assert records.load(RUN, tmp_path).made == {**MACHINE, "seconds": 1.5}
+    records.save(record_of(made={**MACHINE, **SECONDS, "device": "GPU"}), tmp_path)
+    assert records.load(RUN, tmp_path).made == {**MACHINE, **SECONDS}
 
 
 # What is refused
 
 
 def compact(line, **changed):
-    return json.dumps(line | changed, separators=(",", ":"))
+    """Return a line with the checksum that fits it, in Python's own words."""
+    line = {name: value for name, value in (line | changed).items() if name != "crc32"}
+    text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)[:-1]
+    return f'{text},"crc32":"{zlib.crc32(text.encode()):08x}"}}'
+
+
+def with_number(line, number):
+    return compact(line, values={"plain": {"accuracy": number}}, intervals={})
+
+
+def of_run(line, **changed):
+    """Return a line whose run is another one, with the id of that."""
+    run = {k: v for k, v in (line["run"] | changed).items() if v is not None}
+    return compact(line, id=records.identity(run), run=run)
 
 
 DAMAGES = {  # what becomes of a line, and what is said of it
     "empty line": (lambda line: "", "line 2, is damaged: it does not begin with an id"),
-    "half of another": (lambda line: compact(line)[9:], "line 2, is damaged"),
-    "cut off": (lambda line: compact(line)[:-9], "line '.*' is damaged: Unterminated"),
-    "two in one": (lambda line: compact(line) * 2, "line '.*' is damaged: Extra data"),
-    "no run": (lambda line: compact(line).replace('"run"', '"ran"'), "damaged line '.*': 'run'"),
-    "no circumstances": (lambda line: compact(line, made={}), "line '.*': 'circumstances'"),
-    "values of no kind": (lambda line: compact(line, values=3), "damaged line"),
+    "half of another": (lambda line: compact(line)[9:], "line 2, is damaged: it does not begin"),
+    "cut off": (lambda line: compact(line)[:-9], "line 2, is damaged: Unterminated"),
+    "two in one": (lambda line: compact(line) * 2, "line 2, is damaged: it has another checksum"),
+    "another digit": (
+        lambda line: compact(line).replace(".8", ".9"),
+        "line 2, is damaged: it has another checksum",
+    ),
+    "no run": (lambda line: compact({k: v for k, v in line.items() if k != "run"}), "run .Field"),
+    "no circumstances": (lambda line: compact(line, made={}), "line 2, is damaged: made seconds"),
+    "values of no kind": (lambda line: compact(line, values=3), "line 2, is damaged: values"),
+    "no value": (lambda line: compact(line, values={}), "line 2, is damaged: values"),
     "unknown circumstances": (
-        lambda line: compact(line, made={"circumstances": "0" * 12}),
-        "circumstances '000000000000' are not listed",
+        lambda line: compact(line, made=SECONDS | {"circumstances": "0" * 12}),
+        "line 2, is damaged: circumstances '000000000000' are not listed",
     ),
     "of another run": (
-        lambda line: compact(line, run=TEACHER.specification),
-        "is not the record of the run that it names",
+        lambda line: compact(
+            line, run=TEACHER.specification, values={"plain": {"a": 1.0}}, intervals={}
+        ),
+        "line 2, is not the record of the run that it names",
     ),
     "twice, not alike": (
         lambda line: compact(line) + "\n" + compact(line, kept=[]),
-        "has two records '.*': delete one of the lines",
+        "line 3, is a second record '.*': delete one of the lines",
     ),
     "no text": (lambda line: "\udcff", "is damaged: .*decode"),
+    "not a number": (lambda line: with_number(line, math.nan), "line 2, is damaged: NaN is no num"),
+    "infinite": (lambda line: with_number(line, -math.inf), "line 2, is damaged: -Infinity is no"),
+    "a string for a number": (lambda line: with_number(line, "0.8"), "values plain accuracy"),
+    "true for a number": (lambda line: with_number(line, True), "values plain accuracy"),
+    "no number for a replicate": (
+        lambda line: with_number(line, [0.1, 0.2]),
+        "line 2, is damaged: .*plain accuracy has 2 values of 3 replicates",
+    ),
+    "no number": (lambda line: with_number(line, []), "values plain accuracy"),
+    "an interval of nothing": (
+        lambda line: compact(line, intervals={"plain": {"brier": [0, 1]}}),
+        "line 2, is damaged: .*plain brier has no value for its interval",
+    ),
+    "an interval that ends before it starts": (
+        lambda line: compact(line, intervals={"plain": {"accuracy": [1, 0]}}),
+        "line 2, is damaged: .*plain accuracy has no value for its interval, or no order",
+    ),
+    "a key twice": (
+        lambda line: (
+            compact(line).replace('"kept"', '"kept":["a"],"kept"').split(',"crc32"')[0] + "}"
+        ),
+        "line 2, is damaged: 'kept' is there twice",
+    ),
+    "another key": (lambda line: compact(line, format=True), "line 2, is damaged: format"),
+    "nested deeply": (
+        lambda line: compact(line).replace("{}", "[" * 10**5 + "]" * 10**5),
+        "line 2, is damaged",
+    ),
+    "a list for a run": (lambda line: compact(line, run=[line["run"]]), "line 2, is damaged: run"),
+    "a seed that is none": (lambda line: of_run(line, seed="7"), "line 2, is damaged: run seed"),
+    "a negative seed": (lambda line: of_run(line, seed=-1), "line 2, is damaged: run seed"),
+    "no seed": (lambda line: of_run(line, seed=None), "line 2, is damaged: run seed"),
+    "what is empty": (lambda line: of_run(line, network={}), "line 2, is damaged: run network"),
+    "of another data set": (
+        lambda line: of_run(line, dataset="digits"),
+        "line 2, is a record of digits: delete the stray copy",
+    ),
+    "a path for a data set": (lambda line: of_run(line, dataset="../x"), "damaged: run dataset"),
+    "an id that is none": (lambda line: compact(line, formerly=["x"]), "damaged: formerly"),
+    "a time that is none": (
+        lambda line: compact(line, made=line["made"] | {"seconds": "1"}),
+        "line 2, is damaged: made seconds",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_line_is_named_and_never_written_over(name, tmp_path):
-    runs = sorted(seeded(3), key=lambda run: run.id)
-    for run in runs:
+    for run in seeded(3):
         records.save(record_of(run), tmp_path)
     change, message = DAMAGES[name]
     file = tmp_path / "six_gaussians.jsonl"
     texts = file.read_text(encoding="utf-8").split("\n")
-    texts[1] = change(json.loads(texts[1]))
+    before = json.loads(texts[1])
+    texts[1] = change(before)
     damaged = "\n".join(texts).encode(errors="surrogateescape")
     file.write_bytes(damaged)
+    found = texts[1][7:19] if texts[1][:7] == '{"id":"' else before["id"]
+    run = next(run for run in seeded(3) if run.id == before["id"])
     for action in (
-        lambda: records.load(runs[1], tmp_path),
+        lambda: records.find(found, tmp_path),
         lambda: list(records.every(tmp_path)),
-        lambda: records.save(record_of(runs[1]), tmp_path),
+        *((lambda: records.save(record_of(run), tmp_path),) if found == run.id else ()),
     ):
         with pytest.raises(ValueError, match=f"six_gaussians.jsonl.*{message}"):
             action()
     assert file.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"device": None}, "line 1, is damaged: device"),
+        ({"versions": ["2"]}, "line 1, is damaged: versions"),
+        ({"threads": True}, "line 1, is damaged: threads"),
+        ({"format": 2}, "line 1, is damaged: format"),
+        ({"device": "GPU"}, "line 1, is not of the circumstances that it names"),
+    ],
+)
+def test_damaged_circumstances(changed, message, tmp_path):
+    records.save(record_of(), tmp_path)
+    file = tmp_path / "circumstances.jsonl"
+    file.write_text(compact(json.loads(file.read_text()), **changed) + "\n")
+    with pytest.raises(ValueError, match=f"circumstances.jsonl, {message}"):
+        records.load(RUN, tmp_path)
+
+
+def test_a_copy_of_a_file_is_not_read_beside_it(tmp_path):
+    records.save(record_of(), tmp_path)
+    shutil.copy(tmp_path / "six_gaussians.jsonl", tmp_path / "six_gaussians (1).jsonl")
+    with pytest.raises(
+        ValueError, match="[(]1[)].jsonl, line 1, is a record of six_gaussians: del"
+    ):
+        records.find(RUN.id, tmp_path)
+
+
+def test_a_flipped_bit_is_refused_and_never_another_number(tmp_path):
+    records.save(record_of(figures={"history": {"loss": [0.5, 0.25]}}), tmp_path)
+    expected = content(records.load(RUN, tmp_path))
+    rng, refused = random.Random(0), 0
+    for name in ("six_gaussians", "six_gaussians.figures", "circumstances") * 100:
+        file = tmp_path / f"{name}.jsonl"
+        whole = file.read_bytes()
+        bits = bytearray(whole)
+        bits[rng.randrange(len(bits))] ^= 1 << rng.randrange(8)
+        file.write_bytes(bits)
+        os.utime(file, ns=(refused, refused))  # else one may be as old as the one before it
+        try:
+            assert [content(found) for found in records.every(tmp_path)] == [expected]
+        except ValueError:
+            refused += 1
+        file.write_bytes(whole)
+    assert refused == 300
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": {}}, "values"),
+        ({"values": {"plain": {"accuracy": []}}, "intervals": {}}, "values plain accuracy"),
+        ({"values": {"plain": {"accuracy": "0.8"}}, "intervals": {}}, "values plain accuracy"),
+        ({"made": {}}, "device"),
+        ({"made": MACHINE}, "made seconds"),
+    ],
+)
+def test_what_could_not_be_read_back_is_not_written(change, message, tmp_path):
+    with pytest.raises(ValueError, match=f"what is to be written to .* is damaged: {message}"):
+        records.save(record_of(**change), tmp_path)
+    assert records.load(RUN, tmp_path) is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", -1), ("seed", "7"), ("replicates", 0)])
+def test_a_run_that_no_record_could_be_of_is_refused_before_it_is_carried_out(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least"):
+        dataclasses.replace(RUN, **{name: value})
 
 
 def test_a_line_that_is_there_twice_alike_is_read_once(tmp_path):
@@ -309,7 +447,7 @@ def test_a_line_that_is_there_twice_alike_is_read_once(tmp_path):
     (found,) = records.every(tmp_path)
     assert content(found) == content(record_of())
     records.save(record_of(TEACHER), tmp_path)
-    assert len(lines(tmp_path / "six_gaussians.jsonl")) == 2
+    assert len(read(tmp_path / "six_gaussians.jsonl")) == 2
 
 
 @pytest.mark.parametrize(
@@ -329,7 +467,7 @@ def test_a_write_that_fails_leaves_what_was_there(error, file, existing, tmp_pat
             raise error
         rename(source, target)
 
-    more = record_of(values={"plain": {"brier": [0.1]}}, figures={"more": 1})
+    more = record_of(values={"plain": {"brier": 0.1}}, intervals={}, figures={"more": 1})
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(type(error)):
         records.save(more, tmp_path)
@@ -338,7 +476,7 @@ def test_a_write_that_fails_leaves_what_was_there(error, file, existing, tmp_pat
     assert found is None if not existing else found.values == before.values
     assert not list(tmp_path.glob(".*.part"))
     records.save(more, tmp_path)
-    assert records.load(RUN, tmp_path).values["plain"]["brier"] == [0.1]
+    assert records.load(RUN, tmp_path).values["plain"]["brier"] == 0.1
 
 
 # Who else writes
@@ -363,7 +501,8 @@ def write(folder, first, count, stop):
     os.replace = replace
     for seed in range(first, first + count):
         run = Run("six_gaussians", "mlp64x5", "none", seed=seed)
-        made = {"device": f"CPU {first}", "seconds": 1.0}
+        made = {"device": f"CPU {first}", "python": "3", "versions": {}, "source": "",
+                "seconds": 1.0, "networks": 1}
         values = {"plain": {"accuracy": seed / 100, f"by {first}": 1.0}}
         record = Record(run.specification, values, {}, made, figures={"note": seed})
         records.save(record, pathlib.Path(folder))
@@ -400,7 +539,7 @@ def test_processes_that_save_at_once_lose_nothing(tmp_path):
         authors = {f"by {first}" for first in firsts if first <= seed < first + 20}
         assert set(record.values["plain"]) == {"accuracy", *authors}
         assert record.figure("note") == seed
-    machines = [line["device"] for line in lines(tmp_path / "circumstances.jsonl")]
+    machines = [line["device"] for line in read(tmp_path / "circumstances.jsonl")]
     assert sorted(machines) == sorted({record.made["device"] for record in found.values()})
 
 
@@ -451,14 +590,15 @@ def test_branches_that_add_records_merge_and_stay_readable(repository):
     for branch, seeds in (("one", range(10, 20)), ("two", range(15, 25))):
         git("checkout", "-q", "-b", branch, "main")
         for seed in seeds:
-            commit(record_of(dataclasses.replace(TEACHER, seed=seed), made={"device": branch}
-                             if seed not in range(15, 20) else MACHINE))  # fmt: skip
+            device = "CPU" if seed in range(15, 20) else branch
+            made = {**MACHINE, **SECONDS, "device": device}
+            commit(record_of(dataclasses.replace(TEACHER, seed=seed), made=made))
     git("merge", "-q", "--no-edit", "one")
     found = {record.id: record for record in records.every(results)}
     runs = [dataclasses.replace(TEACHER, seed=seed) for seed in range(10, 25)]
     assert {run.id for run in (*runs, TEACHER, *seeded(4))} == set(found)
-    assert found[runs[0].id].made == {"device": "one"}
-    assert found[runs[-1].id].made == {"device": "two"}
+    assert found[runs[0].id].made == {**MACHINE, **SECONDS, "device": "one"}
+    assert found[runs[-1].id].made == {**MACHINE, **SECONDS, "device": "two"}
     assert all(record.figure("note") for record in found.values())
 
 
@@ -466,9 +606,9 @@ def test_branches_that_complete_a_record_each_in_its_way_are_told_so(repository)
     git, commit, results = repository
     for branch in ("one", "two"):
         git("checkout", "-q", "-b", branch, "main")
-        commit(record_of(TEACHER, values={"plain": {branch: 1.0}}))
+        commit(record_of(TEACHER, values={"plain": {branch: 1.0}}, intervals={}))
     git("merge", "-q", "--no-edit", "one")
-    with pytest.raises(ValueError, match=f"has two records '{TEACHER.id}': delete one of"):
+    with pytest.raises(ValueError, match=f"is a second record '{TEACHER.id}': delete one of"):
         records.load(TEACHER, results)
 
 

@@ -26,6 +26,7 @@ from ldlstudy.experiment.plan import Planned, merged
 from ldlstudy.experiment.prepare import NETWORK, checkpoint_of, workplace
 from ldlstudy.experiment.records import Record, Run
 from tests.experiment.runs import CUTMIX, TEACHER, plans, tiny, until
+from tests.report.made import MADE
 
 STUDENTS = [tiny("kd", {"weight": w, "temperature": 2.0}, [TEACHER]) for w in (0.3, 0.7)]
 GRANDCHILD = tiny("distil", {}, [STUDENTS[0]])
@@ -74,7 +75,6 @@ def stay_in_this_process(monkeypatch):
             yield executor
 
     monkeypatch.setattr(sweep, "pool", pool)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
 
 
 def noted(study, monkeypatch, carry_out):
@@ -99,9 +99,7 @@ def here(study, monkeypatch):
 def pretend(planned, *_):
     """Carry out nothing, and return a record for each run."""
     return [
-        Record(
-            each.run.specification, {"plain": {"accuracy": 0.5}}, {}, {"seconds": 0.0}, each.keep
-        )
+        Record(each.run.specification, {"plain": {"accuracy": 0.5}}, {}, dict(MADE), each.keep)
         for each in planned
     ]
 

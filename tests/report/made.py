@@ -7,7 +7,10 @@ from ldlstudy.experiment.plan import Planned
 from ldlstudy.experiment.records import Record, Run
 from ldlstudy.report.results import Results
 
-MADE = {"seconds": 6.0, "networks": 1, "device": "CPU", "versions": {"torch": "2"}}
+MADE = {
+    "seconds": 6.0, "networks": 1, "device": "CPU", "python": "3.11", "versions": {"torch": "2"},
+    "source": "abc123",
+}  # fmt: skip
 Numbers = Mapping[str, Any]
 
 

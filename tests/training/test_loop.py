@@ -1,8 +1,9 @@
 import contextlib
 import copy
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -236,8 +237,10 @@ def test_an_infinite_loss_stops_and_leaves_the_last_good_checkpoint(tmp_path):
     wild = Recipe(5, batch=16, rate=1e30, momentum=0.0)
     with pytest.raises(ValueError, match="no longer finite in epoch 1: lower the rate, or clip"):
         fit(network(), recipe=wild)
-    history = checkpoints.load(file)["history"]
-    checkpoints.save(file, network=good, optimiser=wild.make_optimiser(good), history=history)
+    content = checkpoints.load(file)
+    said = json.loads(content["training"]) | {"recipe": asdict(replace(wild, epochs=1))}
+    content |= {"optimiser": wild.make_optimiser(good), "training": checkpoints.described(said)}
+    checkpoints.save(file, **content)
     kept = file.read_bytes()
     with pytest.raises(ValueError, match="no longer finite in epoch 3"):
         fit(network(), recipe=wild, checkpoint=file)
@@ -438,7 +441,7 @@ def together(chosen: list[Student], mixing: str | None = None, **how: Any) -> li
 
 
 def alone(student: Student, mixing: str | None = None, **how: Any) -> History:
-    own = {name: value for name, value in vars(student).items() if name not in ("network",)}
+    own = {name: value for name, value in vars(student).items() if name not in ("network", "run")}
     held = images(9, seed=1)
     return fit(student.network, **own, mixing=mixing, held=held, device=Execution(**how))
 

@@ -1,5 +1,6 @@
 """The tables of the LDL chapter."""
 
+import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -190,7 +191,7 @@ def what_was_run(results: Results) -> Styler:
             "network": NETWORKS[first.run.model],
             "epochs": str(first.run.recipe["epochs"]),
             "seeds": str(len(made)),
-            "device": ", ".join(dict.fromkeys(m["device"] for m in made)),
+            "device": html.escape(", ".join(dict.fromkeys(m["device"] for m in made))),
             "seconds": f"{fmean(seconds(m) for m in made):,.0f}",
         }
     return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("method", "device"))
