@@ -327,8 +327,10 @@ DAMAGES = {  # what becomes of a line, and what is said of it
     ),
     "another key": (lambda line: compact(line, format=True), "line 2, is damaged: format"),
     "nested deeply": (
-        lambda line: compact(line).replace("{}", "[" * 10**5 + "]" * 10**5),
-        "line 2, is damaged",
+        lambda line: (
+            compact(line, kept=["deep"]).replace('"deep"', "[" * 10**5 + "]" * 10**5, 1)[:-20] + "}"
+        ),
+        "line 2, is damaged: maximum recursion depth",
     ),
     "a list for a run": (lambda line: compact(line, run=[line["run"]]), "line 2, is damaged: run"),
     "a seed that is none": (lambda line: of_run(line, seed="7"), "line 2, is damaged: run seed"),
