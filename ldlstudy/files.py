@@ -35,8 +35,8 @@ def write(file: Path, content: str | bytes) -> Path:
         os.replace(temporary, file)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of a full disk has no name, of the rename has two
-            error.filename, error.filename2 = str(file), None
+        if isinstance(error, OSError):  # of a full disk names no file, of the rename two
+            raise OSError(error.errno, error.strerror or str(error), str(file)) from error
         raise
     return file
 

@@ -1,8 +1,10 @@
 """Files of the study: found from anywhere in it, written whole or not at all, numbers rounded."""
 
 import errno
+import io
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,12 +24,24 @@ def test_the_root_is_found_from_any_folder_of_the_study(tmp_path, monkeypatch):
         assert files.root() == (tmp_path / "study").resolve()
 
 
-def test_a_file_is_written_with_the_folders_above_it_and_everyone_may_read_it(tmp_path):
+@pytest.fixture
+def umask():
+    """Return a function that sets which rights new files do not get, until the test is over."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize(("hidden", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_is_written_with_the_folders_above_it_and_the_rights_that_the_umask_leaves(
+    hidden, mode, tmp_path, umask
+):
+    umask(hidden)
     file = tmp_path / "a" / "b" / "c.txt"
     for content in ("é\n", b"\x00\xff"):
         assert files.write(file, content) == file
         assert file.read_bytes() == (content.encode() if isinstance(content, str) else content)
-    assert file.stat().st_mode & 0o777 == 0o644
+    assert file.stat().st_mode & 0o777 == mode
     assert list(file.parent.iterdir()) == [file]
 
 
@@ -39,43 +53,35 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-class FullDisk:
+class FullDisk(io.FileIO):
     """A stream that takes half of what it is given, as a disk that fills up does."""
 
-    def __init__(self, handle, *_, **__):
-        self.handle = handle
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        os.close(self.handle)
-
     def write(self, content):
-        os.write(self.handle, content[: len(content) // 2])
+        super().write(content[: len(content) // 2])
         no_space()
 
 
 @pytest.mark.parametrize(
-    ("name", "failure", "error"),
+    ("where", "name", "failure", "error"),
     [
-        ("fdopen", FullDisk, OSError),
-        ("replace", no_space, OSError),
-        ("chmod", no_space, OSError),
-        ("replace", interrupt, KeyboardInterrupt),
+        (Path, "open", lambda file, mode: FullDisk(file, mode), OSError),
+        (os, "replace", no_space, OSError),
+        (os, "replace", interrupt, KeyboardInterrupt),
     ],
 )
 @pytest.mark.parametrize("existing", [True, False])
 def test_a_failing_write_leaves_what_was_there(
-    name, failure, error, existing, tmp_path, monkeypatch
+    where, name, failure, error, existing, tmp_path, monkeypatch
 ):
     file = tmp_path / "file"
     if existing:
         files.write(file, "before")
     with monkeypatch.context() as patched:
-        patched.setattr(os, name, failure)
-        with pytest.raises(error):
+        patched.setattr(where, name, failure)
+        with pytest.raises(error) as caught:
             files.write(file, "afterwards")
+    if error is OSError:
+        assert str(caught.value) == f"[Errno 28] No space left on device: '{file}'"
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"] * existing
 
 

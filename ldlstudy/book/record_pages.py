@@ -109,7 +109,7 @@ def _cells(
 ) -> Iterator[str]:
     run, made = record.specification, record.made
     method = _text(run["method"])
-    former = "".join(f'<a id="{method}-{old}"></a>' for old in record.formerly)
+    former = "".join(f'<a id="{method}-{_text(old)}"></a>' for old in record.formerly)
     yield f"{former}<code>ldlstudy rerun {record.id}</code>"
     values = _text(_plain(run.get("settings", {})))
     yield f"{method}, {values}" if values else method

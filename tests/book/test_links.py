@@ -105,6 +105,26 @@ def test_a_record_has_a_row_with_all_that_it_takes_to_run_it_again(tmp_path):
     assert f'id="none-{other.id}"' in mnist
 
 
+def test_what_records_say_is_text_on_their_pages():
+    """In cells, captions and ids; a blank line would end the HTML, and Markdown read the rest."""
+    script, breaks_out = "<script>alert(1)</script>", 'x" onmouseover="alert(1)'
+    odd = f"{script}\n\n**{breaks_out}**"
+    fields = dict.fromkeys(("model", "method"), odd) | {"dataset": "digits", "seed": 0}
+    fields |= {name: {odd: odd} for name in ("settings", "recipe", "data")} | {"replicates": 1}
+    made = {**MADE, "device": odd, "source": odd, "precision": odd, "versions": {odd: odd}}
+    record = Record(fields | {"teachers": [odd]}, {}, {}, made, formerly=(odd,))
+    anchors = {odd: f"digits.html#{odd}"}
+    shown = record_pages.page("digits", [record], anchors) + tables.linked("1", [record, record])
+    soup = BeautifulSoup(shown, "html.parser")
+    assert not soup.find_all(["script", "strong"])
+    names = {name for element in soup.find_all(True) for name in element.attrs}
+    assert names <= {"id", "href", "title", "class", "scope", "tabindex"}
+    assert soup.get_text().count("alert(1)") > 20
+    for block in re.findall(r"<(?:div|ol).*?</(?:div|ol)>", shown, re.S):
+        assert "\n\n" not in block
+    assert soup.tbody.tr["id"].startswith(script)
+
+
 def test_runs_that_differ_in_their_seed_are_neighbours(tmp_path):
     for seed in (10, 2):
         for epsilon in (0.1, 0.2):

@@ -115,7 +115,6 @@ def test_round_trip(tmp_path):
     assert found.name == f"six_gaussians/ils1-{RUN.id}"
     assert records.ids("six_gaussians", tmp_path) == {RUN.id}
     assert records.ids("mnist", tmp_path) == set()
-    assert (tmp_path / "six_gaussians.jsonl").stat().st_mode & 0o777 == 0o644
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9)

@@ -189,7 +189,9 @@ def test_a_full_disk_leaves_no_half_record(here, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", full)
-        with pytest.raises(ValueError, match="1 of 1 runs failed:.*\n.*No space left on device"):
+        with pytest.raises(
+            ValueError, match="1 of 1 runs failed:.*\n.*No space .*noisy_digits.jsonl'"
+        ):
             here.sweep([ALONE])
     assert set(here.records()) == {TEACHER.id}
     assert not [file for file in here.results.iterdir() if file.suffix not in (".jsonl", ".lock")]
