@@ -216,36 +216,49 @@ def _carry_out(
     queue: deque[list[Planned]] = deque()
     running: dict[Future[dict[Run, str]], list[Planned]] = {}
     finished = 0
-    while waiting or queue or running:
-        busy = set(waiting).union(each.run for own in (*queue, *running.values()) for each in own)
-        ready = []
-        for run, each in list(waiting.items()):
-            lost = [_name(teacher) for teacher in run.teachers if teacher in failed]
-            if lost:
-                failed[run] = f"its teacher failed ({lost[0]})"
-            elif busy.isdisjoint(run.teachers):
-                ready.append(each)
-            else:
-                continue
-            del waiting[run]
-        queue.extend(group(ready))
-        while queue and (at_once is None or len(running) < at_once):
-            chosen = queue.popleft()
-            running[executor.submit(task, chosen)] = chosen
-        at_work = [_name(each.run) for chosen in running.values() for each in chosen]
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            ended = [each.run for each in running.pop(future)]
-            try:
-                failed |= future.result()
-            except BrokenProcessPool:
-                raise killed(at_work) from None
-            except Exception as error:  # of any kind: the other runs go on
-                failed |= dict.fromkeys(ended, _in_words(error))
-            for run in ended:
-                finished += run not in failed
-                done_or_not = "failed:" if run in failed else f"{finished}/{len(todo)}"
-                say(f"{done_or_not} {_name(run)}")
+    try:
+        while waiting or queue or running:
+            busy = {each.run for own in (*queue, *running.values()) for each in own}
+            queue.extend(group(_ready(waiting, busy, failed)))
+            while queue and (at_once is None or len(running) < at_once):
+                chosen = queue.popleft()
+                running[executor.submit(task, chosen)] = chosen
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                ended = [each.run for each in running[future]]
+                try:
+                    failed |= future.result()
+                except BrokenProcessPool:
+                    raise
+                except Exception as error:  # of any kind: the other runs go on
+                    failed |= dict.fromkeys(ended, _in_words(error))
+                del running[future]
+                for run in ended:
+                    finished += run not in failed
+                    done_or_not = "failed:" if run in failed else f"{finished}/{len(todo)}"
+                    say(f"{done_or_not} {_name(run)}")
+    except BrokenProcessPool:
+        cut_off = [
+            own for future, own in running.items() if not future.done() or future.exception()
+        ]
+        raise killed([_name(each.run) for own in cut_off for each in own]) from None
     return failed
+
+
+def _ready(
+    waiting: dict[Run, Planned], busy: Collection[Run], failed: dict[Run, str]
+) -> list[Planned]:
+    """Take from the ``waiting`` those whose teachers are done; those of a failed one fail."""
+    ready, undone = [], {*waiting, *busy}
+    for run, each in list(waiting.items()):
+        lost = [_name(teacher) for teacher in run.teachers if teacher in failed]
+        if lost:
+            failed[run] = f"its teacher failed ({lost[0]})"
+        elif undone.isdisjoint(run.teachers):
+            ready.append(each)
+        else:
+            continue
+        del waiting[run]
+    return ready
 
 
 def live(

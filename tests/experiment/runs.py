@@ -32,6 +32,17 @@ def tiny(method="none", settings=None, teachers=(), *, hidden=16, **fields):
 TEACHER = tiny(hidden=32, augmentation={"shift": 1})
 
 
+HELD = {**SIZES, "validation": 6}
+KINDS = {  # of sweeps: what they keep between two epochs
+    "teachers": [TEACHER, tiny("kd", {"weight": 0.5, "temperature": 2.0}, [TEACHER])],
+    "together": [tiny("ls", {"epsilon": e}, recipe={"order": 1}) for e in (0.1, 0.2, 0.3)],
+    "candidates": [tiny("ls", {"epsilon": [0.1, 0.2]}, data=HELD)],
+    "adam": [tiny(mixing=CUTMIX, recipe={"optimiser": "adam", "rate": 0.01, "epochs": 6})],
+    "a memory": [TEACHER, tiny("crd", {"negatives": 8}, [TEACHER])],
+    "a history": [tiny("ogr", {"gap": 1}, data={**SIZES, "held": 0.3})],
+}
+
+
 def plans(runs):
     """Return the runs as planned, with nothing kept."""
     return [Planned(run) for run in runs]

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 
 from ldlstudy import device, studies
 from ldlstudy.device import Execution
-from ldlstudy.experiment import records, sweep
+from ldlstudy.experiment import records, sweep, workers
 from ldlstudy.experiment.plan import Planned, merged
 from ldlstudy.experiment.prepare import NETWORK, checkpoint_of, workplace
 from ldlstudy.experiment.records import Record, Run
-from tests.experiment.runs import CUTMIX, TEACHER, plans, tiny, until
+from tests.conftest import ROOT
+from tests.experiment.runs import CUTMIX, KINDS, TEACHER, equal, plans, tiny, until, weights
 from tests.report.made import MADE
 
 STUDENTS = [tiny("kd", {"weight": w, "temperature": 2.0}, [TEACHER]) for w in (0.3, 0.7)]
@@ -271,7 +272,7 @@ def test_a_killed_worker_is_reported_and_the_next_sweep_goes_on(study, monkeypat
             os.kill(workers.pop().pid, signal.SIGKILL)
 
     runs = [GRANDCHILD, *STUDENTS]
-    with pytest.raises(ValueError, match="a worker was killed, perhaps for want of memory: what"):
+    with pytest.raises(ValueError, match="a worker was killed, perhaps for want of memory"):
         study.sweep(runs, workers=2, say=kill)
     until(lambda: set(multiprocessing.active_children()) <= others)
     before, finished = study.state(), study.records()
@@ -280,6 +281,28 @@ def test_a_killed_worker_is_reported_and_the_next_sweep_goes_on(study, monkeypat
     assert study.sweep(runs) == 4 - len(finished)
     assert before.items() <= study.state().items()
     assert set(study.records()) == {run.id for run in (*runs, TEACHER)}
+
+
+def die(planned):
+    """Carry a run out as a worker does that is killed in the midst of it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_run_of_a_killed_worker_is_named():
+    todo, said = plans([ALONE, TEACHER, *STUDENTS]), []
+
+    def one_by_one(ready):
+        return [[each] for each in ready]
+
+    with (
+        pytest.raises(ValueError, match="with fewer workers if need be; its run was:") as caught,
+        workers.pool(1, None) as pool,
+    ):
+        sweep._carry_out(todo, one_by_one, die, pool, said.append, 1)
+    assert str(caught.value).splitlines()[1:] == [
+        f"  noisy_digits small_fcn ls (epsilon 0.1), seed 0: {ALONE.id}"
+    ]
+    assert said == []
 
 
 def go_on(folder, *arguments):
@@ -312,8 +335,17 @@ def importing(parent):
     return subprocess.run(workers, stdout=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.parametrize("moment", ["starting", "running"])
-def test_ctrl_c_ends_a_sweep_and_its_workers_at_once(moment, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [
+        ("starting", signal.SIGINT),
+        ("running", signal.SIGINT),
+        ("running", signal.SIGTERM),
+        ("starting", signal.SIGKILL),
+        ("running", signal.SIGKILL),
+    ],
+)
+def test_what_ends_a_sweep_ends_its_workers_at_once(moment, how, tmp_path, monkeypatch):
     """A terminal tells all processes, as in the first case; ``kill`` the parent alone."""
     row = "noisy_digits-small_cnn 0.1"
     process = go_on(tmp_path, "--only", row, "--workers", "1", "--together", "1")
@@ -321,17 +353,22 @@ def test_ctrl_c_ends_a_sweep_and_its_workers_at_once(moment, tmp_path, monkeypat
     results = tmp_path / "book" / "results"
     if moment == "starting":
         until(lambda: importing(process.pid), process)
+    if (moment, how) == ("starting", signal.SIGINT):
         os.kill(process.pid, signal.SIGSTOP)  # what a worker would print, it prints now
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(1)
         os.kill(process.pid, signal.SIGCONT)
     else:
-        until((results / "noisy_digits.jsonl").exists, process)
-        os.kill(process.pid, signal.SIGINT)
+        if moment == "running":
+            until((results / "noisy_digits.jsonl").exists, process)
+        os.kill(process.pid, how)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors == "ldlstudy: interrupted; what was finished is kept\n"
-    until(lambda: gone(process.pid), seconds=10)
+    if how == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130, errors
+        assert errors == "ldlstudy: interrupted; what was finished is kept\n"
+    until(lambda: gone(process.pid), seconds=60)
     first = {record.id: record.made for record in records.every(results)}
     assert len(first) < 4
     stay_in_this_process(monkeypatch)
@@ -341,6 +378,90 @@ def test_ctrl_c_ends_a_sweep_and_its_workers_at_once(moment, tmp_path, monkeypat
     after = {record.id: record.made for record in records.every(results)}
     assert set(after) == {each.run.id for each in planned}
     assert all(after[id] == made for id, made in first.items())
+
+
+KILLS = """
+import contextlib, os, pathlib, random, signal, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from ldlstudy import device
+from ldlstudy.experiment import sweep
+from tests.experiment.runs import KINDS, plans
+
+@contextlib.contextmanager
+def pool(workers, cluster):
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+class Bar:
+    steps = 0
+    __enter__ = lambda self: self
+    __exit__ = lambda self, *_: None
+    set_postfix = lambda self, **_: None
+    def update(self, count):
+        Bar.steps += count > 0
+        if Bar.steps == wanted:
+            os.write(write, b"x")
+
+sweep.pool, device.progress = pool, lambda *_: Bar()
+kind, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+chance = random.Random(kind)
+
+def start():
+    child = os.fork()
+    if not child:
+        os.close(read)
+        sweep.sweep(plans(KINDS[kind]), workers=1, results=folder / "results", work=folder / "work",
+                    say=lambda _: None)
+        os._exit(0)
+    os.close(write)
+    return child
+
+for _ in range(5):
+    wanted = chance.randrange(1, 9)
+    read, write = os.pipe()
+    child = start()
+    os.read(read, 1)  # until it has taken so many steps, or is done
+    time.sleep(chance.random() / 100)
+    os.kill(child, signal.SIGKILL)
+    killed = os.waitpid(child, 0)[1] == signal.SIGKILL
+    os.close(read)
+    print(killed, len(list(folder.glob("work/*/checkpoint*"))), flush=True)
+wanted = None
+read, write = os.pipe()
+assert os.waitpid(start(), 0)[1] == 0
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sweep_that_is_killed_at_five_moments_ends_as_one_that_was_not(
+    kind, tmp_path, monkeypatch
+):
+    killed, whole = (Study(tmp_path / name) for name in ("killed", "whole"))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS, kind, str(tmp_path / "killed")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    moments = [line.split() for line in done.stdout.splitlines()]
+    assert len(moments) == 5
+    assert moments[0][0] == "True"
+    assert any(int(checkpoints) for _, checkpoints in moments)
+    stay_in_this_process(monkeypatch)
+    whole.sweep(KINDS[kind], workers=1)
+    found, expected = killed.records(), whole.records()
+    assert found.keys() == expected.keys()
+    for run in KINDS[kind]:
+        record, other = found[run.id], expected[run.id]
+        assert (record.values, record.intervals) == (other.values, other.intervals)
+        assert {**record.figure("history"), "seconds": []} == {
+            **other.figure("history"),
+            "seconds": [],
+        }
+        assert equal(weights(run, killed.work), weights(run, whole.work))
+    assert not list(killed.work.rglob("checkpoint*"))
 
 
 def test_a_cluster_that_loses_a_worker_loses_nothing(study, tmp_path, monkeypatch):
