@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import nbformat
 import pytest
@@ -12,10 +11,11 @@ import pytest
 from ldlstudy.book import BookError, site
 from ldlstudy.book.build import Options, build, publish, run_notebooks
 from ldlstudy.book.exported import export
-from ldlstudy.book.stage import prepare
+from ldlstudy.book.stage import alone, prepare
 from ldlstudy.report import tables
 from tests.book.recorded import saved
 from tests.conftest import CODE, ROOT, SHOWN, notebook
+from tests.experiment.runs import until
 
 SMOKE = Options(profile="smoke")
 
@@ -118,10 +118,12 @@ def test_a_paper_run_is_kept_with_its_records_and_two_runs_give_the_same_file(to
     assert (project.root / "book" / "results" / "paper.jsonl").exists()
 
 
-def test_an_interrupted_build_leaves_nothing_behind(toy_book):
-    project = toy_book(
-        hangs=notebook("open('running', 'w').close()", "import time\ntime.sleep(600)")
+def hanging(toy_book):
+    """Start a build whose notebook hangs; return its project, its process and the kernel's id."""
+    begin = (
+        "import os\nopen('started', 'w').write(str(os.getpid()))\nos.rename('started', 'running')"
     )
+    project = toy_book(hangs=notebook(begin, "import time\ntime.sleep(600)"))
     process = subprocess.Popen(
         [sys.executable, "-m", "ldlstudy.cli", "book", "--profile", "smoke"],
         cwd=project.root,
@@ -129,18 +131,81 @@ def test_an_interrupted_build_leaves_nothing_behind(toy_book):
         stderr=subprocess.PIPE,
         text=True,
     )
-    running, end = project.stage / "notebooks" / "running", time.monotonic() + 60
-    while not running.exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    running = project.stage / "notebooks" / "running"
+    until(running.exists, process)
+    return project, process, int(running.read_text())
+
+
+def gone(process):
+    """Return whether no process has this id, or only its parent has not asked for its end yet."""
+    status = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True)
+    return status.stdout.strip()[:1] in (b"", b"Z")
+
+
+def free(project):
+    """Return whether a build could start."""
+    try:
+        with alone(project):
+            return True
+    except BookError:
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_behind(how, toy_book):
+    project, process, kernel = hanging(toy_book)
+    assert not free(project)
+    process.send_signal(how)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == "ldlstudy: interrupted; finished notebooks are kept"
     assert "Traceback" not in stderr
+    assert free(project)
     assert not (project.build / "cache").exists()
     assert not project.html.exists()
-    assert not [path for path in running.parent.iterdir() if "partial" in path.name]
+    assert not list((project.stage / "notebooks").glob("*partial*"))
+    until(lambda: gone(kernel))
+
+
+def test_what_a_killed_build_started_ends_with_it_and_holds_its_folder_until_then(toy_book):
+    project, process, kernel = hanging(toy_book)
+    started = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    (papermill,) = map(int, started.stdout.split())
+    os.kill(papermill, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    assert not free(project)
+    os.kill(papermill, signal.SIGCONT)
+    until(lambda: gone(papermill) and gone(kernel))
+    assert free(project)
+
+
+def test_a_kernel_ends_with_the_papermill_that_started_it(toy_book):
+    _, process, kernel = hanging(toy_book)
+    started = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    os.kill(int(started.stdout), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "ldlstudy: hangs.ipynb: cell 4 (import time): " in stderr
+    until(lambda: gone(kernel))
+
+
+def test_two_builds_at_once(toy_book, said):
+    project = toy_book()
+    with alone(project), pytest.raises(BookError, match="another build is at work in .*_build, or"):
+        build(project, SMOKE, said.append)
+    assert not project.stage.exists()
+    with alone(project):
+        left = subprocess.Popen(["sleep", "600"], close_fds=False)
+    assert not free(project)
+    left.kill()
+    left.wait()
+    assert free(project)
 
 
 def test_publishing_replaces_the_site_whole(tmp_path):
