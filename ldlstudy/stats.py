@@ -4,6 +4,7 @@ Replicates are independent; two methods on the same replicates share their data,
 compared by the differences within replicates.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,6 +50,23 @@ def estimate(values: Sequence[float]) -> Estimate:
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Estimate(mean, float(interval.low), float(interval.high))
+
+
+def middle(draws: np.ndarray) -> list[float]:
+    """Return the ends of the middle 95 % of a score of resamples; NaN, of none, are left out."""
+    tail = 100 * (1 - LEVEL) / 2
+    return [float(end) for end in np.percentile(draws[~np.isnan(draws)], [tail, 100 - tail])]
+
+
+def around(value: float, draws: np.ndarray) -> list[float]:
+    """Return a 95 % interval of a score that chance raises, a binned calibration error.
+
+    TODO
+    """
+    low, high = middle(draws)
+    mean = float(np.nanmean(draws))
+    bias = (1 + math.sqrt(2)) * max(0.0, mean - value)
+    return [max(0.0, value - bias - (high - mean)), value + mean - low]
 
 
 def difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
