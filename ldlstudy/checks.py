@@ -62,11 +62,11 @@ def distributions(values: ArrayLike, name: str = "probabilities") -> Tensor:
         raise ValueError(f"{name} must have shape (N, K) with K >= 2, got {tuple(tensor.shape)}")
     if not tensor.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
-    if not torch.isfinite(tensor).all():
+    sums = tensor.sum(1, dtype=torch.promote_types(tensor.dtype, torch.float32))
+    if not torch.isfinite(sums).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     if tensor.numel() and float(tensor.min()) < 0:
         raise ValueError(f"{name} must not be negative, got {float(tensor.min()):g}")
-    sums = tensor.double().sum(1)
     if tensor.numel() and float((sums - 1).abs().max()) > SUM_TOLERANCE:
         row = int((sums - 1).abs().argmax())
         raise ValueError(

@@ -20,7 +20,7 @@ A score is the value of its terms, which a bootstrap takes from the function ``<
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ldlstudy import checks
 from ldlstudy.checks import ArrayLike
-from ldlstudy.terms import ClasswiseGaps, Gaps, Mean, blocks
+from ldlstudy.terms import ClasswiseGaps, Gaps, Mean, blocks, by_chance
 
 EDGES = {"right": False, "left": True}  # torch.bucketize's `right`, which names the other side
 
@@ -212,8 +212,8 @@ def ece_terms(
 
 def gaps(predicted: Tensor, happened: Tensor, bins: int = 15, edges: str = "right") -> Gaps:
     """Return the terms of the calibration error of any prediction of what happened, both (N,)."""
-    cell = _bin(predicted, bins, edges)
-    return Gaps(cell, happened.double() - predicted.double(), bins)
+    cell, q = _bin(predicted, bins, edges), predicted.double()
+    return Gaps(cell, happened.double() - q, q * (1 - q), bins)
 
 
 def ece_by_chance(probabilities: ArrayLike, bins: int = 15, edges: str = "right") -> float:
@@ -221,13 +221,12 @@ def ece_by_chance(probabilities: ArrayLike, bins: int = 15, edges: str = "right"
 
     A finite sample of a perfectly calibrated model has an ECE above zero, which this is, with the
     number of hits in each bin taken as normal: sum_b sqrt(2 / pi sum_(i in b) c_i (1 - c_i)) / N,
-    where c is the confidence. It falls as one over the square root of N.
+    where c is the confidence (`ldlstudy.terms.by_chance`). It falls as 1 / sqrt(N).
     """
-    p = checks.distributions(probabilities)
-    confidence = p.amax(1)
-    c = confidence.double()
-    variance = torch.bincount(_bin(confidence, bins, edges), c * (1 - c), minlength=bins)
-    return float((2 / math.pi * variance).sqrt().sum() / len(p))
+    confidence = checks.distributions(probabilities).amax(1)
+    each = gaps(confidence, torch.zeros_like(confidence), bins, edges)
+    variance = torch.bincount(each.cell, each.variance, minlength=bins)
+    return float(by_chance(variance).sum() / len(confidence))
 
 
 def classwise_ece(
@@ -254,9 +253,9 @@ def classwise_ece_terms(
         row, column = above(p[part], first).nonzero(as_tuple=True)
         parts.append((row + part.start, column))
     sample, column = map(torch.cat, zip(*parts, strict=True)) if parts else (y[:0], y[:0])
-    value = p[sample, column]
-    cell = (bins - 1) * column + _bin(value, bins, edges) - 1
-    return ClasswiseGaps(p, y, sample, cell, (y[sample] == column).double() - value.double(), bins)
+    each = gaps(p[sample, column], y[sample] == column, bins, edges)
+    cell = each.cell - 1 + (bins - 1) * column
+    return ClasswiseGaps(p, y, sample, cell, each.gap, each.variance, bins)
 
 
 def class_conditional_ece(
@@ -277,7 +276,7 @@ def class_conditional_ece_terms(
     """Return the terms of `class_conditional_ece`."""
     p, y = checks.paired(probabilities, labels)
     each = gaps(*_confidence(p, y), bins, edges)
-    return Gaps(each.cell + bins * y, each.gap, bins, p.shape[1])
+    return replace(each, cell=each.cell + bins * y, groups=p.shape[1])
 
 
 def uce(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:

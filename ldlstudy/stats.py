@@ -58,15 +58,24 @@ def middle(draws: np.ndarray) -> list[float]:
     return [float(end) for end in np.percentile(draws[~np.isnan(draws)], [tail, 100 - tail])]
 
 
-def around(value: float, draws: np.ndarray) -> list[float]:
-    """Return a 95 % interval of a score that chance raises, a binned calibration error.
+def around(value: float, draws: np.ndarray, raised: float) -> list[float]:
+    """Return a 95 % interval of a score of at least 0 that chance raises: a calibration error.
 
-    TODO
+    Resamples have more of chance than the sample, so the middle of their scores lies too high, at
+    times above the score itself. From the score the interval reaches up as far as the draws reach
+    below their mean, and down as far as they reach above it and by what chance may have added.
+
+    Parameters
+    ----------
+    value : float
+        The score.
+    draws : ndarray, shape (R,)
+        The score of each resample.
+    raised : float
+        By how much chance may have raised ``value``, at most.
     """
-    low, high = middle(draws)
-    mean = float(np.nanmean(draws))
-    bias = (1 + math.sqrt(2)) * max(0.0, mean - value)
-    return [max(0.0, value - bias - (high - mean)), value + mean - low]
+    (low, high), mean = middle(draws), float(draws.mean())
+    return [max(0.0, value - raised - (high - mean)), value + (mean - low)]
 
 
 def difference(a: Sequence[float], b: Sequence[float]) -> Estimate:

@@ -221,11 +221,12 @@ def intervals_of(
     for counts in drawn(samples, resamples):
         for name, each in terms.items():
             parts[name].append(each.resampled(counts))
-    draws = {name: torch.cat(part).numpy() for name, part in parts.items()}
-    return {
-        name: stats.around(each.value(), draws[name]) if each.biased else stats.middle(draws[name])
-        for name, each in terms.items()
-    }
+    return {name: _interval(each, torch.cat(parts[name]).numpy()) for name, each in terms.items()}
+
+
+def _interval(terms: Terms, draws: np.ndarray) -> list[float]:
+    raised = terms.raised()
+    return stats.middle(draws) if raised is None else stats.around(terms.value(), draws, raised)
 
 
 def share(alike: Tensor, resamples: int = RESAMPLES) -> tuple[float, list[float]]:
