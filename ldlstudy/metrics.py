@@ -319,8 +319,11 @@ def _confidence(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _by_rows(function: Callable[..., Tensor], *arrays: Tensor) -> Tensor:
-    """Return what a function gives of each row, some rows at a time to hold little in float64."""
-    return torch.cat([function(*(a[part] for a in arrays)) for part in blocks(arrays[0])])
+    """Return what a function gives of each row (N,), few of which are held in float64 at a time."""
+    found = torch.empty(len(arrays[0]), dtype=torch.float64, device=arrays[0].device)
+    for part in blocks(arrays[0]):
+        found[part] = function(*(each[part] for each in arrays))
+    return found
 
 
 def recall_at_1(

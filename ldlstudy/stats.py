@@ -4,7 +4,6 @@ Replicates are independent; two methods on the same replicates share their data,
 compared by the differences within replicates.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 

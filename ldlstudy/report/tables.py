@@ -9,7 +9,7 @@ import html
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, files, stats
+from ldlstudy.experiment.measure import BY_CHANCE
 from ldlstudy.experiment.records import Record
 from ldlstudy.report.results import Results
 from ldlstudy.stats import Estimate
@@ -312,7 +313,7 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
     cells : Mapping
         Label of each line to heading of each column to what is asked. What has not been measured
         stays empty. A label leads to the records of its line, or each number to its own where they
-        have several.
+        have several. Below stands what the ECEs would be by chance, where that was measured.
     """
     body = {}
     for label, line in cells.items():
@@ -325,7 +326,26 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
         else:
             body[Text(label)] = written
     table = pd.DataFrame.from_dict(body, orient="index")
-    return style(table.where(table.notna(), ""))
+    note = chance(results, [asked for line in cells.values() for asked in line.values()])
+    return style(table.where(table.notna(), "")).set_caption(note)
+
+
+def chance(results: Results, cells: Iterable[Asked]) -> str:
+    """Return which ECEs networks that are as sure as those asked for have if they are calibrated.
+
+    From the lowest to the highest; nothing where none was measured.
+    """
+    found = [
+        (measured.estimate.mean, asked.column)
+        for asked in cells
+        if (measured := results.measured(asked.row, asked.column.metric + BY_CHANCE, asked.stage))
+    ]
+    if not found:
+        return ""
+    ends = [column.write(value) for value, column in (min(found), max(found))]
+    unit = " %" if found[0][1].percent else ""
+    said = " to ".join(dict.fromkeys(ends))
+    return f"By chance alone, a calibrated network as sure as these has an ECE of {said}{unit}."
 
 
 def _number(results: Results, asked: Asked) -> Number:

@@ -136,6 +136,26 @@ def test_a_grid_asks_for_each_of_its_cells():
     }
 
 
+def test_a_grid_says_what_an_ece_is_by_chance():
+    """In the digits of its column, from the lowest to the highest of the cells."""
+    ece = Column("ece_15_left", "ECE", digits=3)
+    chance = "ece_15_left_by_chance"
+    numbers = {
+        "a x": {"ece_15_left": 0.05, chance: 0.0123, f"fitted {chance}": 0.0086},
+        "a y": {"ece_15_left": 0.06, chance: 0.0141},
+        "a z": {"ece_15_left": 0.07},
+    }
+    made = results(numbers)
+    asked = {r: {"ECE": Asked(r, ece), "accuracy": Asked(r, tables.ACCURACY)} for r in numbers}
+    assert ".012 to .014." in tables.grid(made, asked).to_html()
+    fitted = {"a x": {"ECE": Asked("a x", ece, "fitted")}}
+    assert "an ECE of .009." in tables.grid(made, fitted).to_html()
+    percent = {"a x": {"ECE": Asked("a x", ece._replace(percent=True))}}
+    assert "an ECE of 1.2 %." in tables.grid(made, percent).to_html()
+    without = {"a z": {"ECE": Asked("a z", ece), "accuracy": Asked("a x", tables.ACCURACY)}}
+    assert "caption" not in tables.grid(made, without).to_html()
+
+
 def test_what_has_not_been_run_stays_away():
     known = results({"a none": {"accuracy": 0.5, "ece": 0.25, "fitted ece": 0.125}, "b ls": {}})
     labels = {"b ls": "B: smoothed", "a kd": "distilled", "a none": "plain"}

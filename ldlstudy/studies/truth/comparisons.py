@@ -211,20 +211,16 @@ def bayes(seeds: int = 2) -> dict[str, float]:
     return found
 
 
-def ece_by_chance(record: Record, images: int = 10 * digits.TEST, draws: int = 20) -> float:
-    """Return the mean ECE of a network that is calibrated and as sure as a recorded one, scaled.
+def ece_by_chance(record: Record, images: int = 10 * digits.TEST) -> float:
+    """Return the ECE to expect of a network that is calibrated and as sure as a recorded one.
 
     Parameters
     ----------
     record : Record
-        With ``sampled`` predictions, which are repeated to so many ``images``; the labels are drawn
-        from them, so that nothing but chance is between confidence and accuracy.
-    images, draws : int
-        Size of a test set, and how many are drawn.
+        With ``sampled`` predictions, which are scaled and repeated to so many ``images``.
+    images : int
+        Size of a test set.
     """
     logits = torch.tensor(record.figure("sampled")["log_probabilities"], dtype=torch.float64)
     p = scaling.scale(logits, record.values["fitted"]["temperature"])
-    p = p[torch.arange(images) % len(p)]
-    draw = torch.Generator().manual_seed(0)
-    labels = torch.multinomial(p, draws, replacement=True, generator=draw)
-    return float(np.mean([metrics.ece(p, of_draw) for of_draw in labels.T]))
+    return metrics.ece_by_chance(p[torch.arange(images) % len(p)], bins=15, edges="left")
