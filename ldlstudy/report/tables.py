@@ -95,7 +95,7 @@ class Number:
     records : tuple of Record
         Where ours is from.
     ends : bool
-        Whether it shows the ends of its interval and not half of it.
+        Whether it shows the ends of its interval and not half of it, as a very uneven one does.
     signed : bool
         Whether a positive number has its sign.
     """
@@ -115,7 +115,8 @@ class Number:
         if self.ours is not None:
             mean, low, high = self.ours
             own = self._write(mean)
-            if not self.ends:
+            uneven = abs((low + high) / 2 - mean) > (high - low) / 4  # ± would mislead
+            if not self.ends and not uneven:
                 half = self.column.write((high - low) / 2)
                 spread = f"±{half}" if half.strip(".0") else ""
             elif not math.isnan(low):

@@ -70,9 +70,11 @@ def test_columns_write_numbers_as_the_papers_do(column, value, written):
         (CE, (0.4, 0.4, 0.4), 0.4, True, '.4000<br><span class="paper">≈ .4000</span>'),
         (CE, (0.4, 0.4, 0.4), 0.5, False, '.4000<br><span class="paper">≠ .5000</span>'),
         (
-            tables.ACCURACY, (0.99, 0.9, 1.0), 0.9906, True,
-            '99.00 <small>±5.00</small><br><span class="paper">≈ 99.06</span>',
+            tables.ACCURACY, (0.96, 0.9, 1.0), 0.9606, True,
+            '96.00 <small>±5.00</small><br><span class="paper">≈ 96.06</span>',
         ),
+        (CE, (0.4, 0.31, 0.45), NAN, None, ".4000 <small>±.0700</small>"),
+        (CE, (0.4, 0.1, 0.41), NAN, None, ".4000 <small>[.1000, .4100]</small>"),  # uneven
     ],
 )  # fmt: skip
 def test_a_cell(column, ours, number, agreed, cell):
