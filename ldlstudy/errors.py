@@ -28,8 +28,8 @@ def wrong(probabilities: ArrayLike, labels: ArrayLike) -> Tensor:
 def log_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Tensor, Tensor]:
     """Return log p of the predicted and of the true class of each misclassified sample (Figure 2).
 
-    Both have shape (E,), float64, in nats, in the order of `wrong`. A probability of 0 counts as
-    the smallest normal number of the dtype.
+    Both have shape (E,), float64, in nats, in the order of `wrong`, a probability of 0 as in
+    `ldlstudy.metrics.nll`.
     """
     p, y = checks.paired(probabilities, labels)
     at = wrong(p, y)
@@ -72,7 +72,7 @@ def score_terms(
         "true_score_on_errors": metrics.log(p.gather(1, y[:, None])[:, 0]),
     }
     if truth is not None:
-        known = checks.distributions(truth, "truth")
+        known = checks.distributions(truth, "truth").detach()
         if known.shape != p.shape:
             raise ValueError(f"truth must have shape {tuple(p.shape)}, got {tuple(known.shape)}")
         terms["kl_to_truth_on_errors"] = metrics.kl_to_truth_terms(known, p).values
@@ -124,7 +124,7 @@ def _outcomes(
 ) -> tuple[Tensor, Tensor]:
     """Return by sample, shape (N,), whether the predicted class, and its group, is the true one."""
     p, y = checks.paired(probabilities, labels)
-    group = torch.as_tensor(groups).to(p.device)
+    group = checks.tensor(groups, "groups").to(p.device)
     if group.shape != (p.shape[1],) or group.is_floating_point() or group.is_complex():
         raise ValueError(
             f"groups must be whole numbers of shape ({p.shape[1]},), one a class, "
