@@ -18,8 +18,9 @@ class Teacher:
     ----------
     logits : Tensor
         Shape (T, N, K), of every teacher for the training images as they are.
-    temperature : float
-        That suits their mean probability on held-out images.
+    temperature : float, optional
+        That suits their mean probability on held-out images; None where there are none to fit it
+        to, which methods that need it refuse.
     answer : callable, optional
         From images (B, C, H, W) as a student sees them to the logits (T, B, K) of every teacher.
     look : callable, optional
@@ -27,14 +28,22 @@ class Teacher:
     """
 
     logits: Tensor
-    temperature: float = 1.0
+    temperature: float | None = None
     answer: Callable[[Tensor], Tensor] | None = None
     look: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     def probabilities(self, temperature: float | None = None) -> Tensor:
-        """Return the mean probabilities (N, K), at the fitted temperature unless one is given."""
-        logits = scaling.mean_logits(self.logits)
-        return scaling.scale(logits, self.temperature if temperature is None else temperature)
+        """Return the mean probabilities (N, K), at the fitted temperature unless one is given.
+
+        Without either a ValueError says what is needed.
+        """
+        chosen = self.temperature if temperature is None else temperature
+        if chosen is None:
+            raise ValueError(
+                "this method needs its teacher at a temperature that is fitted to held-out images: "
+                "hold images out, or give a Teacher with its temperature"
+            )
+        return scaling.scale(scaling.mean_logits(self.logits), chosen)
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,8 @@ class Contrast(nn.Module):
     ----------
     student, teacher : int
         Widths of the features.
-    count : int
-        Number N of training images, at least 2.
+    labels : Tensor
+        Shape (N,), classes of the training images, of which there are at least two.
     dimensions : int
         D, of the embeddings.
 
@@ -174,16 +174,21 @@ class Contrast(nn.Module):
     """
 
     memory: Tensor
+    labels: Tensor
     log_normaliser: Tensor
 
     def __init__(
-        self, student: int, teacher: int, count: int, dimensions: int = DIMENSIONS
+        self, student: int, teacher: int, labels: Tensor, dimensions: int = DIMENSIONS
     ) -> None:
         super().__init__()
+        if len(labels.unique()) < 2:
+            raise ValueError("CRD compares images of different classes, all are of one class")
         self.student, self.teacher = (nn.Linear(width, dimensions) for width in (student, teacher))
         bound = math.sqrt(3 / dimensions)
-        memory = torch.empty(2, checks.whole("training images", count, 2), dimensions)
+        memory = torch.empty(2, len(labels), dimensions)
         self.register_buffer("memory", memory.uniform_(-bound, bound))
+        self.register_buffer("labels", labels.clone(), persistent=False)
+        self.others = len(labels) - int(labels.bincount().max())  # of the largest class
         self.register_buffer("log_normaliser", torch.full((2,), math.nan))
 
     def forward(
@@ -211,7 +216,7 @@ class Contrast(nn.Module):
         index : Tensor
             Shape (B,), positions of their images in the training set, all different.
         negatives : Tensor
-            Shape (B, K), positions of other images, see :meth:`draw_negatives`.
+            Shape (B, K), positions of images of other classes, see :meth:`draw_negatives`.
         temperature : float
             T in (0, 1000].
         momentum : float
@@ -237,18 +242,19 @@ class Contrast(nn.Module):
             return (F.softplus(-odds[..., 0]) + wrong).sum(0).mean()
 
     def draw_negatives(self, index: Tensor, negatives: int) -> Tensor:
-        """Return positions (B, K) of other images, each uniform over all but the row's own.
+        """Return positions (B, K) of images of other classes than the row's, all different.
 
-        From torch's global generator, with replacement. The authors' code may also draw the image
-        itself, with probability 1 / N. Fewer ``negatives`` K than images are a ValueError.
+        Every such set is as likely, from torch's global generator. More ``negatives`` K than some
+        class leaves are a ValueError.
         """
-        count = self.memory.shape[1]
-        if checks.whole("negatives", negatives, 1) >= count:
+        if checks.whole("negatives", negatives, 1) > self.others:
             raise ValueError(
-                f"negatives must be fewer than the {count} training images, got {negatives}"
+                f"negatives must be at most the {self.others} training images outside the largest "
+                f"class, got {negatives}"
             )
-        drawn = torch.randint(count - 1, (len(index), negatives), device=index.device)
-        return drawn + (drawn >= index[:, None])
+        order = torch.rand(len(index), len(self.labels), device=index.device)
+        order.masked_fill_(self.labels == self.labels[index, None], 2.0)  # own class comes last
+        return order.topk(negatives, largest=False, sorted=False).indices
 
     def _normaliser(self, scores: Tensor) -> Tensor:
         """Log Z (2,), set by the first batch; without a look at it that would wait for the GPU."""
@@ -312,21 +318,21 @@ def _cosines(head: nn.Module, features: Tensor) -> Tensor:
 
 
 def branches(
-    network: Classifier, shape: tuple[int, int, int], count: int, teacher: int
+    network: Classifier, shape: tuple[int, int, int], labels: Tensor, teacher: int
 ) -> nn.Module:
     """Return BYOT's module beside a network, see :meth:`ldlstudy.methods.Method.fit`."""
     return Branches(network, shape)
 
 
 def contrast(
-    network: Classifier, shape: tuple[int, int, int], count: int, teacher: int
+    network: Classifier, shape: tuple[int, int, int], labels: Tensor, teacher: int
 ) -> nn.Module:
     """Return CRD's module beside a network, see :meth:`ldlstudy.methods.Method.fit`."""
-    return Contrast(network.head.in_features, checks.whole("teacher's width", teacher, 1), count)
+    return Contrast(network.head.in_features, checks.whole("teacher's width", teacher, 1), labels)
 
 
 def projections(
-    network: Classifier, shape: tuple[int, int, int], count: int, teacher: int
+    network: Classifier, shape: tuple[int, int, int], labels: Tensor, teacher: int
 ) -> nn.Module:
     """Return SSKD's module beside a network, see :meth:`ldlstudy.methods.Method.fit`."""
     return Projections(network.head.in_features, checks.whole("teacher's width", teacher, 1))

@@ -30,7 +30,7 @@ BROUGHT = (  # arguments of a label strategy that the training set brings
     "teacher", "teacher_untempered", "magnitude",
 )  # fmt: skip
 GAP = 10  # epochs between which OGR compares the losses, in LDL
-LEAST_GAIN = 1e-3  # nats: a class that has not improved by more counts as if it had by this
+LEAST_CHANGE = 1e-3  # nats: a class whose held-out loss moved by less counts as if it had by this
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Method:
         if self.beside is not None and teachers > 1:
             raise ValueError(f"this method needs the features of one teacher, got {teachers}")
 
-    def fit(self, network: Any, shape: tuple[int, ...], count: int, teacher: int = 0) -> None:
+    def fit(self, network: Any, shape: tuple[int, ...], labels: Tensor, teacher: int = 0) -> None:
         """Give a new network the head and the module beside it that the method needs.
 
         Parameters
@@ -162,8 +162,8 @@ class Method:
             Changed in place; what it gets is drawn from torch's global generator.
         shape : tuple of int
             C, H, W of an image.
-        count : int
-            Number of training images.
+        labels : Tensor
+            Shape (N,), classes of the training images.
         teacher : int
             Width of the teacher's features, where it has one.
         """
@@ -176,7 +176,7 @@ class Method:
         if self.head is not None:
             network.head = self.head(network.head.in_features, network.head.out_features)
         if self.beside is not None:
-            network.beside = self.beside(network, shape, count, teacher)
+            network.beside = self.beside(network, shape, labels, teacher)
 
 
 def labelled(
@@ -480,8 +480,8 @@ def overfitting(
     """Return the overfitting-to-generalisation ratio of each class over the last epochs (LDL s. 6).
 
     OGR_k = ((dO_k) / (dG_k))^2 with dO_k, by how much held-out minus training loss of class k has
-    grown over ``gap`` epochs, and dG_k, by how much its held-out loss has fallen (Wang et al.,
-    2020). A gain below .001 counts as .001.
+    grown over ``gap`` epochs, and dG_k, by how much its held-out loss has changed (Wang et al.,
+    2020). A change of less than .001 counts as .001, so that the ratio stays finite.
 
     Parameters
     ----------
@@ -510,8 +510,8 @@ def overfitting(
         (torch.tensor(losses[-1]), torch.tensor(losses[-1 - gap])) for losses in (training, held)
     )
     apart = (new - seen) - (new_before - seen_before)
-    gained = (new_before - new).clamp_min(LEAST_GAIN)
-    return (apart / gained).square()
+    changed = (new_before - new).abs().clamp_min(LEAST_CHANGE)
+    return (apart / changed).square()
 
 
 def wsl(network: Network, batch: Batch, weight: float, temperature: float) -> Tensor:

@@ -48,7 +48,7 @@ def network(method: str = "none", width: int = 6, seed: int = 1) -> Classifier:
     )  # fmt: skip
     whole = Classifier(body, nn.Linear(width, K), 1)
     nn.init.normal_(whole.head.weight)  # far from uniform predictions
-    methods.named(method).fit(whole, (1, 6, 6), N, WIDTH)
+    methods.named(method).fit(whole, (1, 6, 6), LABELS, WIDTH)
     return whole.double()
 
 

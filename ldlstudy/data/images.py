@@ -121,7 +121,15 @@ class Dataset:
         )
 
     def hold(self, fraction: float, seed: int) -> "Dataset":
-        """The same data set with a part of ``train`` in ``held``, see `split`."""
+        """The same data set with a part of ``train`` in ``held``, see `split`.
+
+        A set that has held-out images already is a ValueError.
+        """
+        if self.held is not None:
+            raise ValueError(
+                f"{self.name} has {len(self.held.labels)} held-out images already, "
+                f"{fraction:g} of its training images cannot be held out as well"
+            )
         train, held = split(self.train.labels, fraction, seed)
         return dataclasses.replace(self, train=self.train.take(train), held=self.train.take(held))
 

@@ -33,7 +33,7 @@ def digits(*, split_seed: int = 0) -> Dataset:
 
 
 def noisy_digits(
-    *, sigma: float = 0.5, train: int = 800, test: int = 1000, draw: int = 0
+    *, sigma: float = 0.5, train: int = 800, test: int = 1000, draw: int = 0, validation: int = 0
 ) -> Dataset:
     """Return the digits with Gaussian noise, whose p(y|x) is known exactly, as an image set.
 
@@ -45,17 +45,21 @@ def noisy_digits(
         Images of each class, at least 1.
     draw : int
         Seed of the images, at least 0.
+    validation : int
+        Held-out images of each class, drawn beside the others, which stay the same; none with 0.
 
     Returns
     -------
     Dataset
-        Pixels (N, 1, 8, 8) float32, digits in [0, 1] plus noise; ``truth`` (N, 10) in both parts.
+        Pixels (N, 1, 8, 8) float32, digits in [0, 1] plus noise; ``truth`` (N, 10) in all parts.
     """
     checks.whole("train", train, 1)
     checks.whole("test", test, 1)
+    checks.whole("validation", validation, 0)
     mixture = mixture_of_digits(sigma)
-    replicates = Replicates(mixture, train, 0, test, 1, checks.whole("draw", draw, 0))
-    samples = [replicates.sample(part, 0) for part in ("train", "test")]
+    replicates = Replicates(mixture, train, validation, test, 1, checks.whole("draw", draw, 0))
+    names = ("train", "test", "held") if validation else ("train", "test")
+    samples = [replicates.sample(part, 0) for part in names]
     parts = [Images(s.inputs.view(-1, 1, 8, 8), s.labels, s.truth) for s in samples]
     return Dataset("noisy_digits", CLASSES, *parts, posterior=mixture.posterior)
 

@@ -2,26 +2,28 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ldlstudy import methods, metrics, scaling
+from ldlstudy.batch import Teacher
 from ldlstudy.data import cifar100
 from ldlstudy.data.images import Images
 from ldlstudy.device import Execution
 from ldlstudy.experiment import keep, measure
 from ldlstudy.experiment.plan import Planned
 from ldlstudy.experiment.prepare import (
-    CHECKPOINT,
     NETWORK,
     PREDICTIONS,
     Setting,
     Teachers,
+    checkpoint_of,
     prepare,
     teacher_of,
     workplace,
@@ -42,6 +44,8 @@ def execute(
 
     What is done once for a batch is shared by all: its augmentation and mixing, and the passes of
     teachers that they have in common. A run that a killed process left goes on from its last epoch.
+    Where a setting is a list of values, a network is trained for each combination, from the same
+    first weights, and the one with the least negative log-likelihood of held-out images is chosen.
 
     Parameters
     ----------
@@ -66,19 +70,22 @@ def execute(
         raise ValueError(f"{len(planned)} runs cannot be trained together: their batches differ")
     start = time.perf_counter()
     known: Teachers = {}
-    made = [_Candidate.of(each, prepare(each.run, execution), work, known) for each in planned]
-    one = made[0].setting
-    histories = train_together(
-        [candidate.student for candidate in made],
-        one.dataset.train,
-        one.augmentation,
-        execution,
-        one.run.mixing or None,
-        one.dataset.held,
-        title=title,
+    works = [_Work.of(each, prepare(each.run, execution), work, known) for each in planned]
+    one = works[0].setting
+    students = [student for each in works for student in each.students]
+    histories = iter(
+        train_together(
+            students,
+            one.dataset.train,
+            one.augmentation,
+            execution,
+            one.run.mixing or None,
+            one.dataset.held,
+            title=title,
+        )
     )
-    seconds = (time.perf_counter() - start) / len(made)
-    return [c.record(history, seconds) for c, history in zip(made, histories, strict=True)]
+    seconds = (time.perf_counter() - start) / len(students)  # of one network
+    return [each.record([next(histories) for _ in each.students], seconds) for each in works]
 
 
 def stream(run: Run) -> str | None:
@@ -100,73 +107,100 @@ def stream(run: Run) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """A run with its network, before and after training."""
+class _Work:
+    """A run with its networks, before and after training: one for each candidate."""
 
     planned: Planned
     setting: Setting
     folder: Path
-    network: Classifier
-    student: Student
-    teacher: dict[str, float]  # what is said of the teacher
+    students: list[Student]
+    predictors: Sequence[Predictor]  # of its teachers
 
     @classmethod
-    def of(
-        cls, planned: Planned, setting: Setting, work: Path | None, known: Teachers
-    ) -> "_Candidate":
+    def of(cls, planned: Planned, setting: Setting, work: Path | None, known: Teachers) -> "_Work":
         run, dataset = planned.run, setting.dataset
         keep.check(planned.keep, setting)
         folder = workplace(run, work)
         folder.mkdir(parents=True, exist_ok=True)
         teacher, predictors = teacher_of(setting, work, known)
-        network = setting.new_network()
-        setting.predictor(network)  # refuses before training to sample what has no dropout
         watched = {"test": dataset.test, "held": dataset.held}
         rows = [keep.KEEP[name] for name in planned.keep]
         if any(row.watch_train for row in rows):
             watched["train"] = dataset.train
-        student = Student(
-            network,
-            setting.recipe,
-            run.method,
-            run.settings,
-            teacher,
-            run.seed,
-            {name: images for name, images in watched.items() if images is not None},
-            any(row.class_losses for row in rows),
-            folder / CHECKPOINT,
-        )
-        told = {}
-        if teacher is not None:
-            temperature = float(run.settings.get("temperature", 1.0))
-            softened = scaling.scale(scaling.mean_logits(teacher.logits), temperature)
-            test = scaling.mean_logits(_stacked(predictors, dataset.test))
-            told = {
-                "smoothness": metrics.smoothness(softened, dataset.train.labels),
-                "accuracy": metrics.accuracy(test.softmax(1), dataset.test.labels),
-            }
-        return cls(planned, setting, folder, network, student, told)
+        students = []
+        for number, settings in enumerate(methods.candidates(run.settings)):
+            network = setting.new_network()
+            setting.predictor(network)  # refuses before training to sample what has no dropout
+            student = Student(
+                network,
+                setting.recipe,
+                run.method,
+                settings,
+                teacher,
+                run.seed,
+                {name: images for name, images in watched.items() if images is not None},
+                any(row.class_losses for row in rows),
+                checkpoint_of(folder, number),
+            )
+            students.append(student)
+        return cls(planned, setting, folder, students, predictors)
 
-    def record(self, history: History, seconds: float) -> Record:
-        """Keep the weights and measure the trained network; ``seconds`` it took before."""
+    def record(self, histories: Sequence[History], seconds: float) -> Record:
+        """Keep the best candidate's weights and measure it; each took ``seconds`` before."""
         start = time.perf_counter()
-        checkpoints.save(self.folder / NETWORK, network=self.network)
-        record = measured(
-            self.planned, self.setting, self.network, self.student, history, self.folder
-        )
-        if self.teacher:
-            record.values["teacher"] = dict(self.teacher)
-        training = sum(epoch["seconds"] for epoch in history)
-        images = len(history) * len(self.setting.dataset.train.labels)
+        losses = self._held_out_losses()
+        number = int(np.argmin(losses))
+        student = self.students[number]
+        checkpoints.save(self.folder / NETWORK, network=student.network)
+        record = measured(self.planned, self.setting, student, histories[number], self.folder)
+        if len(losses) > 1:
+            values = [dict(each.settings) for each in self.students]
+            candidates = {"values": values, "held_out_loss": losses}
+            record = replace(record, figures={**record.all_figures, "candidates": candidates})
+            numbers = {k: v for k, v in best(candidates).items() if isinstance(v, int | float)}
+            record.values["chosen"] = numbers | {"held_out_loss": losses[number]}
+        if student.teacher is not None:
+            record.values["teacher"] = self._of_teacher(student.teacher, student.settings)
+        training = sum(epoch["seconds"] for history in histories for epoch in history)
+        epochs = sum(len(history) for history in histories)
         made = self.setting.execution.circumstances() | {
-            "seconds": seconds + time.perf_counter() - start,
-            "networks": 1,
-            "epochs": len(history),
+            "seconds": seconds * len(self.students) + time.perf_counter() - start,
+            "networks": len(self.students),
+            "epochs": epochs,
             "training_seconds": training,
-            "images_per_second": images / training,
+            "images_per_second": epochs * len(self.setting.dataset.train.labels) / training,
             "data": self.setting.dataset.digest,
         }
         return replace(record, made=made)
+
+    def _held_out_losses(self) -> list[float]:
+        """Each candidate's negative log-likelihood of the held-out images; 0 of an only one."""
+        held = self.setting.dataset.held
+        if len(self.students) == 1 or held is None:
+            return [0.0] * len(self.students)
+        outcomes = (
+            measure.Outcome.of(self.setting.predictor(each.network), held) for each in self.students
+        )
+        return [metrics.nll(seen.logits.softmax(1), seen.labels) for seen in outcomes]
+
+    def _of_teacher(self, teacher: Teacher, settings: Mapping[str, Any]) -> dict[str, float]:
+        """What is said of the teachers: smoothness and accuracy of their mean, its temperature."""
+        dataset = self.setting.dataset
+        temperature = float(settings.get("temperature", 1.0))
+        softened = scaling.scale(scaling.mean_logits(teacher.logits), temperature)
+        test = scaling.mean_logits(_stacked(self.predictors, dataset.test))
+        found = {
+            "smoothness": metrics.smoothness(softened, dataset.train.labels),
+            "accuracy": metrics.accuracy(test.softmax(1), dataset.test.labels),
+        }
+        fitted = teacher.temperature
+        return found if fitted is None else {**found, "fitted_temperature": fitted}
+
+
+def best(candidates: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that were chosen, from the figure ``candidates`` of a record."""
+    values: list[dict[str, Any]] = candidates["values"]
+    return values[int(np.argmin(candidates["held_out_loss"]))]
 
 
 def _stacked(predictors: Sequence[Predictor], images: Images) -> Tensor:
@@ -176,7 +210,6 @@ def _stacked(predictors: Sequence[Predictor], images: Images) -> Tensor:
 def measured(
     planned: Planned,
     setting: Setting,
-    network: Classifier,
     student: Student,
     history: History,
     folder: Path | None = None,
@@ -187,7 +220,9 @@ def measured(
     code reports; it is chosen by the test images. AdaCos has a stage ``unscaled``, of its bare
     cosines. The logits are written to ``folder``.
     """
-    dataset, predictor = setting.dataset, setting.predictor(network)
+    dataset, network = setting.dataset, student.network
+    assert isinstance(network, Classifier)
+    predictor = setting.predictor(network)
     test = measure.Outcome.of(predictor, dataset.test)
     held = None if dataset.held is None else measure.Outcome.of(predictor, dataset.held)
     if folder is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ldlstudy import checks, data, files, methods, mixing, models
 from ldlstudy.batch import Teacher
@@ -23,7 +24,7 @@ from ldlstudy.models import Classifier, dropout
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import Augmentation, Predictor, Recipe, ask, checkpoints
 
-NETWORK, CHECKPOINT, PREDICTIONS = "network.pt", "checkpoint.pt", "predictions.pt"
+NETWORK, PREDICTIONS = "network.pt", "predictions.pt"
 Teachers = dict[tuple[str, ...], tuple[Teacher, Sequence[Predictor]]]  # by the teachers' ids
 
 
@@ -55,8 +56,7 @@ class Setting:
             network, width = self._untrained(self.run), 0
             if self.method.beside is not None and self.run.teachers:
                 width = self._untrained(self.run.teachers[0]).head.in_features
-            count = len(self.dataset.train.labels)
-            self.method.fit(network, self.dataset.shape, count, width)
+            self.method.fit(network, self.dataset.shape, self.dataset.train.labels, width)
         self.execution.place(network)
         return network
 
@@ -69,7 +69,7 @@ class Setting:
         network = models.build(run.model, len(self.dataset.classes), **options)
         return network if dropped is None else dropout.with_dropout(network, dropped)
 
-    def predictor(self, network: Classifier) -> Predictor:
+    def predictor(self, network: nn.Module) -> Predictor:
         """Return the network with what it takes to predict; a bad number of passes is refused."""
         found = Predictor(network, self.augmentation, self.execution, self.passes)
         assert found.answer is not None  # refuses to sample what has no dropout
@@ -113,6 +113,11 @@ def prepare(run: Run, execution: Execution) -> Setting:
         needs = "needs a teacher" if method.teacher else "takes no teacher"
         raise ValueError(f"method {run.method!r} {needs}, the run names {len(run.teachers)}")
     methods.check_settings(method.settings, run.settings)
+    if len(methods.candidates(run.settings)) > 1 and not run.data.keys() & {"held", "validation"}:
+        raise ValueError(
+            f"method {run.method!r} has settings to choose from on held-out images, got "
+            f"{dict(run.settings)}: hold images out"
+        )
     mixing.named(run.mixing or None)
     augmentation = Augmentation.of(run.augmentation)
     recipe = Recipe.of(run.recipe)
@@ -128,6 +133,17 @@ def _dataset(name: str, options: str, device: str) -> Dataset:
 def workplace(run: Run, work: Path | None = None) -> Path:
     """Return the folder of the run's weights, checkpoint and predictions."""
     return (work or files.root() / "runs") / run.id
+
+
+def checkpoint_of(folder: Path, candidate: int = 0) -> Path:
+    """Return the file of a run's checkpoint, or of one of the candidates that it chooses from."""
+    return folder / (f"checkpoint-{candidate}.pt" if candidate else "checkpoint.pt")
+
+
+def clear(folder: Path) -> None:
+    """Delete the checkpoints of a run that is done."""
+    for file in folder.glob("checkpoint*.pt"):
+        file.unlink(missing_ok=True)
 
 
 def teacher_of(
@@ -167,6 +183,13 @@ def _predictor(setting: Setting, teacher: Run, work: Path | None) -> Predictor:
         raise ValueError(
             f"the teacher {teacher.id} was trained on {teacher.dataset}, its student's data are "
             f"{run.dataset}"
+        )
+    known, held_out = ([each.data.get(name, 0) for name in ("held", "seed")]
+                       for each in (teacher, run))  # fmt: skip
+    if known != held_out:
+        raise ValueError(
+            f"the teacher {teacher.id} held out {known[0]:g} of the images by seed {known[1]}, its "
+            f"student {held_out[0]:g} by seed {held_out[1]}: what is held out must be new to both"
         )
     own = replace(
         setting,

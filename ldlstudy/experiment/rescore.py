@@ -54,8 +54,9 @@ def _measured(planned: Planned, known: Record, execution: Execution, work: Path)
     network = setting.trained(work).eval()
     teacher, _ = teacher_of(setting, work, {})
     run = planned.run
-    student = Student(network, setting.recipe, run.method, run.settings, teacher, run.seed)
+    settings = images.best(known.figure("candidates")) if "chosen" in known.values else run.settings
+    student = Student(network, setting.recipe, run.method, settings, teacher, run.seed)
     columns = known.figure("history")
     epochs = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    found = images.measured(planned, setting, network, student, epochs)
+    found = images.measured(planned, setting, student, epochs)
     return replace(found, made=known.made)

@@ -22,7 +22,7 @@ from ldlstudy import checks, device, files
 from ldlstudy.device import Execution
 from ldlstudy.experiment import images, points, records
 from ldlstudy.experiment.plan import Planned, merged
-from ldlstudy.experiment.prepare import CHECKPOINT, NETWORK, workplace
+from ldlstudy.experiment.prepare import NETWORK, clear, workplace
 from ldlstudy.experiment.records import Record, Run
 from ldlstudy.experiment.workers import pool
 
@@ -75,7 +75,7 @@ def perform(
         else:
             for each, record in zip(todo, made, strict=True):
                 records.save(record, results)
-                (workplace(each.run, work) / CHECKPOINT).unlink(missing_ok=True)
+                clear(workplace(each.run, work))
             return {}
     failed = {}
     for each in todo:

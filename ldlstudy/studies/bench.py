@@ -23,6 +23,7 @@ DATASETS = {  # what the book calls data sets and networks
     "stl10": "STL10",
     "tiny_imagenet": "Tiny ImageNet",
 }
+VALIDATION = {"validation": 50}  # images of a class, beside the others, to choose settings on
 NETWORKS = {
     "alexnet24": "AlexNet",
     "densenet121": "DenseNet-121",
@@ -143,7 +144,9 @@ class Bench:
 
     def fitting(self, strategy: Strategy) -> "Bench":
         """Return the bench with what a strategy asks of the network and of the data."""
-        held = {"held": strategy.held} if strategy.held else {}
+        held: dict[str, Any] = {"held": strategy.held} if strategy.held else {}
+        if strategy.chooses:
+            held = dict(VALIDATION) if self.dataset == "noisy_digits" else {"held": 0.1}
         return replace(
             self, network={**self.network, **strategy.network}, data={**self.data, **held}
         )

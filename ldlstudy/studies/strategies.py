@@ -81,6 +81,11 @@ class Strategy:
     base: str = ""
     called: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether settings are chosen on held-out images, to which its teacher is scaled, too."""
+        return any(isinstance(value, list) for value in self.settings.values())
+
     def name_in(self, paper: str) -> str:
         """Return what the chapter on a paper calls it."""
         return self.called.get(paper, self.label)
@@ -94,6 +99,10 @@ class Strategy:
 
 
 FIVE = 5  # teachers of LDL's En and MT
+# every other value of the grids for images of ILS's appendix, of the factor all
+PARABOLAS = {"p1": [0.975, 0.925, 0.85], "p2": [0.75, 1.25, 2.0]}
+FACTORS = {"epsilon": [0.01, 0.05, 0.1, 0.15, 0.2]}
+TEACHER = {"teacher_temperature": [1.0, 4.0, 16.0]}
 SOFT = {"temperature": 4.0, "weight": 1.0}  # CS-KD's, its authors' on CIFAR-100
 HALF = {"temperature": 4.0, "weight": 0.5, "relabel": True}  # KD in CS-KD's Table 4
 VIEWS = {"relabel": True}
@@ -126,10 +135,11 @@ _SINGLE: dict[str, Strategy] = {
         "LS", "ls", {"epsilon": 0.1}, "LS", called={"CS-KD": "label smoothing"}
     ),
     "ls_wrong": Strategy("LS", "ls_wrong", {"alpha": 0.1}, "LDL"),
+    "ls_chosen": _ls("LS, factor chosen", "ls", "ILS", 0, **FACTORS),
     "similarity": _ls("class similarity", "similarity", "ILS", epsilon=0.1),
-    "ils1": _ls("ILS1", "ils1", "ILS", 1, p1=0.8, p2=1.25),
-    "ils2": _ls("ILS2", "ils2", "ILS", 1, epsilon=0.1, teacher_temperature=4.0),
-    "ils": _ls("ILS", "ils", "ILS", 1, p1=0.8, p2=1.25, teacher_temperature=4.0),
+    "ils1": _ls("ILS1", "ils1", "ILS", 1, **PARABOLAS),
+    "ils2": _ls("ILS2", "ils2", "ILS", 1, **FACTORS, **TEACHER),
+    "ils": _ls("ILS", "ils", "ILS", 1, **PARABOLAS, **TEACHER),
     # CS-KD and what it is compared with; the heavy penalty is what its printed ECE implies
     "max_entropy": _cs_kd("maximum entropy, weight 1", "max_entropy", {"weight": 1.0},
                           called={"CS-KD": "maximum entropy"}),

@@ -88,8 +88,8 @@ def train(
     mixing : str or Mapping, optional
         What mixes the images of a batch, such as ``{"name": "cutmix", "alpha": 1.0}``.
     held : Images, optional
-        Images that are not trained on: to them the temperature of a teacher is fitted, and methods
-        that compare training with held-out losses need them.
+        Images that are not trained on: to them the temperature of a teacher is fitted, which ILS,
+        Beta smoothing and the like need, as methods do that compare training with held-out losses.
     seed : int
         All random numbers of the training derive from it, but for those of the batches where the
         recipe has an ``order``.
@@ -132,7 +132,7 @@ def train(
         width = _width(teacher, images, augmentation)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed_of(seed, "head"))
-        row.fit(network, tuple(images.pixels.shape[1:]), len(images.labels), width)
+        row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
     execution.place(network)
     student = Student(
         network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint

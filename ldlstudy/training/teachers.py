@@ -26,12 +26,12 @@ def ask(teachers: Sequence[Predictor], training: Images, held: Images | None = N
     training : Images
         Of the student, N images.
     held : Images, optional
-        Held-out images, to which the temperature of the teachers' mean probability is fitted; it is
-        1 without any.
+        Held-out images, to which the temperature of the teachers' mean probability is fitted;
+        without any it has none.
     """
     for teacher in teachers:
         teacher.network.eval()
-    temperature = 1.0
+    temperature = None
     if held is not None:
         mean = scaling.mean_logits(_all(teachers, held))
         temperature = scaling.fit_temperature(mean, held.labels)

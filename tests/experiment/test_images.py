@@ -15,7 +15,7 @@ from ldlstudy import data, metrics, mixture
 from ldlstudy.device import Execution
 from ldlstudy.experiment import images, measure, records
 from ldlstudy.experiment.plan import Planned
-from ldlstudy.experiment.prepare import CHECKPOINT, NETWORK, PREDICTIONS, prepare, workplace
+from ldlstudy.experiment.prepare import NETWORK, PREDICTIONS, checkpoint_of, prepare, workplace
 from ldlstudy.training import checkpoints
 from tests.experiment.runs import CUTMIX, SIZES, TEACHER, equal, plans, tiny, until, weights
 
@@ -185,7 +185,7 @@ def test_a_killed_run_ends_as_one_that_was_not(optimiser, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (workplace(run, cut) / NETWORK).exists()
-    assert len(checkpoints.load(workplace(run, cut) / CHECKPOINT)["history"]) == 1
+    assert len(checkpoints.load(checkpoint_of(workplace(run, cut)))["history"]) == 1
     record = execute(run, cut, ("plane",))
     assert record.values == expected.values
     assert record.figure("plane") == expected.figure("plane")
@@ -246,7 +246,7 @@ def test_runs_trained_together_have_the_records_of_each_alone(work):
     together = images.execute(plans(runs), work=work)
     for run, record in zip(runs, together, strict=True):
         kept = weights(run, work)
-        (workplace(run, work) / CHECKPOINT).unlink()
+        checkpoint_of(workplace(run, work)).unlink()
         alone = execute(run, work)
         assert record.specification == run.specification
         assert record.values == alone.values

@@ -23,7 +23,7 @@ from ldlstudy import device, studies
 from ldlstudy.device import Execution
 from ldlstudy.experiment import records, sweep
 from ldlstudy.experiment.plan import Planned, merged
-from ldlstudy.experiment.prepare import CHECKPOINT, NETWORK, workplace
+from ldlstudy.experiment.prepare import NETWORK, checkpoint_of, workplace
 from ldlstudy.experiment.records import Record, Run
 from tests.experiment.runs import CUTMIX, TEACHER, plans, tiny, until
 
@@ -117,7 +117,7 @@ def test_teachers_come_first_and_each_run_is_done_once(here):
     assert [line.split()[0] for line in here.said[1:]] == [f"{i}/5" for i in range(1, 6)]
     assert f"kd (weight 0.3, temperature 2.0), seed 0: {STUDENTS[0].id}" in "".join(here.said)
     assert set(here.records()) == {run.id for run in done}
-    assert not list(here.work.rglob(CHECKPOINT))
+    assert not list(here.work.rglob("checkpoint*"))
 
 
 def test_what_has_a_record_is_not_run_again(here):
@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_no_half_record(here, monkeypatch):
             here.sweep([ALONE])
     assert set(here.records()) == {TEACHER.id}
     assert not [file for file in here.results.iterdir() if file.suffix not in (".jsonl", ".lock")]
-    assert (workplace(ALONE, here.work) / CHECKPOINT).exists()
+    assert checkpoint_of(workplace(ALONE, here.work)).exists()
     assert here.sweep([ALONE]) == 1
     assert len(here.records()[ALONE.id].figure("history")["loss"]) == 3
 
