@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ldlstudy import stats
+from ldlstudy import stats, studies
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import Reading
 from ldlstudy.report.tables import agrees, paired, published
@@ -201,3 +201,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         r.results, ("ls_0.2", "plain"), ("none", "plain"), CONDITIONAL
     ).excludes_zero,
 }
+
+
+def facts() -> Reading:
+    """Return the committed records, as the conditions read them."""
+    return Reading(studies.recorded("ils"))
