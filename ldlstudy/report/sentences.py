@@ -6,6 +6,7 @@ in a study's ``SENTENCES`` with its condition. :func:`require` holds these again
 records when a page is built, so a sentence that they no longer bear out stops the build.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -60,7 +61,7 @@ class Reading:
     def sorted(self, *strategies: str, metric: str, stage: str = "plain") -> bool:
         """Return whether the means rise from each strategy to the next."""
         means = [self(each, metric, stage) for each in strategies]
-        return all(a < b for a, b in zip(means, means[1:], strict=False))
+        return all(a < b for a, b in itertools.pairwise(means))
 
 
 def untrue(sentences: Mapping[str, Callable[[T], bool]], facts: T) -> list[str]:

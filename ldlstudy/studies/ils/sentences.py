@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from ldlstudy import stats, studies
+from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import Reading
 from ldlstudy.report.tables import agrees, paired, published
 from ldlstudy.studies.ils import numbers
-from ldlstudy.studies.ils.tables import BUDGETS, _planned
+from ldlstudy.studies.ils.tables import BUDGETS, planned_ways
 
 CE, ECE, EQ2, CONDITIONAL = (
     "cross_entropy", "ece_15_right", "classwise_ece", "class_conditional_ece",
@@ -37,10 +38,15 @@ def _ends(r: Reading) -> bool:
 
 
 def _sure(results: Results) -> list[float]:
-    """Shares of top classes above .9: scaled hard labels, smoothed, hard, smoothed scaled, truth."""
-    found = numbers._sure(results)
+    """Shares of top classes above .9, from that of scaled hard labels to that of the truth."""
+    found = numbers.sure(results)
     keys = ("none_scaled", "ls", "none", "ls_scaled", "bayes")
     return [float(found[f"sure.{key}"]) for key in keys]
+
+
+def _number(r: Reading, of: Callable[[Results], Numbers], key: str) -> float:
+    """A number that the page quotes."""
+    return float(of(r.results)[key])
 
 
 def _curve(results: Results, reference: str, low: float, high: float) -> list[list[float]]:
@@ -57,8 +63,8 @@ def _curve(results: Results, reference: str, low: float, high: float) -> list[li
 
 def _gains(results: Results, metric: str) -> dict[str, stats.Estimate]:
     """What label smoothing changes, by way of training."""
-    hard = {e.facts["way"]: e.row for e in _planned(results, False, init="torch")}
-    soft = {e.facts["way"]: e.row for e in _planned(results, True, init="torch")}
+    hard = {e.facts["way"]: e.row for e in planned_ways(results, False, init="torch")}
+    soft = {e.facts["way"]: e.row for e in planned_ways(results, True, init="torch")}
     return {
         way: paired(results, (soft[way], "plain"), (hard[way], "plain"), metric)
         for way in hard.keys() & soft.keys()
@@ -146,20 +152,22 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "does not help either": lambda r: r("ls", CE, "scaled") >= r("ls", CE),
     "Which temperature sets the factor of ILS does not matter either": (
-        lambda r: numbers._other_reading(r.results)["grid_reading.low"]
-        <= 0
-        <= numbers._other_reading(r.results)["grid_reading.high"]  # type: ignore[operator]
+        lambda r: (
+            _number(r, numbers.other_reading, "grid_reading.low")
+            <= 0
+            <= _number(r, numbers.other_reading, "grid_reading.high")
+        )
     ),
     "it is the *sure* samples that want smoothing": (
-        lambda r: numbers._of_grid(r.results)["grid.sure"]
-        < min(0, numbers._of_grid(r.results)["grid.unsure"])  # type: ignore[type-var]
-    ),
-    "Cross entropy of hard labels falls as the choice is among more starts; label smoothing and the "
-    "ILS methods lie below that line at their own budgets": lambda r: (
-        r("restarts", CE, "best of 120") < r("restarts", CE, "best of 12") < r("none", CE)
-        and all(
-            _equal_budgets(r, CE, label).mean < 0 for label in BUDGETS if "+ T" not in label
+        lambda r: (
+            _number(r, numbers.of_grid, "grid.sure")
+            < min(0, _number(r, numbers.of_grid, "grid.unsure"))
         )
+    ),
+    "Cross entropy of hard labels falls as the choice is among more starts; label smoothing and "
+    "the ILS methods lie below that line at their own budgets": lambda r: (
+        r("restarts", CE, "best of 120") < r("restarts", CE, "best of 12") < r("none", CE)
+        and all(_equal_budgets(r, CE, label).mean < 0 for label in BUDGETS if "+ T" not in label)
     ),
     "At equal budgets label smoothing still gains": (
         lambda r: _equal_budgets(r, CE, "Standard LS − best of 12").high < 0
@@ -175,8 +183,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: all(_map(r, row).mean() < _map(r, "none").mean() for row in MAPS)
     ),
     "both have most samples near 1": lambda r: all(
-        sum(r.results.figure(row, f"{stage} histograms")[2][35:]) > 0.5
+        sum(true[35:]) > 0.5 * sum(true)
         for row, stage in (("bayes", "plain"), ("none", "scaled"))
+        for true in [r.results.figure(row, f"{stage} histograms")[2]]
     ),
     "At $3 \\cdot 10^{-3}$ and torch's initial weights every batch size gives the paper's row in "
     "all of its columns": lambda r: all(
@@ -197,9 +206,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "What does harm, by equation 2, is a factor that is too large": (
         lambda r: r.sorted("none", "ls_0.2", metric=EQ2)
     ),
-    "By the paper's measure the two are level": lambda r: not paired(
-        r.results, ("ls_0.2", "plain"), ("none", "plain"), CONDITIONAL
-    ).excludes_zero,
+    "By the paper's measure the two are level": lambda r: (
+        not paired(r.results, ("ls_0.2", "plain"), ("none", "plain"), CONDITIONAL).excludes_zero
+    ),
 }
 
 

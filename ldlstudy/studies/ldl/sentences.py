@@ -13,7 +13,7 @@ from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
 from ldlstudy.report.tables import published, short
 from ldlstudy.studies.bench import NETWORKS
 from ldlstudy.studies.ldl import numbers
-from ldlstudy.studies.ldl.figures import PANELS, _printed_changes, label
+from ldlstudy.studies.ldl.figures import PANELS, printed_changes, label
 from ldlstudy.studies.ldl.numbers import DIGITS
 from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, benches
 from ldlstudy.studies.strategies import named
@@ -173,7 +173,6 @@ def _touch(r: Reading) -> bool:
     return wide < 1.1 * hard and 0.55 < far / apart < 0.8
 
 
-
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "Mixing helps more than who labels the mixed image": _digits(
         lambda r: (
@@ -237,9 +236,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             r(s, T, FITTED) < 1 < r(f"on_ldl-{s}", T, FITTED) for s in ("mixup", "cutmix", "ricap")
         )
     ),
-    "As trained, the own labels are nearer with mixup and CutMix in all three seeds; with CutOut and "
-    "RICAP the seeds disagree. Scaled, the teacher's labels are nearer with mixup … and CutOut in "
-    "two seeds of three, and farther with CutMix": _digits(
+    "As trained, the own labels are nearer with mixup and CutMix in all three seeds; with CutOut "
+    "and RICAP the seeds disagree. Scaled, the teacher's labels are nearer with mixup … and CutOut "
+    "in two seeds of three, and farther with CutMix": _digits(
         lambda r: (
             [r.below(s, f"on_ldl-{s}", KL) for s in ("mixup", "cutmix")] == [3, 3]
             and all(0 < r.below(s, f"on_ldl-{s}", KL) < 3 for s in ("cutout", "ricap"))
@@ -271,24 +270,25 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             )
         )
     ),
-    "Beside the rivals, **label smoothing** has the lowest ECE of all, and scaled it is the farthest "
-    "from the truth … and the least accurate": _digits(
+    "Beside the rivals, **label smoothing** has the lowest ECE of all, and scaled it is the "
+    "farthest from the truth … and the least accurate": _digits(
         lambda r: (
             min(_others(r), key=lambda s: r(s, ECE10)) == "ls_wrong"
             and max(_others(r), key=lambda s: r(s, KL, FITTED)) == "ls_wrong"
             and min(_others(r), key=lambda s: r(s, ACC)) == "ls_wrong"
         )
     ),
-    "LS and the networks trained with mixup fall with the number of images; Vanilla and Off-LDL fall "
-    "at σ = .4 and rise at .5 and .6, where they end highest. The network taught the true posterior "
-    "is lowest throughout": lambda r: (
+    "LS and the networks trained with mixup fall with the number of images; Vanilla and Off-LDL "
+    "fall at σ = .4 and rise at .5 and .6, where they end highest. The network taught the true "
+    "posterior is lowest throughout": lambda r: (
         all(_falls(r, s, n) for s in ("ls_wrong", "mixup", "on_ldl-mixup") for n in (0.4, 0.5, 0.6))
         and all(_falls(r, s, 0.4) for s in ("none", "off_ldl"))
         and not any(_falls(r, s, n) for s in ("none", "off_ldl") for n in (0.5, 0.6))
         and all(_nearest(of) == "truth" for of in _cells(r).values())
         and all(
-            {"none", "off_ldl"} == set(sorted(COMPARED, key=lambda s: _cells(r)[n, 200](s, KL))[-2:])
-            for n in (0.5, 0.6)
+            {"none", "off_ldl"} == set(sorted(COMPARED, key=lambda s: of(s, KL))[-2:])
+            for (noise, size), of in _cells(r).items()
+            if noise > 0.4 and size == 200
         )
     ),
     "More images bring LS and the methods that mix nearer to the truth at every noise. Vanilla and "
@@ -296,9 +296,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         all(_falls(r, s, n) for s in ("ls_wrong", "mixup", "on_ldl-mixup") for n in (0.4, 0.5, 0.6))
         and not any(_falls(r, s, n) for s in ("none", "off_ldl") for n in (0.5, 0.6))
     ),
-    "On-LDL with mixup is the nearest at σ = .4 at all three sizes (with 200 images in two seeds of "
-    "three), but for the network that was taught the truth; at .5 and .6 mixup alone is (at .5 with "
-    "50 images in two of three)": lambda r: (
+    "On-LDL with mixup is the nearest at σ = .4 at all three sizes (with 200 images in two seeds "
+    "of three), but for the network that was taught the truth; at .5 and .6 mixup alone is (at .5 "
+    "with 50 images in two of three)": lambda r: (
         all(
             _nearest(of, "truth") == ("on_ldl-mixup" if noise == 0.4 else "mixup")
             for (noise, _), of in _cells(r).items()
@@ -328,7 +328,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "NLL and Brier, which see both, prefer Vanilla": _reduced(
         lambda r: all(
-            min(SHOWN, key=lambda s: r(s, m)) == "none" for m in ("cross_entropy", "top_label_brier")
+            min(SHOWN, key=lambda s: r(s, metric)) == "none"
+            for metric in ("cross_entropy", "top_label_brier")
         )
     ),
     "LS is underconfident. UCE puts LS first, which ECE puts last": _reduced(
@@ -346,9 +347,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         and "Off-LDL" not in _not_lower_right()
     ),
     "Off-LDL lowers it everywhere, On-LDL everywhere but on the smallest": lambda r: (
-        max(_printed_changes("ece")["off_ldl"].values()) < 0
+        max(printed_changes("ece")["off_ldl"].values()) < 0
         and all(
-            [bench for bench, change in _printed_changes("ece")[line].items() if change >= 0]
+            [bench for bench, change in printed_changes("ece")[line].items() if change >= 0]
             == ["cifar100-resnet20"]
             for line in ("on_ldl-cutmix", "on_ldl-long")
         )
@@ -365,8 +366,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         for s in SHOWN
         for n in (5, 20)
     ),
-    "The worst classes lose more under a teacher's labels than under one-hot ones, the best slightly "
-    "more": lambda r: all(
+    "The worst classes lose more under a teacher's labels than under one-hot ones, the best "
+    "slightly more": lambda r: all(
         _losses(r.results, s, 5)[1] - _losses(r.results, "none", 5)[1]
         > _losses(r.results, s, 5)[0] - _losses(r.results, "none", 5)[0]
         > 0

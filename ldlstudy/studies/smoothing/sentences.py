@@ -87,8 +87,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "only α = .05 brings the predictions closer to it": lambda r: (
         r.on(NOISY).sorted("0.05", "0", metric=KL)
     ),
-    "At .1 and .15 they are further away than with hard labels, although more of them are right; at "
-    ".3 they are further away still, and fewer are right": lambda r: (
+    "At .1 and .15 they are further away than with hard labels, although more of them are right; "
+    "at .3 they are further away still, and fewer are right": lambda r: (
         r.on(NOISY).sorted("0", "0.1", "0.15", "0.3", metric=KL)
         and r.on(NOISY).sorted("0", "0.1", metric=ACC)
         and r.on(NOISY).sorted("0", "0.15", metric=ACC)
@@ -168,8 +168,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "twice that of a student of the same size trained alone": (
         lambda r: 1.6 < r("quick student", KL) / r("quick M2 0", KL) < 2.4
     ),
-    "The smoothed teacher's student is the worse one in all three seeds: in accuracy by less than a "
-    "tenth of a point as coded, in KL by about .01 by both losses": lambda r: (
+    "The smoothed teacher's student is the worse one in all three seeds: in accuracy by less than "
+    "a tenth of a point as coded, in KL by about .01 by both losses": lambda r: (
         _worse(r, ACC) == 3
         and r("quick student", ACC) - r("quick student ls", ACC) < 0.001
         and all(
@@ -195,8 +195,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             r.results, "quick M3", interpolation.smoothness(r.results, row), ACC
         ))
     ),
-    "students keep their accuracy where a student trained on equally smooth labels alone (M2) falls "
-    "off": lambda r: r("quick M2 0.75", ACC) + 0.01 < min(_of_students(r, ACC)),
+    "students keep their accuracy where a student trained on equally smooth labels alone (M2) "
+    "falls off": lambda r: r("quick M2 0.75", ACC) + 0.01 < min(_of_students(r, ACC)),
     "At low γ the student alone is the better one": lambda r: (
         r("quick M2 0", ACC) > max(r("quick student printed", ACC), r("quick student", ACC))
     ),

@@ -247,12 +247,14 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         f.correlation(kind, FITTED) > 0.3 for kind in ("plain", "changed")
     ),
     "a teacher's label is nearer than the mixed one, and its student is nearer for mixup, CutMix "
-    "and CutOut, but not for RICAP": lambda f: all(
-        f.labels().loc[f"on_ldl-{mix}", "label"] < f.labels().loc[mix, "label"]
-        and _student(f, f"on_ldl-{mix}") < _student(f, mix)
-        for mix in ("mixup", "cutmix", "cutout")
-    )
-    and _student(f, "on_ldl-ricap") > _student(f, "ricap"),
+    "and CutOut, but not for RICAP": lambda f: (
+        all(
+            f.labels().loc[f"on_ldl-{mix}", "label"] < f.labels().loc[mix, "label"]
+            and _student(f, f"on_ldl-{mix}") < _student(f, mix)
+            for mix in ("mixup", "cutmix", "cutout")
+        )
+        and _student(f, "on_ldl-ricap") > _student(f, "ricap")
+    ),
     "the labels of changed images are farther from the truth than any hard label": lambda f: (
         f.labels()[f.labels()["changed"] > 0]["label"].min() > f.labels().loc["none", "label"]
     ),
@@ -262,9 +264,9 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "Off-LDL's are hardly nearer": lambda f: (
         0 < f.labels().loc["none", "label"] - f.labels().loc["off_ldl", "label"] < 0.01
     ),
-    "As trained NLL agrees nearly always, Brier score mostly, the three ECEs in about four pairs of "
-    "five; scaled, NLL, Brier and total variation agree nearly always, the ECE hardly more often "
-    "than a coin": lambda f: (
+    "As trained NLL agrees nearly always, Brier score mostly, the three ECEs in about four pairs "
+    "of five; scaled, NLL, Brier and total variation agree nearly always, the ECE hardly more "
+    "often than a coin": lambda f: (
         f.agrees("cross_entropy") > 0.95
         and f.agrees("brier") > 0.85
         and all(
