@@ -13,7 +13,7 @@ from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
 from ldlstudy.report.tables import published, short
 from ldlstudy.studies.bench import NETWORKS
 from ldlstudy.studies.ldl import numbers
-from ldlstudy.studies.ldl.figures import PANELS, printed_changes, label
+from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
 from ldlstudy.studies.ldl.numbers import DIGITS
 from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, benches
 from ldlstudy.studies.strategies import named
