@@ -9,6 +9,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from ldlstudy import studies
 from ldlstudy.report import sentences
 from ldlstudy.report.results import Measured, Results
 from ldlstudy.report.sentences import NoRecordError, Reading
@@ -17,7 +18,7 @@ from ldlstudy.studies import STUDIES
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth import tables as truth
 from tests.conftest import ROOT
-from tests.report.made import results
+from tests.report.made import filled, results
 
 CHAPTERS = list(STUDIES)
 
@@ -142,3 +143,59 @@ def test_words():
         "no seed of three", "one seed of three", "two seeds of three", "all three seeds",
     ]  # fmt: skip
     assert (sentences.in_words(2), sentences.in_words(12)) == ("two", "12")
+
+
+def made_truth(**kl):
+    """The quick cell and the grid with a KL by strategy, twice it scaled; a higher errs more."""
+    runs = [e for e in studies.planned("truth", "quick") if e.strategy in kl]
+    cells = [e for e in studies.planned("truth", "paper") if e.strategy in kl and e.run.seed < 2]
+
+    def give(each):
+        far = kl[each.strategy] + each.run.seed / 1000
+        plain = {"kl_to_truth": far, "error": far, "accuracy": 1 - far}
+        scaled = {"fitted kl_to_truth": 2 * far, "fitted error": far}
+        step = {"step operations": 1e6, "step seconds": 0.1}
+        label = {"total_variation": far, "entropy": 0.1, "true_entropy": 0.1}
+        return plain | scaled | step | {f"label {name}": value for name, value in label.items()}
+
+    return filled(runs, give), filled(cells, give)
+
+
+def test_lists_of_strategies_are_written_from_the_records_there_are():
+    written = said("truth").written(*made_truth(none=0.5, ls=0.6, ils=0.4, cs_kd=0.55, mixup=0.3))
+    assert written["fitted.nearer.all"] == "ILS and mixup"
+    assert written["fitted.farther.all"] == written["farther.all"] == "LS and CS-KD"
+    assert written["fitted.farther.accuracy"] == "All lose 5.0 to 10.0 points of accuracy as well"
+    assert written["softened"].startswith(
+        "LS has a KL of 0.60 (1.20 scaled) and is right on 40%; ILS"
+    )
+    assert written["softened"].endswith("nearer than that: ILS")
+    assert (written["labels.plain"], written["labels.changed"]) == ("four", "one")
+    assert written["chosen"] == "ILS"
+    without = said("truth").written(*made_truth(none=0.5, mixup=0.6))
+    assert without["softened"] == ""
+    assert without["fitted.nearer.all"] == without["chosen"] == "none"
+
+
+def test_rivals_are_written_from_the_seeds_there_are():
+    own = said("ldl")
+    ece = {"none": [0.2, 0.2, 0.2], "crd": [0.3, 0.1, 0.3], "wsl": [0.1, 0.1, 0.15]}
+    made = results({f"{own.DIGITS} {s}": {"ece_10_right": v} for s, v in ece.items()})
+    assert own.written(made)["rivals.ece"] == (
+        "CRD raises it to .233 in two seeds of three and WSL lowers it to .117 in all three seeds"
+    )
+    assert own.written(results({}))["rivals.ece"] == "none of them has been run"
+
+
+def test_rows_that_are_not_at_the_lower_right_are_those_of_the_printed_tables():
+    """Counted again, table by table, from the files as they are printed."""
+    outside = 0
+    for number in (2, 3, 4):
+        table = pd.read_csv(ROOT / "book" / "published" / f"ldl_table{number}.csv")
+        for _, rows in table.groupby("bench"):
+            vanilla = rows[rows["strategy"] == "none"].iloc[0]
+            own = rows[rows["strategy"].str.contains("ldl") & (rows["strategy"] != "kd_ldl")]
+            better = (own["accuracy"] > vanilla["accuracy"]) & (own["ece"] < vanilla["ece"])
+            outside += int((~better).sum())
+    said_of = said("ldl").written(results({}))["not.lower.right"]
+    assert len(re.findall(r"(?:upper|lower) (?:left|right)", said_of)) == outside > 0
