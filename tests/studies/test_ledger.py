@@ -119,7 +119,7 @@ def test_verdicts_are_those_of_the_chapters(evidence):
         known = studies.recorded(study.evidence, "paper") | studies.recorded(study.quick, "quick")
         judged = claims.judge(known, published(study.claims))
         if prefix == "RE":  # whose chapter interpolates
-            judged = interpolation.judged(known)
+            judged, known = interpolation.judged(known), interpolation.with_series(known)
         pd.testing.assert_frame_equal(evidence[prefix].judged.loc[judged.index], judged)
         for name, line in judged[judged["verdict"] != NOT_RUN].iterrows():
             made = evidence[prefix].of(str(name))
