@@ -122,6 +122,13 @@ class Batch:
     teacher: Teacher | None = None
     history: Sequence[Mapping[str, Any]] = ()
 
+    def need(self, name: str) -> Any:
+        """Return what came with the images as ``name``; what did not is a ValueError."""
+        value = getattr(self, name)
+        if value is None or (isinstance(value, tuple) and not value):
+            raise ValueError(f"this method needs a batch with its {name}, got one without")
+        return value
+
     def blend(self, distributions: Tensor) -> Tensor:
         """Return distributions (B, K) of the images before mixing, blended as they were."""
         if self.mixed is None:
@@ -130,11 +137,12 @@ class Batch:
 
     def taught(self, relabel: bool) -> Tensor:
         """Return the logits (T, B, K) of every teacher: fixed once, or of what the student sees."""
-        assert self.teacher is not None
+        teacher = self.need("teacher")
         if not relabel:
-            return self.teacher.logits[:, self.index]
-        assert self.teacher.answer is not None
-        return self.teacher.answer(self.images)
+            return teacher.logits[:, self.index]
+        if teacher.answer is None:
+            raise ValueError("relabelling needs a teacher that answers, got its logits alone")
+        return teacher.answer(self.images)
 
     def taught_mean(self, relabel: bool) -> Tensor:
         """Return the logits (B, K) of the teachers' mean probability."""

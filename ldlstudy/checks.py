@@ -4,15 +4,18 @@ Each check returns the value in the form the caller computes with, or raises one
 that says what was given and what is allowed.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-ArrayLike = Tensor | np.ndarray
+ArrayLike = Tensor | np.ndarray | Sequence[Any]
 
-SUM_TOLERANCE = 1e-3  # rows of float16 or bf16 probabilities sum to 1 only this closely
+SUM_TOLERANCE = 1e-3  # how far from 1 a row of probabilities may sum; `_tolerance` loosens it
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def in_range(
@@ -42,42 +45,97 @@ def one_of(name: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
+def tensor(values: ArrayLike, name: str) -> Tensor:
+    """Return a tensor as it is, and arrays, lists and pandas' columns (by position) as one."""
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:  # a column of Python objects may still hold numbers alone
+            array = np.array(array.tolist())
+        # torch takes no foreign byte order and no negative strides, and warns of read-only memory
+        native = array.dtype.newbyteorder("=")
+        return torch.from_numpy(np.require(array, native, ["C", "W"]))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} must be numbers in a tensor, an array or a list, got {_shown(values)}"
+        ) from error
+
+
+def _shown(values: Any) -> str:
+    """Return the type and the beginning of something that is no tensor."""
+    text = " ".join(repr(values).split())
+    return f"{type(values).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
 def labels(values: ArrayLike, classes: int) -> Tensor:
     """Return ``values`` as a long tensor of shape (N,) with entries in [0, classes)."""
-    tensor = torch.as_tensor(values)
-    if tensor.ndim != 1:
-        raise ValueError(f"labels must have shape (N,), got {tuple(tensor.shape)}")
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise ValueError(f"labels must be whole numbers, got {tensor.dtype}")
-    if tensor.numel() and not 0 <= int(tensor.min()) <= int(tensor.max()) < classes:
-        low, high = int(tensor.min()), int(tensor.max())
-        raise ValueError(f"labels must lie in [0, {classes}), got values in [{low}, {high}]")
-    return tensor.long()
+    y = long(values)
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        low, high = int(y.min()), int(y.max())
+        note = "; the first class is 0" if low > 0 and high == classes else ""
+        raise ValueError(f"labels must lie in [0, {classes}), got values in [{low}, {high}]{note}")
+    return y
+
+
+def long(values: ArrayLike, name: str = "labels") -> Tensor:
+    """Return whole numbers of any integer type and shape (N,) as a long tensor, values unread."""
+    whole = tensor(values, name)
+    if whole.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), got {tuple(whole.shape)}")
+    if whole.is_floating_point() or whole.is_complex() or whole.dtype == torch.bool:
+        raise ValueError(f"{name} must be whole numbers, got {whole.dtype}")
+    return whole.long()
 
 
 def distributions(values: ArrayLike, name: str = "probabilities") -> Tensor:
-    """Return ``values`` as a float tensor of shape (N, K), each row a distribution over classes."""
-    tensor = torch.as_tensor(values)
-    if tensor.ndim != 2 or tensor.shape[1] < 2:
-        raise ValueError(f"{name} must have shape (N, K) with K >= 2, got {tuple(tensor.shape)}")
-    if not tensor.is_floating_point():
-        raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
-    if not torch.isfinite(tensor).all():
+    """Return ``values`` as floats of shape (N, K), each row a distribution over classes.
+
+    Rows may sum to 1 as closely as their precision has it. Those of half precision come back in
+    float32 and divided by their sum; gradients flow.
+    """
+    given = tensor(values, name)
+    if given.ndim != 2 or given.shape[1] < 2:
+        raise ValueError(f"{name} must have shape (N, K) with K >= 2, got {tuple(given.shape)}")
+    if not given.is_floating_point():
+        raise ValueError(f"{name} must be floating point, got {given.dtype}")
+    if len(given) == 0:
+        return normalised(given)
+    p = given.detach()
+    low, high = (float(end) for end in p.aminmax())  # both NaN where any entry is
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if tensor.numel() and float(tensor.min()) < 0:
-        raise ValueError(f"{name} must not be negative, got {float(tensor.min()):g}")
-    sums = tensor.double().sum(1)
-    if tensor.numel() and float((sums - 1).abs().max()) > SUM_TOLERANCE:
-        row = int((sums - 1).abs().argmax())
+    if low < 0:
+        raise ValueError(f"{name} must not be negative, got {low:g}")
+    sums, allowed = p.sum(1, dtype=torch.float64), _tolerance(p.dtype)
+    row = int((sums - 1).abs().argmax())
+    if abs(float(sums[row]) - 1) > allowed:
         raise ValueError(
-            f"each row of {name} must sum to 1, row {row} sums to {float(sums[row]):.4g}"
+            f"each row of {name} must sum to 1 within {allowed:.2g}, "
+            f"row {row} sums to {float(sums[row]):.4g}"
         )
-    return tensor
+    return normalised(given)
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """Return how far from 1 a row may sum: a few roundings of every entry, all to one side."""
+    return max(SUM_TOLERANCE, 4 * torch.finfo(dtype).eps)
+
+
+def normalised(p: Tensor) -> Tensor:
+    """Return distributions (N, K) of half precision in float32, of sum 1; others as they are."""
+    if p.dtype not in HALVES:
+        return p
+    wide = p.float()
+    return wide / wide.sum(1, keepdim=True)
 
 
 def paired(probabilities: ArrayLike, truth: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Return probabilities (N, K) and labels (N,) of one non-empty sample, on one device."""
-    p = distributions(probabilities)
+    """Return probabilities (N, K) and labels (N,) of one non-empty sample, on one device.
+
+    No gradient comes with them.
+    """
+    p = distributions(probabilities).detach()
     y = labels(truth, p.shape[1]).to(p.device)
     if len(p) != len(y) or len(p) == 0:
         raise ValueError(f"need as many labels as rows, at least one: got {len(y)} and {len(p)}")

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import platform
 import subprocess
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -21,7 +22,8 @@ from tqdm.auto import tqdm
 
 from ldlstudy import checks
 
-PRECISIONS = ("float32", "bf16")
+PRECISIONS = ("auto", "float32", "bf16")
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of processors, as torch calls them
 COMPILERS = ("no", "default", "reduce-overhead")
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,7 +39,8 @@ class Execution:
         ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``: a GPU where there is one.
     precision : str
         ``float32``, or ``bf16``: products in bfloat16 while training, weights and every evaluation
-        in float32.
+        in float32; ``auto`` is bf16 where the device has instructions for it. A processor without
+        them takes some 200 times longer, of which a warning tells.
     channels_last : bool
         Keep images as N x H x W x C in memory, which convolutions are faster with.
     compile : str
@@ -63,6 +66,14 @@ class Execution:
             raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
         if kind == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {self.device!r} asked for, but torch finds no CUDA GPU here")
+        if self.precision == "auto":
+            object.__setattr__(self, "precision", "bf16" if has_bf16(self.device) else "float32")
+        if self.precision == "bf16" and not has_bf16(self.device):
+            warnings.warn(
+                f"{device_name(self.device)} has no instructions for bfloat16 and takes some 200 "
+                "times longer: ask for float32, or auto",
+                stacklevel=3,
+            )
 
     @property
     def is_cuda(self) -> bool:
@@ -109,6 +120,14 @@ class Execution:
         """Return what a record says of how it was made."""
         how = {k: v for k, v in dataclasses.asdict(self).items() if k != "device"}
         return circumstances(self.device) | how | {"threads": torch.get_num_threads()}
+
+
+def has_bf16(device: str) -> bool:
+    """Return whether a device has instructions for products in bfloat16."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in BF16_INSTRUCTIONS)
 
 
 def circumstances(device: str) -> dict[str, Any]:

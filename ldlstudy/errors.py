@@ -25,8 +25,8 @@ def wrong(probabilities: ArrayLike, labels: ArrayLike) -> Tensor:
 def log_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Tensor, Tensor]:
     """Return log p of the predicted and of the true class of each misclassified sample (Figure 2).
 
-    Both have shape (E,), float64, in nats, in the order of `wrong`. A probability of 0 counts as
-    the smallest normal number of the dtype.
+    Both have shape (E,), float64, in nats, in the order of `wrong`, a probability of 0 as in
+    `ldlstudy.metrics.nll`.
     """
     p, y = checks.paired(probabilities, labels)
     at = wrong(p, y)
@@ -53,7 +53,7 @@ def scores(
         in nats; with the truth ``kl_to_truth_on_errors``.
     """
     p, y = checks.paired(probabilities, labels)
-    known = None if truth is None else checks.distributions(truth, "truth")
+    known = None if truth is None else checks.distributions(truth, "truth").detach()
     if known is not None and known.shape != p.shape:
         raise ValueError(f"truth must have shape {tuple(p.shape)}, got {tuple(known.shape)}")
     at = wrong(p, y)
@@ -103,7 +103,7 @@ def _outcomes(
 ) -> tuple[Tensor, Tensor]:
     """Return by sample, shape (N,), whether the predicted class, and its group, is the true one."""
     p, y = checks.paired(probabilities, labels)
-    group = torch.as_tensor(groups).to(p.device)
+    group = checks.tensor(groups, "groups").to(p.device)
     if group.shape != (p.shape[1],) or group.is_floating_point() or group.is_complex():
         raise ValueError(
             f"groups must be whole numbers of shape ({p.shape[1]},), one a class, "

@@ -5,13 +5,18 @@ target with the network. The others add a term to the cross entropy of the true 
 asks the student to agree with a teacher, CS-KD with its own answer to another image of the class,
 and the confidence penalty to stay unsure.
 
-Logits are floating point of shape (N, K), N at least 1; labels are whole numbers in [0, K) of shape
-(N,); a ``temperature`` lies in (0, 1000]. Each loss is the mean over the batch, in nats: a tensor
-without dimensions to differentiate, in float32 at least whatever the precision of the logits. No
-gradient flows to a teacher, a partner or a reference. Shapes and settings are always checked, and a
-bad one is a ValueError; values of labels and targets are checked only on the CPU, since reading
-them from an accelerator would stall every training step. Logits that are not finite give a loss
-that is not.
+Arguments are torch tensors. Logits are floating point of shape (N, K), N at least 1; labels are
+whole numbers in [0, K) of shape (N,), of any integer type; a ``temperature`` lies in (0, 1000].
+Each loss is the mean over the batch, in nats: a tensor without dimensions to differentiate, in
+float32 at least whatever the precision of the logits. No gradient flows to a teacher, a partner or
+a reference. Types, shapes and settings are always checked, and a bad one is a ValueError; values of
+labels and targets are checked only on the CPU, since reading them from an accelerator would stall
+every training step.
+
+A logit of -infinity masks its class, whose probability is 0: where the target gives it nothing
+either it adds nothing, to the loss or its gradient (0 log 0 is 0); where the target gives it
+something the loss is infinite, as are the squares of masked logits. A row that masks every class,
++infinity or NaN give a loss that is NaN or infinite.
 """
 
 import torch
@@ -23,16 +28,13 @@ from ldlstudy import checks
 HOTTEST = 1e3  # a softmax at this temperature is uniform for all practical logits
 COMPARED = ("logits", "probabilities")
 SMALLEST = 1e-7  # added to the teacher's loss, as in WSL's code: it may be 0
+LOWEST = -1e30  # a logit whose probability is 0 beside any other and whose product with 0 is 0
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross entropy of the true labels, mean of -log p_y."""
-    logits = _logits(logits)
-    if labels.device.type == "cpu":
-        labels = checks.labels(labels, logits.shape[1]).to(logits.device)
-    if labels.shape != logits.shape[:1]:
-        raise ValueError(f"labels must have shape ({len(logits)},), got {tuple(labels.shape)}")
-    return F.cross_entropy(logits, labels)
+    z = _logits(logits)
+    return F.cross_entropy(z, _labels(labels, z))
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -50,14 +52,15 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = 
         Shape (N,), by which each image's cross entropy is multiplied before the mean.
     """
     z = _logits(logits)
-    q = _logits(target, "target", z)
-    if target.device.type == "cpu":
-        checks.distributions(target.detach(), "target")
+    _logits(target, "target", z)
+    on_cpu = target.device.type == "cpu"
+    q = (checks.distributions(target, "target") if on_cpu else checks.normalised(target)).to(z)
     if weights is None:
-        return F.cross_entropy(z, q.to(z))
+        return F.cross_entropy(_masked(z, q), q)
+    _tensor(weights, "weights")
     if weights.shape != z.shape[:1]:
         raise ValueError(f"weights must have shape ({len(z)},), got {tuple(weights.shape)}")
-    return (weights.to(z) * F.cross_entropy(z, q.to(z), reduction="none")).mean()
+    return (weights.to(z) * F.cross_entropy(_masked(z, q), q, reduction="none")).mean()
 
 
 def kd(
@@ -89,7 +92,8 @@ def kd(
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
-    soft = F.cross_entropy(z / temperature, _softened(teacher, z, temperature).to(z))
+    q = _softened(teacher, z, temperature)
+    soft = F.cross_entropy(_masked(z / temperature, q), q)
     factor = temperature**2 if square else 1
     return (1 - weight) * cross_entropy(z, labels) + weight * factor * soft
 
@@ -105,7 +109,8 @@ def kd_replication(
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
-    soft = F.cross_entropy(z, _softened(teacher, z, temperature).to(z))
+    q = _softened(teacher, z, temperature)
+    soft = F.cross_entropy(_masked(z, q), q)
     return (1 - weight) * cross_entropy(z, labels) + weight * soft
 
 
@@ -129,7 +134,7 @@ def kd_mse(
     checks.in_range("weight", weight, 0, 1)
     checks.one_of("side of the student to compare", compare, COMPARED)
     seen = z if compare == "logits" else z.softmax(1)
-    squares = F.mse_loss(seen, _softened(teacher, z, temperature).to(z))
+    squares = F.mse_loss(seen, _softened(teacher, z, temperature))
     return (1 - weight) * cross_entropy(z, labels) + weight * squares / 2
 
 
@@ -147,9 +152,9 @@ def divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
         T, of both.
     """
     z = _logits(logits)
-    softened = _softened(reference, z, temperature, "reference").to(z)
-    log_p = (z / temperature).log_softmax(1)
-    return temperature**2 * F.kl_div(log_p, softened, reduction="batchmean")
+    q = _softened(reference, z, temperature, "reference")
+    log_p = _masked(z / temperature, q).log_softmax(1)
+    return temperature**2 * F.kl_div(log_p, q, reduction="batchmean")
 
 
 def cs_kd(
@@ -182,7 +187,8 @@ def max_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:
     """
     z = _logits(logits)
     checks.in_range("weight", weight, 0)
-    entropy = F.cross_entropy(z, z.softmax(1))
+    p = z.softmax(1)
+    entropy = F.cross_entropy(_masked(z, p), p)
     return cross_entropy(z, labels) - weight * entropy
 
 
@@ -198,11 +204,12 @@ def wsl(
     """
     checks.in_range("weight", weight, 0)
     z, t = _logits(student), _logits(teacher, "teacher", student).detach()
-    hard = cross_entropy(z, labels)
-    own, taught = (F.cross_entropy(x, labels, reduction="none") for x in (z.detach(), t))
+    y = _labels(labels, z)
+    hard = F.cross_entropy(z, y)
+    own, taught = (F.cross_entropy(x, y, reduction="none") for x in (z.detach(), t))
     share = -torch.expm1(-own / (taught + SMALLEST))  # (N,)
-    softened = _softened(t, z, temperature)
-    soft = F.cross_entropy(z / temperature, softened, reduction="none")
+    q = _softened(t, z, temperature)
+    soft = F.cross_entropy(_masked(z / temperature, q), q, reduction="none")
     return hard + weight * temperature**2 * (share * soft).mean()
 
 
@@ -227,7 +234,9 @@ def easiest(reference: Tensor, truth: Tensor, share: float) -> Tensor:
         Shape (N,), bool.
     """
     checks.in_range("share", share, 0, 1)
-    rank = (reference > reference.gather(1, truth[:, None])).sum(1)  # 0 where the truth is first
+    scores = _logits(reference, "reference")
+    y = _labels(truth, scores)
+    rank = (scores > scores.gather(1, y[:, None])).sum(1)  # 0 where the truth is first
     place = rank.argsort(stable=True).argsort()
     right = (rank == 0).sum()
     return place < right + (share * (len(rank) - right).double()).floor()
@@ -237,16 +246,17 @@ def easiest_divergence(
     logits: Tensor, reference: Tensor, truth: Tensor, temperature: float, share: float
 ) -> Tensor:
     """Return T^2 KL(r^T || p^T), the mean over the `easiest` rows; 0 where there is none."""
-    z, r = _logits(logits), _logits(reference, "reference", logits).detach()
-    soft = F.kl_div(
-        (z / temperature).log_softmax(1), _softened(r, z, temperature), reduction="none"
-    ).sum(1)
-    kept = easiest(r, truth, share)
+    z = _logits(logits)
+    q = _softened(reference, z, temperature, "reference")
+    log_p = _masked(z / temperature, q).log_softmax(1)
+    soft = F.kl_div(log_p, q, reduction="none").sum(1)
+    kept = easiest(reference.detach(), truth, share)
     return temperature**2 * (soft * kept).sum() / kept.sum().clamp_min(1)
 
 
 def _logits(values: Tensor, name: str = "logits", like: Tensor | None = None) -> Tensor:
     """Return ``values`` (N, K), N >= 1, K >= 2, in float32 at least; of the shape of ``like``."""
+    _tensor(values, name)
     if values.ndim != 2 or values.shape[0] < 1 or values.shape[1] < 2:
         raise ValueError(
             f"{name} must have shape (N, K) with N >= 1 and K >= 2, got {tuple(values.shape)}"
@@ -258,7 +268,28 @@ def _logits(values: Tensor, name: str = "logits", like: Tensor | None = None) ->
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+def _labels(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return labels (N,) for logits (N, K), as long and on their device."""
+    _tensor(labels, "labels")
+    on_cpu = labels.device.type == "cpu"
+    y = checks.labels(labels, logits.shape[1]) if on_cpu else checks.long(labels)
+    if y.shape != logits.shape[:1]:
+        raise ValueError(f"labels must have shape ({len(logits)},), got {tuple(y.shape)}")
+    return y.to(logits.device)
+
+
+def _tensor(values: Tensor, name: str) -> None:
+    """Refuse what is no tensor: nothing could be learnt through a list or an array."""
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{name} must be a torch tensor, got {type(values).__name__}")
+
+
+def _masked(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the logits (N, K) with `LOWEST` for -inf where the target is 0, so 0 log 0 is 0."""
+    return logits.masked_fill((logits == -torch.inf) & (target == 0), LOWEST)
+
+
 def _softened(logits: Tensor, like: Tensor, temperature: float, name: str = "teacher") -> Tensor:
-    """Return the probabilities softmax(z / T), as constants."""
+    """Return the probabilities softmax(z / T), as constants in the precision of ``like``."""
     checks.in_range("temperature", temperature, 0, HOTTEST, open_low=True)
-    return (_logits(logits, name, like).detach() / temperature).softmax(1)
+    return (_logits(logits, name, like).detach() / temperature).softmax(1).to(like)

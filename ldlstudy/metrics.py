@@ -5,8 +5,9 @@ calibration errors ask whether what is predicted with probability p happens p of
 divergence and total variation compare with the truth where it is known; recall@1 scores features.
 
 ``probabilities`` has shape (N, K), rows that sum to 1, N at least 1; ``labels`` shape (N,), whole
-numbers in [0, K); both are torch tensors or numpy arrays, and sums are taken in float64. An
-argument of another shape or out of range raises ValueError.
+numbers in [0, K); both are torch tensors, numpy arrays, lists or pandas' columns, and sums are
+taken in float64. Rows of half-precision probabilities are divided by their sum. An argument of
+another shape or out of range raises ValueError.
 
 Calibration errors sort samples into equal-width ``bins`` of a predicted value in [0, 1]; within
 each bin the mean prediction is compared with what happened. The papers differ in what they bin and
@@ -26,6 +27,7 @@ from torch import Tensor
 from ldlstudy import checks
 from ldlstudy.checks import ArrayLike
 
+FLOOR = torch.finfo(torch.float32).tiny  # what a probability of 0 counts as in a logarithm
 EDGES = {"right": False, "left": True}  # torch.bucketize's `right`, which names the other side
 
 
@@ -54,16 +56,16 @@ def topk_accuracy(probabilities: ArrayLike, labels: ArrayLike, k: int = 5) -> fl
 def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Return the negative log-likelihood (cross entropy) in nats, the mean over samples.
 
-    A true class of probability 0 counts as the smallest normal number of the dtype (87.3 nats in
-    float32), so the score stays finite.
+    A true class whose probability is below the smallest normal number of float32 counts as that
+    (87.3 nats), whatever the dtype, so the score stays finite.
     """
     p, y = checks.paired(probabilities, labels)
     return float(-log(p.gather(1, y[:, None])).mean())
 
 
 def log(p: Tensor) -> Tensor:
-    """Return log p in float64, a zero counted as the smallest normal number of p's dtype."""
-    return p.double().clamp_min(torch.finfo(p.dtype).tiny).log()
+    """Return log p in float64, with `FLOOR` for what is smaller."""
+    return p.double().clamp_min(FLOOR).log()
 
 
 def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -108,7 +110,10 @@ def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def _with_truth(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Tensor]:
-    t, p = checks.distributions(truth, "truth"), checks.distributions(probabilities)
+    t, p = (
+        checks.distributions(values, name).detach()
+        for values, name in ((truth, "truth"), (probabilities, "probabilities"))
+    )
     if t.shape != p.shape or len(p) == 0:
         raise ValueError(
             "truth and probabilities must have the same shape with at least one row, "
@@ -298,7 +303,7 @@ def nearest_is_alike(
 
 def _points(features: ArrayLike, labels: ArrayLike, name: str, rows: int) -> tuple[Tensor, Tensor]:
     """Return features (N, D), finite and without gradient, and labels (N,), N at least ``rows``."""
-    x = torch.as_tensor(features).detach()
+    x = checks.tensor(features, name).detach()
     y = checks.labels(labels, torch.iinfo(torch.int64).max).to(x.device)
     if x.ndim != 2 or x.shape[1] == 0 or not len(x) == len(y) >= rows:
         raise ValueError(

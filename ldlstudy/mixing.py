@@ -45,6 +45,7 @@ class Blend:
 
     def __call__(self, images: Tensor) -> Mixed:
         """Apply it to images (N, C, H, W)."""
+        _checked(images, len(self.partner))
         weights = torch.stack([self.ratio, 1 - self.ratio]).float().expand(-1, len(images))
         mixed = torch.lerp(images[self.partner], images, self.ratio.to(images.dtype))
         return Mixed(mixed, torch.stack([_itself(images), self.partner]), weights)
@@ -59,6 +60,7 @@ class Paste:
 
     def __call__(self, images: Tensor) -> Mixed:
         """Apply it to images (N, C, H, W); the weights are the shares of their pixels."""
+        _checked(images, len(self.partner), self.box)
         pasted, total = self.box.sum(), self.box.numel()
         weights = _shares(torch.stack([total - pasted, pasted]), total, len(images))
         mixed = torch.where(self.box, images[self.partner], images)
@@ -85,6 +87,7 @@ class Tile:
 
     def __call__(self, images: Tensor) -> Mixed:
         """Apply it to images (N, C, H, W); the weights are the shares of their pixels."""
+        _checked(images, self.sources.shape[1], self.shown)
         moved = images.flatten(2).index_select(2, self.shown.flatten()).view(images.shape)
         mixed = moved
         for tile, source in zip(self.tiles, self.sources, strict=True):
@@ -101,8 +104,9 @@ class Blank:
 
     def __call__(self, images: Tensor) -> Mixed:
         """Apply it to images (N, C, H, W)."""
+        _checked(images, len(self.boxes), self.boxes)
         own = _itself(images)[None]
-        weights = torch.ones(own.shape, device=images.device)
+        weights = torch.ones(own.shape, dtype=torch.float32, device=images.device)
         return Mixed(images.masked_fill(self.boxes, 0), own, weights)
 
 
@@ -306,15 +310,16 @@ def mixed_target(targets: Tensor, mixed: Mixed) -> Tensor:
     Returns
     -------
     Tensor
-        Shape (N, K), the dtype of ``targets``.
+        Shape (N, K), the dtype of ``targets`` but float32 at least.
     """
-    count = mixed.sources.shape[1]
-    if targets.ndim != 2 or len(targets) != count or not targets.is_floating_point():
+    given, count = checks.tensor(targets, "targets"), mixed.sources.shape[1]
+    if given.ndim != 2 or len(given) != count or not given.is_floating_point():
         raise ValueError(
             f"targets must be floating point of shape ({count}, K), "
-            f"got {targets.dtype} of shape {tuple(targets.shape)}"
+            f"got {given.dtype} of shape {tuple(given.shape)}"
         )
-    return (mixed.weights[:, :, None].to(targets) * targets[mixed.sources]).sum(0)
+    wide = checks.normalised(given)
+    return (mixed.weights[:, :, None].to(wide) * wide[mixed.sources]).sum(0)
 
 
 @dataclass(frozen=True)
@@ -368,11 +373,7 @@ class _Draws:
     """Random numbers on the device of the images."""
 
     def __init__(self, images: Tensor, generator: torch.Generator | None) -> None:
-        if images.ndim != 4 or len(images) == 0 or not images.is_floating_point():
-            raise ValueError(
-                "images must be floating point of shape (N, C, H, W) with N >= 1, "
-                f"got {images.dtype} of shape {tuple(images.shape)}"
-            )
+        _checked(images)
         if generator is not None and generator.device.type != images.device.type:
             raise ValueError(
                 f"the generator must be on the device of the images, {images.device}, "
@@ -415,6 +416,24 @@ def _boxes(
         pixel = torch.arange(full, device=share.device)
         inside.append((pixel >= centre - half) & (pixel < centre + half))  # (n, full)
     return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
+
+
+def _checked(images: Tensor, count: int | None = None, places: Tensor | None = None) -> None:
+    """Refuse what is no batch of images, or not as many or as large as a mixing was drawn for."""
+    if not isinstance(images, Tensor):
+        raise ValueError(f"images must be a torch tensor, got {type(images).__name__}")
+    if images.ndim != 4 or len(images) == 0 or not images.is_floating_point():
+        raise ValueError(
+            "images must be floating point of shape (N, C, H, W) with N >= 1, "
+            f"got {images.dtype} of shape {tuple(images.shape)}"
+        )
+    if count is not None and len(images) != count:
+        raise ValueError(f"the mixing was drawn for {count} images, got {len(images)}")
+    if places is not None and images.shape[2:] != places.shape[-2:]:
+        raise ValueError(
+            f"the mixing was drawn for images of {tuple(places.shape[-2:])} pixels, "
+            f"got {tuple(images.shape[2:])}"
+        )
 
 
 def _itself(images: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ COLLINEAR = 1e-6  # sine of the angle below which float32 templates span no plan
 
 def _rows(values: ArrayLike, name: str, rows: int = 1) -> Tensor:
     """Return ``values`` as a finite tensor (N, D) with at least ``rows`` rows, without gradient."""
-    tensor = torch.as_tensor(values).detach()
+    tensor = checks.tensor(values, name).detach()
     if tensor.ndim != 2 or len(tensor) < rows or tensor.shape[1] == 0:
         raise ValueError(
             f"{name} must have shape (N, D) with N >= {rows}, got {tuple(tensor.shape)}"

@@ -3,29 +3,45 @@
 A network that is too sure of itself can be corrected without retraining: softmax(logits / T) with
 T > 1 spreads the probabilities, T < 1 sharpens them, and the ranking of the classes stays. T
 minimises the negative log-likelihood of a validation set (Guo et al., 2017). That is convex in
-beta = 1 / T, so its derivative has one root, and SciPy's bracketing solver finds the roots of
-thousands of models at once.
+beta = 1 / T, so its derivative has one root at most, and SciPy's bracketing solver finds the roots
+of thousands of models at once.
+
+There is no such T where the validation set is perfectly separated (the surer the better, T to 0)
+or the logits tell nothing about the labels (T to infinity).
 """
 
 import math
+import warnings
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ldlstudy import checks
+from ldlstudy.checks import ArrayLike
 
-LOWEST, HIGHEST = 0.05, 20.0  # the range of temperatures searched
+# in units of a model's spread, the largest difference of a logit from the true class's:
+SEARCHED = 1e-9, 1e6  # temperatures among which a best one is sought; outliers widen the spread
+SURE, UNSURE = 1e-3, 1e3  # what stands for 0 and for infinity
 BLOCK_ELEMENTS = 2**22  # logits of the models solved together: 32 MiB of float64
 
 
-def scale(logits: Tensor, temperature: float | Tensor) -> Tensor:
-    """Return the probabilities softmax(logits / T).
+class NoTemperatureWarning(UserWarning):
+    """No finite temperature above 0 is the best one."""
+
+
+def unwarned() -> warnings.catch_warnings:
+    """Return a context without `NoTemperatureWarning`, for many fits whose records are read."""
+    return warnings.catch_warnings(action="ignore", category=NoTemperatureWarning)
+
+
+def scale(logits: ArrayLike, temperature: float | Tensor) -> Tensor:
+    """Return the probabilities softmax(logits / T), computed in float32 at least.
 
     Parameters
     ----------
     logits : Tensor
-        Shape (..., K), floating point.
+        Shape (..., K); -inf masks a class.
     temperature : float or Tensor
         T > 0; a tensor holds one for each entry of the leading dimensions, such as (M,) for logits
         of shape (M, N, K).
@@ -33,63 +49,80 @@ def scale(logits: Tensor, temperature: float | Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        The shape and dtype of ``logits``.
+        The shape and dtype of ``logits``; torch's default dtype where these are whole numbers.
 
     Raises
     ------
     ValueError
-        If a temperature is not above 0 and finite.
+        If a temperature is not above 0 and finite in the precision of the computation.
     """
-    t = torch.as_tensor(temperature, dtype=logits.dtype, device=logits.device)
+    z = checks.tensor(logits, "logits")
+    dtype = z.dtype if z.is_floating_point() else torch.get_default_dtype()
+    wide = torch.promote_types(dtype, torch.float32)
+    t = torch.as_tensor(temperature, dtype=wide)
     if not bool(((t > 0) & torch.isfinite(t)).all()):
-        raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}")
-    return (logits / t.reshape(t.shape + (1,) * (logits.ndim - t.ndim))).softmax(-1)
+        raise ValueError(f"temperature must be above 0 and finite, got {temperature!r} in {wide}")
+    t = t.to(z.device).reshape(t.shape + (1,) * (z.ndim - t.ndim))
+    return (z.to(wide) / t).softmax(-1).to(dtype)
 
 
 def mean_logits(logits: Tensor) -> Tensor:
     """Return logits (N, K) of the mean probability of several predictions (T, N, K).
 
     One prediction's are returned as they are. The result is finite where a mean of probabilities
-    would round to 0.
+    would round to 0. Another shape raises ValueError.
     """
+    if logits.ndim != 3 or len(logits) == 0:
+        raise ValueError(f"logits must have shape (T, N, K) with T >= 1, got {tuple(logits.shape)}")
     if len(logits) == 1:
         return logits[0]
     return logits.float().log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """Return the temperature that minimises the NLL of softmax(logits / T).
 
     Parameters
     ----------
     logits : Tensor
-        Shape (N, K), floating point and finite, of held-out samples.
+        Shape (N, K), of held-out samples.
     labels : Tensor
         Shape (N,), whole numbers in [0, K).
 
     Returns
     -------
     float
-        In [0.05, 20]; see `fit_temperatures` for data without a minimum inside.
+        Above 0 and finite; see `fit_temperatures` for data without a best one.
 
     Raises
     ------
     ValueError
-        If an argument has another shape or is out of range.
+        If an argument has another shape or is out of range, or a logit is NaN or infinite.
+
+    Warns
+    -----
+    NoTemperatureWarning
+        If there is no best temperature.
     """
-    return float(fit_temperatures(torch.as_tensor(logits)[None], torch.as_tensor(labels)[None])[0])
+    z, y = checks.tensor(logits, "logits"), checks.tensor(labels, "labels")
+    return float(_fit(z[None], y[None], None)[0])
 
 
-def fit_temperatures(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+def fit_temperatures(
+    logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> Tensor:
     """Return the NLL-minimising temperature of each of M models.
 
-    Where the NLL still falls at a bound (0.05: every sample is classified correctly; 20: the logits
-    tell nothing about the labels) that bound is returned, and 1 where no temperature changes it.
+    It is in the units of the logits: c times the logits have c times the temperature. So have the
+    numbers that stand for a missing minimum. Let s be the largest difference of a logit from that
+    of the sample's true class. Where every sample is classified correctly, and T should be 0,
+    s / 1000 is returned; where the logits tell nothing about the labels, and T should be infinite,
+    1000 s; and 1 where the logits of each sample are all alike and no temperature changes the NLL.
 
     Parameters
     ----------
     logits : Tensor
-        Shape (M, N, K), floating point and finite.
+        Shape (M, N, K). A class that is masked by -inf cannot be fitted: leave its column out.
     labels : Tensor
         Shape (M, N), whole numbers in [0, K): each model's held-out labels.
     weights : Tensor, optional
@@ -103,22 +136,41 @@ def fit_temperatures(logits: Tensor, labels: Tensor, weights: Tensor | None = No
     Raises
     ------
     ValueError
-        If an argument has another shape or is out of range.
+        If an argument has another shape or is out of range, or a logit is NaN or infinite.
+
+    Warns
+    -----
+    NoTemperatureWarning
+        If some model has no best temperature.
     """
+    return _fit(logits, labels, weights)
+
+
+def _fit(logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> Tensor:
+    """Fit, and warn at the line that called the function that calls this."""
     logits, y, weights = _checked(logits, labels, weights)
     models, samples, classes = logits.shape
     result = torch.empty(models, dtype=torch.float64, device=logits.device)
-    step = max(1, BLOCK_ELEMENTS // (samples * classes))
+    missing, step = 0, max(1, BLOCK_ELEMENTS // (samples * classes))
     for start in range(0, models, step):
         block = slice(start, start + step)
         # softmax ignores a shift, so the true class's logit serves as origin: z - z_t, (m, N, K)
         margins = logits[block].double() - logits[block].double().gather(2, y[block, :, None])
-        result[block] = torch.from_numpy(_solve(margins, weights[block])).to(result)
+        found, exists = _solve(margins, weights[block])
+        result[block] = torch.from_numpy(found).to(result)
+        missing += int((~exists).sum())
+    if missing:
+        warnings.warn(
+            f"{missing} of {models} models have no best temperature: their samples are perfectly "
+            "separated, or their logits tell nothing about the labels",
+            NoTemperatureWarning,
+            stacklevel=3,
+        )
     return result
 
 
-def _solve(margins: Tensor, weights: Tensor) -> np.ndarray:
-    """Return the best temperatures (m,) for z - z_t of shape (m, N, K)."""
+def _solve(margins: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return for z - z_t (m, N, K) the temperatures (m,), and whether each is the best one."""
     # needed here alone, so that the package imports without SciPy
     from scipy.optimize.elementwise import find_root
 
@@ -131,35 +183,40 @@ def _solve(margins: Tensor, weights: Tensor) -> np.ndarray:
         return (expected * weights[chosen]).sum(1).cpu().numpy()
 
     model = np.arange(len(margins))
-    low, high = (np.full(len(model), -math.log(t)) for t in (HIGHEST, LOWEST))
+    counted = margins.abs().amax(2) * (weights > 0)
+    spread = counted.amax(1).cpu().numpy()
+    spread[spread == 0] = 1.0
+    low, high = (-np.log(spread * bound) for bound in reversed(SEARCHED))  # of log beta
     at_low, at_high = slope(low, model), slope(high, model)
-    temperature = np.ones(len(model))
-    temperature[(at_low < 0) & (at_high <= 0)] = LOWEST
-    temperature[(at_low >= 0) & (at_high > 0)] = HIGHEST
-    inside = (at_low < 0) & (at_high > 0)
-    if inside.any():
-        bracket = low[inside], high[inside]
-        root = find_root(slope, bracket, args=(model[inside],), tolerances={"xatol": 1e-10})
-        temperature[inside] = np.exp(-root.x)
-    return temperature
+    exists = (at_low < 0) & (at_high > 0)
+    falls, rises = (at_low < 0) & (at_high <= 0), (at_low >= 0) & (at_high > 0)  # everywhere
+    temperature = np.select([falls, rises], [SURE * spread, UNSURE * spread], 1.0)
+    if exists.any():
+        bracket = low[exists], high[exists]
+        root = find_root(slope, bracket, args=(model[exists],), tolerances={"xatol": 1e-10})
+        temperature[exists] = np.exp(-root.x)
+    return temperature, exists
 
 
 def _checked(
-    logits: Tensor, labels: Tensor, weights: Tensor | None
+    logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    z, y = torch.as_tensor(logits).detach(), torch.as_tensor(labels)
+    z, y = checks.tensor(logits, "logits").detach(), checks.tensor(labels, "labels")
     if z.ndim != 3 or z.shape[2] < 2 or z.shape[1] < 1 or z.shape[:2] != y.shape:
         raise ValueError(
             "need logits of shape (N, K), or (M, N, K), with K >= 2 and one label for each row, "
             f"got logits of shape {tuple(z.shape)} and labels of shape {tuple(y.shape)}"
         )
-    if not z.is_floating_point() or not torch.isfinite(z).all():
-        raise ValueError(f"logits must be floating point and finite, got {z.dtype}")
+    if z.is_complex() or z.dtype == torch.bool:
+        raise ValueError(f"logits must be real numbers, got {z.dtype}")
+    if not torch.isfinite(z).all():
+        raise ValueError("logits must be finite, got NaN or infinity")
     y = checks.labels(y.reshape(-1), z.shape[-1]).view(y.shape).to(z.device)
     if weights is None:
         return z, y, torch.full(y.shape, 1 / y.shape[1], dtype=torch.float64, device=z.device)
-    if weights.shape != y.shape:
+    w = checks.tensor(weights, "weights").detach()
+    if w.shape != y.shape:
         raise ValueError(
-            f"weights must have the shape of labels, {tuple(y.shape)}, got {tuple(weights.shape)}"
+            f"weights must have the shape of labels, {tuple(y.shape)}, got {tuple(w.shape)}"
         )
-    return z, y, checks.distributions(weights, "weights").double().to(z.device)
+    return z, y, checks.distributions(w, "weights").double().to(z.device)

@@ -4,7 +4,8 @@ A classifier is usually trained towards the one-hot vector of the true class. Ea
 returns a softer distribution to train towards instead. All are pure functions from labels of shape
 (N,), whole numbers in [0, K), to probabilities of shape (N, K) whose rows sum to 1; N may be 0. A
 ``teacher`` is a table of probabilities (N, K). Without one the result has torch's default dtype,
-with one it has the teacher's. An argument of another shape or out of range raises ValueError.
+with one it has the teacher's, but float32 at least. An argument of another shape or out of range
+raises ValueError.
 """
 
 import torch
@@ -78,26 +79,27 @@ def class_similarity(features: Tensor, labels: Tensor, classes: int, epsilon: fl
     Returns
     -------
     Tensor
-        Shape (N, K), the dtype of ``features``; rows of one class are equal.
+        Shape (N, K), the dtype of ``features`` but float32 at least; rows of one class are equal.
     """
     checks.in_range("epsilon", epsilon, 0, 1)
-    hard = one_hot(labels, classes).double().to(features.device)
-    if features.ndim != 2 or len(features) != len(hard) or not features.is_floating_point():
+    x = checks.tensor(features, "features")
+    hard = one_hot(labels, classes).double().to(x.device)
+    if x.ndim != 2 or len(x) != len(hard) or not x.is_floating_point():
         raise ValueError(
             f"features must be floating point, of shape ({len(hard)}, D), "
-            f"got {features.dtype} of shape {tuple(features.shape)}"
+            f"got {x.dtype} of shape {tuple(x.shape)}"
         )
-    if not torch.isfinite(features).all():
+    if not torch.isfinite(x).all():
         raise ValueError("features must be finite, got NaN or infinity")
     counts = hard.sum(0)
     if not counts.all():
         absent = (counts == 0).nonzero()[:, 0].tolist()
         raise ValueError(f"each of the {classes} classes needs a sample, none of class {absent}")
-    means = hard.T @ features.double() / counts[:, None]  # (K, D)
+    means = hard.T @ x.double() / counts[:, None]  # (K, D)
     away = -torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")
     share = away.fill_diagonal_(-torch.inf).softmax(1)  # (K, K), 0 on the diagonal
     table = epsilon * share + (1 - epsilon) * torch.eye(classes).to(share)
-    return (hard @ table).to(features.dtype)
+    return (hard @ table).to(torch.promote_types(x.dtype, torch.float32))
 
 
 def bootstrap(labels: Tensor, probabilities: Tensor, beta: float = 0.95) -> Tensor:
@@ -268,19 +270,20 @@ def ils(
     y, teacher = _with_teacher(labels, teacher)
     if magnitude is None:
         magnitude = teacher
-    elif magnitude.shape != teacher.shape:
+    else:
+        _, magnitude = _with_teacher(labels, magnitude, "magnitude")
+    if magnitude.shape != teacher.shape:
         raise ValueError(
             "magnitude and teacher must have the same shape, "
             f"got {tuple(magnitude.shape)} and {tuple(teacher.shape)}"
         )
-    _, magnitude = _with_teacher(labels, magnitude, "magnitude")
     factor = quadratic_factor(_true_class(magnitude, y), p1, p2, cap).to(teacher)
     return _by_teacher(y, teacher, factor)
 
 
 def _with_teacher(labels: Tensor, teacher: Tensor, name: str = "teacher") -> tuple[Tensor, Tensor]:
     """Return checked labels (N,) and teacher probabilities (N, K), N of both equal."""
-    checks.distributions(teacher.detach(), name)
+    teacher = checks.distributions(teacher, name)
     y = checks.labels(labels, teacher.shape[1]).to(teacher.device)
     if len(y) != len(teacher):
         raise ValueError(

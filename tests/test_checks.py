@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -63,7 +64,31 @@ def test_labels_refuse(values, message):
 def test_distributions_accept_rounded_softmax_of_each_dtype(dtype):
     logits = torch.randn(50, 100, generator=torch.Generator().manual_seed(0))
     p = logits.softmax(1).to(dtype)
-    assert checks.distributions(p) is p
+    found = checks.distributions(p)
+    torch.testing.assert_close(found, logits.softmax(1).to(found), rtol=0.02, atol=1e-6)
+    torch.testing.assert_close(found.sum(1), torch.ones(50, dtype=found.dtype))
+    assert (found is p) == (dtype.itemsize > 2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "allowed", "refused"),
+    [
+        (torch.float32, 1.0009, 1.0012),
+        (torch.float16, 1.003, 1.006),
+        (torch.bfloat16, 1.02, 1.05),
+    ],
+)
+def test_rows_may_sum_to_1_as_closely_as_their_dtype_has_it(dtype, allowed, refused):
+    """Four units in the last place of 1, which is 2^-10 in float16 and 2^-7 in bfloat16."""
+
+    def row(total):
+        return torch.tensor([[0.5, total - 0.5]], dtype=torch.float64).to(dtype)
+
+    torch.testing.assert_close(
+        checks.distributions(row(allowed)).sum().item(), 1.0, rtol=1e-3, atol=0
+    )
+    with pytest.raises(ValueError, match="must sum to 1 within"):
+        checks.distributions(row(refused))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +106,56 @@ def test_distributions_accept_rounded_softmax_of_each_dtype(dtype):
 def test_distributions_refuse(values, message):
     with pytest.raises(ValueError, match=message):
         checks.distributions(torch.tensor(values), "teacher")
+
+
+NUMBERS = [3, 0, 1]
+INTEGERS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_labels_of_every_integer_type_and_library(dtype):
+    array = np.array(NUMBERS, dtype)
+    swapped = array.astype(array.dtype.newbyteorder())
+    column = pd.Series(array, index=[7, 3, 9])
+    for given in (array, torch.from_numpy(array), array.tolist(), tuple(NUMBERS), swapped, column,
+                  column.astype(object), array[::-1].copy()[::-1], list(array)):  # fmt: skip
+        found = checks.labels(given, 4)
+        assert found.dtype == torch.int64
+        assert found.tolist() == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (["cat", "dog"], r"list \['cat', 'dog'\]"),
+        (np.array(["cat", "dog"]), "ndarray array"),
+        (pd.Series(["cat", "dog"], index=[4, 2]), "Series 4 cat"),
+        ([[0, 1], [2]], "list"),
+        (None, "NoneType None"),
+        ({"a": 1}, "dict"),
+    ],
+)
+def test_what_is_no_number_is_refused_and_shown(values, shown):
+    with pytest.raises(ValueError, match=f"labels must be numbers in a tensor.*got {shown}"):
+        checks.labels(values, 4)
+
+
+def test_numbers_of_other_libraries_are_read_by_position():
+    expected = torch.tensor([[0.2, 0.8], [0.5, 0.5]], dtype=torch.float64)
+    frame = pd.DataFrame(expected.numpy(), index=[5, 3])
+    fixed = expected.numpy().copy()
+    fixed.setflags(write=False)
+    for given in (frame, fixed, expected.tolist(), np.asfortranarray(expected.numpy())):
+        assert torch.equal(checks.distributions(given), expected)
+    assert checks.tensor(expected, "p") is expected
+
+
+def test_paired_brings_no_gradient_and_distributions_do():
+    p = torch.tensor([[0.2, 0.8]], requires_grad=True)
+    assert not checks.paired(p, [1])[0].requires_grad
+    half = p.bfloat16()
+    checks.distributions(half)[0, 0].backward()  # p / (p + q) has the slope q / (p + q)^2
+    torch.testing.assert_close(p.grad, torch.tensor([[0.8, -0.2]]), rtol=0.02, atol=0)
 
 
 def test_paired_needs_one_label_a_row_and_a_row():

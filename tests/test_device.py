@@ -13,7 +13,7 @@ from ldlstudy.device import Execution
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"precision": "x"}, "unknown precision 'x'; known: bf16, float32"),
+        ({"precision": "x"}, "unknown precision 'x'; known: auto, bf16, float32"),
         ({"compile": "x"}, "unknown compile 'x'; known: default, no, reduce-overhead"),
         *(
             ({"device": name}, f"device must be auto, cpu or cuda, got '{name}'")
@@ -52,6 +52,22 @@ def test_bf16_is_of_products_alone():
     with Execution().autocast():
         assert (images @ weights).dtype == torch.float32
     assert weights.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("found", "settled"),
+    [
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx512_f": True, "avx512_bf16": False}, "float32"),
+        ({"bf16": True}, "bf16"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_has_instructions_for_it(found, settled, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert Execution(precision="auto").precision == settled
+    if settled == "float32":
+        with pytest.warns(UserWarning, match="has no instructions for bfloat16 and takes some 200"):
+            Execution(precision="bf16")
 
 
 def test_what_torch_compile_is_asked_for(monkeypatch):

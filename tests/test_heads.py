@@ -1,6 +1,8 @@
 """What methods put on a network or beside it: AdaCos' head, branches of BYOT, critics of CRD."""
 
+import collections
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -155,7 +157,7 @@ STUDENT, TEACHER = draw(B, DS), draw(B, DT, seed=1)
 
 def critic():
     torch.manual_seed(2)
-    return Contrast(DS, DT, N, D).double()
+    return Contrast(DS, DT, torch.arange(N) % 3, D).double()
 
 
 def embedded(layer, features):
@@ -228,7 +230,7 @@ def test_the_slope_is_that_of_a_constant_memory():
 
 def test_a_first_memory_is_uniform_with_rows_of_length_about_one():
     torch.manual_seed(0)
-    memory = Contrast(4, 4, 2000).memory
+    memory = Contrast(4, 4, torch.arange(2000) % 10).memory
     assert memory.shape == (2, 2000, 128)
     bound = math.sqrt(3 / 128)
     uniform = stats.uniform(-bound, 2 * bound).cdf
@@ -249,14 +251,21 @@ def test_features_in_bf16_are_compared_in_float32():
         assert torch.equal(a, b)
 
 
-def test_negatives_are_uniform_over_the_others():
+def test_negatives_are_other_classes_images_without_replacement_and_uniform():
+    """Of classes 0, 0, 1, 1, 1, 2, 2 two images of other classes: every pair is as likely."""
     torch.manual_seed(0)
-    own = Contrast(2, 2, 5, 2)
-    drawn = torch.cat([own.draw_negatives(torch.arange(5), 4) for _ in range(1000)], 1)
-    for image, row in enumerate(drawn):
-        seen = torch.bincount(row, minlength=5).tolist()
-        assert seen.pop(image) == 0
-        assert stats.chisquare(seen).pvalue > 0.001
+    labels = torch.tensor([0, 0, 1, 1, 1, 2, 2])
+    own = Contrast(2, 2, labels, 2)
+    draws = [own.draw_negatives(torch.arange(7), 2).sort(1).values for _ in range(1000)]
+    for image, pairs in enumerate(torch.stack(draws, 1)):
+        others = (labels != labels[image]).nonzero().flatten().tolist()
+        possible = list(itertools.combinations(others, 2))
+        seen = collections.Counter(map(tuple, pairs.tolist()))
+        assert set(seen) <= set(possible)
+        assert stats.chisquare([seen[pair] for pair in possible]).pvalue > 0.001
+    assert own.draw_negatives(torch.arange(7), 4).shape == (7, 4)  # all that class 1 leaves
+    with pytest.raises(ValueError, match="at most the 4 training images outside the largest class"):
+        own.draw_negatives(torch.arange(7), 5)
 
 
 def test_cosines_of_projections_by_hand():
@@ -278,7 +287,7 @@ def test_what_is_beside_a_network_is_saved_with_it_and_changes_no_answer(method)
     images = torch.rand(2, 1, 8, 8)
     answer = network.eval()(images)
     for each in (network, other):
-        METHODS[method].fit(each, (1, 8, 8), N, DT)
+        METHODS[method].fit(each, (1, 8, 8), torch.arange(N) % 3, DT)
     assert torch.equal(network(images), answer)
     assert not network.body.training
     assert all(torch.equal(network.state_dict()[k], v) for k, v in plain.items())
@@ -290,14 +299,15 @@ def test_what_is_beside_a_network_is_saved_with_it_and_changes_no_answer(method)
 
 
 @pytest.mark.parametrize(
-    ("method", "classes", "count", "width", "message"),
+    ("method", "classes", "labels", "width", "message"),
     [
         ("adacos", 2, 9, 5, "AdaCos needs at least 3 classes, got 2"),
-        ("crd", 9, 1, 5, "training images must be a whole number of at least 2, got 1"),
+        ("crd", 9, 1, 5, "CRD compares images of different classes, all are of one class"),
         ("crd_kd", 9, 9, 0, "teacher's width must be a whole number of at least 1, got 0"),
         ("sskd", 9, 9, 0, "teacher's width must be a whole number of at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_fitted(method, classes, count, width, message):
+def test_what_cannot_be_fitted(method, classes, labels, width, message):
+    network = models.build("small_cnn", classes)
     with pytest.raises(ValueError, match=message):
-        METHODS[method].fit(models.build("small_cnn", classes), (1, 8, 8), count, width)
+        METHODS[method].fit(network, (1, 8, 8), torch.arange(labels), width)

@@ -193,11 +193,11 @@ def test_byot_by_hand():
 
 
 def test_the_ratio_of_overfitting_by_hand():
-    """Class 1: apart by .7 - .2 = .5, gained 1; class 2: .6 and .8; class 3 has only lost."""
-    expected = [(0.5 / 1.0) ** 2, (0.6 / 0.8) ** 2, (1.3 / 1e-3) ** 2]
+    """Class 1: apart by .7 - .2 = .5, gained 1; class 2: .6 and .8; class 3: 1.3, lost .5."""
+    expected = [(0.5 / 1.0) ** 2, (0.6 / 0.8) ** 2, (1.3 / 0.5) ** 2]
     ratio = overfitting(steps.SEEN, steps.HELD, 2).tolist()
     assert ratio == pytest.approx([*expected, (0.1 / 0.2) ** 2], rel=1e-4)
-    one = [((0.7 - 0.4) / 0.7) ** 2, ((0.6 - 0.5) / 0.3) ** 2, ((1.3 - 0.1) / 1e-3) ** 2]
+    one = [((0.7 - 0.4) / 0.7) ** 2, ((0.6 - 0.5) / 0.3) ** 2, ((1.3 - 0.1) / 0.4) ** 2]
     ratio = overfitting(steps.SEEN, steps.HELD, 1).tolist()
     assert ratio == pytest.approx([*one, (0.1 / 0.1) ** 2], rel=1e-4)
 
@@ -282,3 +282,10 @@ def test_ogr_takes_its_ratio_from_the_losses_of_training_and_held_out_images(for
     assert ours[:3] == pytest.approx(theirs[:3], rel=1e-4)
     assert ours[3:] != pytest.approx(theirs[3:], rel=1e-3)
     assert [len(epoch["held_class_loss"]) for epoch in histories[0]] == [K] * 5
+
+
+def test_the_ratio_stays_finite_where_held_out_loss_rises_or_stands():
+    seen, held = [[1.0, 1.0], *([[0.5, 0.5]] * 9), [0.2, 0.2]], [[1.2, 1.0], *([[1.0, 1.0]] * 9)]
+    rising = overfitting(seen, [*held, [1.7, 1.0]])
+    # apart by 1.5 - .2 and .8 - 0; the first lost .5, the second counts as .001
+    np.testing.assert_allclose(rising, [(1.3 / 0.5) ** 2, (0.8 / 1e-3) ** 2], rtol=1e-4)

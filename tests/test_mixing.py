@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, kstest
 
-from ldlstudy import mixing, targets
+from ldlstudy import checks, mixing, targets
 
 ALL = {
     "mixup": mixing.mixup,
@@ -225,6 +225,41 @@ def test_mixed_target_is_the_weighted_sum(name):
     torch.testing.assert_close(target, expected)
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("default", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("classes", [2, 1000])
+def test_labels_of_mixed_images_are_distributions_under_any_default_dtype(name, default, classes):
+    labels = torch.tensor([0, 1, 1, 0, 1])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        mixed = ALL[name](torch.rand(5, 2, 6, 9), seeded(3))
+        own = targets.smooth(labels, classes, 0.1)
+        target = mixing.mixed_target(own, mixed)
+        checks.distributions(own)
+        assert checks.distributions(target) is target
+    finally:
+        torch.set_default_dtype(before)
+    assert mixed.weights.dtype == target.dtype == torch.float32
+    exact = 0.9 * torch.eye(classes, dtype=torch.float64)[labels] + 0.1 / classes
+    expected = torch.einsum("pn,pnk->nk", mixed.weights.double(), exact[mixed.sources])
+    coarse = default != torch.float32
+    torch.testing.assert_close(target.double(), expected, rtol=0.02 if coarse else 1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_draw_fits_as_many_images_of_the_same_size(name):
+    drawn = mixing.named({"name": name, **OPTIONS[name]})(numbered(5, 8, 8), seeded())
+    for images in (numbered(4, 8, 8), numbered(6, 8, 8)):
+        with pytest.raises(ValueError, match=f"drawn for 5 images, got {len(images)}"):
+            drawn(images)
+    with pytest.raises(ValueError, match="must be a torch tensor, got ndarray"):
+        drawn(numbered(5, 8, 8).numpy())
+    if name != "mixup":  # which has no places
+        with pytest.raises(ValueError, match=r"of \(8, 8\) pixels, got \(8, 9\)"):
+            drawn(numbered(5, 8, 9))
+
+
 IMAGES = numbered()
 MIXED = mixing.mixup(IMAGES)
 
@@ -296,7 +331,7 @@ def test_naming_a_mixing_leaves_settings_and_draws_as_they_are():
         ({"name": "mixup", "size": 4}, "mixing 'mixup' with {'size': 4}: .*'size'"),
         ({"name": "cutout", "alpha": 1.0}, "mixing 'cutout' with .*'alpha'"),
         ({"name": "cutmix", "images": 3}, "mixing 'cutmix' with .*'images'"),
-        ({"name": "mixup", "alpha": "much"}, "mixing 'mixup' with {'alpha': 'much'}"),
+        ({"name": "mixup", "alpha": "much"}, "alpha must be a number, got 'much'"),
         ({"name": "cutmix", "probability": 1.1}, r"probability must lie in \[0, 1\], got 1.1"),
         ({"name": "cutout", "size": 1}, "size must be a whole number of at least 2, got 1"),
     ],

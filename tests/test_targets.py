@@ -187,6 +187,7 @@ def test_beta_ranks_by_the_teacher_and_follows_its_generator():
 
 
 LABELS, TEACHER = torch.tensor([0, 1]), torch.full((2, 2), 0.5)
+WIDER = torch.full((2, 3), 1 / 3)
 FEATURES = torch.tensor([[0.0], [1.0]])
 
 
@@ -201,7 +202,8 @@ FEATURES = torch.tensor([[0.0], [1.0]])
         (lambda: targets.ils1(LABELS, TEACHER, 0.8, 2, cap=2), "cap must lie in"),
         (lambda: targets.ils1(LABELS, TEACHER + 0.1, 0.8, 2), "row of teacher must sum to 1"),
         (lambda: targets.ils2(LABELS[:1], TEACHER, 0.1), "as many rows, got 1 and 2"),
-        (lambda: targets.ils(LABELS, TEACHER, 0.8, 2, magnitude=TEACHER[:1]), "the same shape"),
+        (lambda: targets.ils(LABELS, TEACHER, 0.8, 2, magnitude=TEACHER[:1]), "got 2 and 1"),
+        (lambda: targets.ils(LABELS, TEACHER, 0.8, 2, magnitude=WIDER), "the same shape"),
         (lambda: targets.sinusoidal(LABELS, TEACHER, float("inf"), 1), "p1 must lie in"),
         (lambda: targets.bootstrap(LABELS, TEACHER, 1.5), "beta must lie in"),
         (lambda: targets.beta(LABELS, 2, 0.6), r"epsilon must lie in \[0, 0.6\)"),

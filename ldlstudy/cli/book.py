@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ldlstudy.cli.errors import one_line_errors
+from ldlstudy.extras import needs
 
 app = typer.Typer()
 
@@ -43,8 +44,9 @@ def book(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped and interrupted end alike
     with one_line_errors("finished notebooks are kept"):
-        from ldlstudy.book.build import Options, build
-        from ldlstudy.book.stage import Project
+        with needs("book"):
+            from ldlstudy.book.build import Options, build
+            from ldlstudy.book.stage import Project
 
         root = Path.cwd()
         if not (root / "_toc.yml").is_file():
@@ -58,8 +60,9 @@ def export_build(
 ) -> None:
     """Write every table, figure, verdict and quoted number of the last build as CSV."""
     with one_line_errors():
-        from ldlstudy.book.exported import export
-        from ldlstudy.book.stage import Project
+        with needs("book"):
+            from ldlstudy.book.exported import export
+            from ldlstudy.book.stage import Project
 
         count = export(Project(Path.cwd()), folder)
         typer.echo(f"{count} files in {folder}")
@@ -72,7 +75,8 @@ def compare_builds(
 ) -> None:
     """List what differs between two exports; the exit code is 1 where anything does."""
     with one_line_errors():
-        from ldlstudy.book.exported import compare
+        with needs("book"):
+            from ldlstudy.book.exported import compare
 
         differences = list(compare(old, new))
         for difference in differences:

@@ -1,6 +1,6 @@
 """``ldlstudy sweep``, ``run``, ``rerun``, ``rescore``, ``records``: train, and list records."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ Table = Annotated[str, typer.Argument(help="ils, re-table2, re-table4, re-figure
 Profile = Annotated[str, typer.Option(help="smoke, quick or paper.")]
 Only = Annotated[str, typer.Option(help="Runs whose row begins so; several with commas between.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
-Precision = Annotated[str, typer.Option(help="float32 or bf16.")]
+Precision = Annotated[str, typer.Option(help="float32, bf16, or auto: bf16 if the device has it.")]
 Compile = Annotated[str, typer.Option(help="no, default or reduce-overhead (torch.compile).")]
 Workers = Annotated[
     int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
@@ -118,7 +118,7 @@ def run(
         Pairs, typer.Option("-a", "--augmentation", help="Of the images: -a flip=true -a pad=4")
     ] = None,
     mixing: Annotated[
-        Pairs, typer.Option("-m", "--mixing", help="-m name=cutmix -m alpha=1.0")
+        Pairs, typer.Option("-m", "--mixing", help="Of images: -m cutmix -m alpha=1.0")
     ] = None,
     teacher: Annotated[
         Pairs, typer.Option(help="Id of a recorded run whose network labels.")
@@ -132,6 +132,7 @@ def run(
     """Train METHOD with MODEL on DATASET and record what comes out."""
     with one_line_errors():
         from ldlstudy import files
+        from ldlstudy.cli import values
         from ldlstudy.device import Execution
         from ldlstudy.experiment import records
         from ldlstudy.experiment.plan import Planned
@@ -142,12 +143,15 @@ def run(
             dataset,
             model,
             method,
-            data=_values(data),
-            network=_values(network),
-            settings=_values(setting),
-            augmentation=_values(augmentation),
-            mixing=_values(mixing),
-            recipe={"epochs": 20} | _values(recipe),
+            settings=values.read(f"setting of {method}", setting, values.of_settings(method)),
+            network=values.read(f"option of {model}", network, values.of_network(dataset, model)),
+            data=values.read(f"option of {dataset}", data, values.of_data(dataset)),
+            augmentation=values.read(
+                "augmentation setting", augmentation, values.of_augmentation(dataset)
+            ),
+            mixing=values.read_mixing(dataset, mixing),
+            recipe={"epochs": 20}
+            | values.read("training setting", recipe, values.of_recipe(dataset)),
             teachers=tuple(records.run_of(records.find(each)) for each in teacher or ()),
             replicates=replicates,
             seed=seed,
@@ -203,22 +207,6 @@ def rerun(
 
 def _metrics(record: "Record") -> list[tuple[str, str]]:
     return [(stage, metric) for stage, row in record.values.items() for metric in row]
-
-
-def _values(pairs: Pairs) -> dict[str, Any]:
-    """``name=value`` with the value read as JSON or Python where it is that, else as text."""
-    import json
-
-    values: dict[str, Any] = {}
-    for pair in pairs or ():
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise ValueError(f"a value is given as name=value, got {pair!r}")
-        try:
-            values[name] = json.loads({"True": "true", "False": "false"}.get(text, text))
-        except json.JSONDecodeError:
-            values[name] = text
-    return values
 
 
 @app.command("records")

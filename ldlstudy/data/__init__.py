@@ -30,6 +30,7 @@ __all__ = [
     "load",
     "location",
     "noisy_digits",
+    "options_of",
     "partners",
     "split",
 ]
@@ -79,18 +80,27 @@ def load(
         An unknown name or option (the known ones are listed), a value out of range, or data that
         are missing or damaged (with the way to get them).
     """
-    checks.one_of("data set", name, available())
-    stored: Callable[..., Dataset] = folders.read if name in folders.FOLDERS else archives.read
-    reader = MADE.get(name, stored)
-    taken = inspect.signature(reader).parameters.values()
-    known = [p.name for p in taken if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = options_of(name)
     for option in options:
         if option not in known:
-            allowed = ", ".join(sorted(known)) or "none"
+            allowed = ", ".join(sorted({*known} - {"held", "seed"})) or "none"
             raise ValueError(f"unknown option {option!r} of data set {name}; known: {allowed}")
     arguments = () if name in MADE else (name, root or default_root())
-    dataset = reader(*arguments, **options)
+    dataset = _reader(name)(*arguments, **options)
     return dataset.hold(held, seed) if held else dataset
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Return the options that `load` takes for an image set, each with its type."""
+    checks.one_of("data set", name, available())
+    taken = [*inspect.signature(load).parameters.values()]
+    taken += inspect.signature(_reader(name)).parameters.values()
+    return {p.name: p.annotation for p in taken if p.kind is p.KEYWORD_ONLY}
+
+
+def _reader(name: str) -> Callable[..., Dataset]:
+    stored: Callable[..., Dataset] = folders.read if name in folders.FOLDERS else archives.read
+    return MADE.get(name, stored)
 
 
 def fetch(name: str, root: Path | None = None) -> Path:

@@ -25,8 +25,11 @@ from ldlstudy import checks, files
 from ldlstudy.data.images import Dataset, Images
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
-# what NumPy, zipfile and zlib were seen to raise at single changed bytes
-DAMAGE = (ValueError, EOFError, OSError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error)
+# what NumPy, zipfile and zlib were seen to raise at single changed bytes, and at sizes made up
+DAMAGE = (
+    ValueError, EOFError, OSError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error,
+    MemoryError,
+)  # fmt: skip
 PATIENCE = 60.0  # seconds without an answer after which a download is given up
 
 
@@ -131,11 +134,9 @@ def _images(arrays: Mapping[str, np.ndarray], part: str, archive: Archive) -> Im
             f"{part}_images must be uint8 of shape (N, {height}, {width}, {channels}), "
             f"got {pixels.dtype} {pixels.shape}"
         )
-    if not len(pixels) == len(labels) >= 1:
-        raise ValueError(f"{len(pixels)} {part}_images and {len(labels)} {part}_labels")
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"{part}_labels must be whole numbers, got {labels.dtype}")
-    y = checks.labels(labels.astype(np.int64), archive.classes)
+    y = checks.labels(checks.long(labels, f"{part}_labels"), archive.classes)
+    if not len(pixels) == len(y) >= 1:
+        raise ValueError(f"{len(pixels)} {part}_images and {len(y)} {part}_labels")
     return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), y)
 
 

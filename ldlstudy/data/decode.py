@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,10 @@ def decode(file: Path, size: int) -> Tensor:
     Parameters
     ----------
     file : Path
-        Any format that Pillow reads; grey images are repeated over three channels.
+        Any format that Pillow reads, turned as its EXIF data say. 16 bits are scaled to 8, and
+        floating-point grey values from 0 to 1 to 0 to 255; grey images are repeated over three
+        channels. Transparency is left out and the first picture of an animation taken, as
+        torchvision does.
     size : int
         Side of the result in pixels.
 
@@ -30,18 +34,40 @@ def decode(file: Path, size: int) -> Tensor:
     Raises
     ------
     ValueError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or its values are on a scale that nobody knows.
     """
-    from PIL import Image  # with torchvision half a second that data in memory do not need
+    # with torchvision half a second that data in memory do not need
+    from PIL import Image, ImageOps
     from torchvision.transforms import functional
 
     try:
         with Image.open(file) as image:
-            small = functional.resize(image.convert("RGB"), size)
+            sixteen = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM")
+            upright = ImageOps.exif_transpose(image)
+            wide = np.asarray(upright) if upright.mode[0] in "IF" else None
+            if upright.mode == "P":  # Pillow warns of palettes with transparency that become "RGB"
+                upright = upright.convert("RGBA")
+            rgb = upright.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} cannot be read as an image ({error}): get it again") from error
+    if wide is not None:
+        rgb = Image.fromarray(_bytes(wide, sixteen, file)).convert("RGB")
+    small = functional.resize(rgb, size)
     pixels: Tensor = functional.pil_to_tensor(functional.center_crop(small, size))
     return pixels
+
+
+def _bytes(values: np.ndarray, sixteen: bool, file: Path) -> np.ndarray:
+    """Return grey values of more than 8 bits as uint8; Pillow would cut off what exceeds 255."""
+    if sixteen:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and 0 <= low <= high <= 1:
+        return (values * 255).round().astype(np.uint8)
+    raise ValueError(
+        f"{file} has values of type {values.dtype} from {low:g} to {high:g}: 8 or 16 bits are "
+        "read, and floating-point values from 0 to 1"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

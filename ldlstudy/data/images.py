@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +14,15 @@ from ldlstudy import checks
 from ldlstudy.data.decode import Stream
 from ldlstudy.seeds import seed_of
 
+LARGEST = 50.0  # of a floating-point pixel: above any normalised one, below the 255 of bytes
+
 
 class Images(NamedTuple):
     """Images and their labels.
 
-    ``pixels`` (N, C, H, W) are uint8, or float32 where the data are made here; those of a `Stream`
-    are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x), where it
-    is known.
+    ``pixels`` (N, C, H, W) are uint8, or floating point and then taken as they are; those of a
+    `Stream` are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x),
+    where it is known.
     """
 
     pixels: Tensor | Stream
@@ -28,28 +30,46 @@ class Images(NamedTuple):
     truth: Tensor | None = None
 
     @classmethod
-    def of(cls, images: "Images | tuple[Tensor, Tensor]") -> "Images":
+    def of(cls, images: "Images | tuple[Any, Any]", name: str = "training images") -> "Images":
         """Return images as they are, or made of pixels (N, C, H, W) and labels (N,).
 
-        A ValueError says what does not fit.
+        Pixels are uint8, or floating point from 0 to 1 or normalised; labels are of any integer
+        type. A ValueError says of the images by their ``name`` what does not fit.
         """
-        if isinstance(images, Images):
-            rows = [len(part) for part in images if part is not None]
-            if len(set(rows)) != 1 or rows[0] == 0:
-                raise ValueError(
-                    f"images, labels and truth must be as many, at least 1, got {rows}"
-                )
-            return images
-        if not isinstance(images, tuple | list) or len(images) != 2:
-            raise ValueError("images are given with their labels, as (images, labels)")
-        pixels, labels = (torch.as_tensor(each) for each in images)
-        y = checks.labels(labels, torch.iinfo(torch.int64).max)
-        if pixels.ndim != 4 or len(pixels) != len(y) or len(y) == 0:
+        if not isinstance(images, Images) and (
+            not isinstance(images, tuple | list) or len(images) != 2
+        ):
             raise ValueError(
-                "training images must have shape (N, C, H, W) with N >= 1 labels, "
-                f"got {tuple(pixels.shape)} and {len(y)}"
+                f"{name} are given with their labels, as (images, labels), "
+                f"got {type(images).__name__}"
             )
-        return cls(pixels, y)
+        pixels, given, truth = (*images, None)[:3]
+        if isinstance(pixels, tuple | list) and len({np.shape(each) for each in pixels}) > 1:
+            sizes = sorted({tuple(np.shape(each)) for each in pixels})
+            raise ValueError(f"{name} must be of one size, got {', '.join(map(str, sizes[:5]))}")
+        if not isinstance(pixels, Stream):
+            pixels = checks.tensor(pixels, name)
+        labels = checks.long(given, f"the labels of {name}")
+        if len(pixels.shape) != 4 or 0 in pixels.shape:
+            raise ValueError(
+                f"{name} must have shape (N, C, H, W), none of them 0, got {tuple(pixels.shape)}"
+            )
+        rows = [len(part) for part in (pixels, labels, truth) if part is not None]
+        if len(set(rows)) != 1:
+            raise ValueError(f"{name} and their labels must be as many, got {rows}")
+        if int(labels.min()) < 0:
+            raise ValueError(f"the labels of {name} count from 0, got {int(labels.min())}")
+        if isinstance(pixels, Tensor):
+            _check_values(pixels, name)
+        if isinstance(images, Images) and labels is given:
+            return images
+        return cls(pixels, labels, truth)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of each image."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
 
     def take(self, index: Tensor) -> "Images":
         """The images at ``index``, positions or a mask."""
@@ -61,6 +81,22 @@ class Images(NamedTuple):
         pixels = self.pixels if isinstance(self.pixels, Stream) else self.pixels.to(device)
         truth = None if self.truth is None else self.truth.to(device)
         return Images(pixels, self.labels.to(device), truth)
+
+
+def _check_values(pixels: Tensor, name: str) -> None:
+    """Refuse pixels on another scale: uint8 becomes 0 to 1, floating-point values are kept."""
+    if pixels.dtype == torch.uint8:
+        return
+    got = str(pixels.dtype)
+    if pixels.is_floating_point():
+        low, high = (float(end) for end in pixels.detach().aminmax())
+        if -LARGEST <= low <= high <= LARGEST:
+            return
+        got = f"{got} in [{low:g}, {high:g}]"
+    raise ValueError(
+        f"{name} must be uint8 from 0 to 255, or floating point from 0 to 1 or normalised, none "
+        f"beyond {LARGEST:g}, got {got}"
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,8 +127,7 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """C, H, W of each image."""
-        _, channels, height, width = self.train.pixels.shape
-        return channels, height, width
+        return self.train.shape
 
     @functools.cached_property
     def digest(self) -> str:

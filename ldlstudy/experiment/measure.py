@@ -127,11 +127,11 @@ def measure(
     """
     execution = device if isinstance(device, Execution) else Execution(device)
     predictor = Predictor(execution.place(network), augmentation, execution)
-    test, kept = (
-        None if part is None else Outcome.of(predictor, Images.of(part).to(execution.device))
-        for part in (images, held)
-    )
-    assert test is not None
+    test = Outcome.of(predictor, Images.of(images, "test images").to(execution.device))
+    kept = None
+    if held is not None:
+        shown = Images.of(held, "held-out images").to(execution.device)
+        kept = Outcome.of(predictor, shown)
     values, _ = score(stages(test, kept), test, resamples=0)
     return pd.DataFrame(values).T
 
@@ -139,9 +139,11 @@ def measure(
 def stages(test: Outcome, held: Outcome | None = None) -> Stages:
     """Return what the network says of the test images, in each of the three stages."""
     searched = search(test.logits, test.labels)
+    with scaling.unwarned():
+        fitted = _fitted(test, held)
     return {
         "plain": (test.logits.softmax(1), 1.0),
-        "fitted": _fitted(test, held),
+        "fitted": fitted,
         "searched": (scaling.scale(test.logits, searched), searched),
     }
 

@@ -386,7 +386,8 @@ def _pick(
     shape = held.shape[:3]
     y, weights = (each[:, None].expand(shape) for each in (labels, criterion.weights))
     flat = (held.flatten(0, 1), y.flatten(0, 1), weights.flatten(0, 1))
-    fitted = scaling.fit_temperatures(*flat).view(shape[:2])
+    with scaling.unwarned():
+        fitted = scaling.fit_temperatures(*flat).view(shape[:2])
     applied = fitted if criterion.scaled else torch.ones_like(fitted)
     log_p = (held / applied[:, :, None, None]).log_softmax(3).gather(3, y[..., None])[..., 0]
     loss = -(log_p * weights).sum(2)  # (R, C)

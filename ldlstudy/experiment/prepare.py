@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ldlstudy import checks, data, files, methods, mixing, models
+from ldlstudy import checks, data, files, methods, mixing, models, scaling
 from ldlstudy.batch import Teacher
 from ldlstudy.data.images import Dataset
 from ldlstudy.device import Execution
@@ -61,7 +61,8 @@ class Setting:
         return network
 
     def _untrained(self, run: Run) -> Classifier:
-        fitting = {"channels": self.dataset.shape[0], "shape": self.dataset.shape}
+        shape = self.augmentation.shape(self.dataset.shape)
+        fitting = {"channels": shape[0], "size": shape[1], "shape": shape}
         taken = models.options_of(run.model)
         options: dict[str, Any] = {k: v for k, v in fitting.items() if k in taken}
         options |= {k: v for k, v in run.network.items() if k != "passes"}
@@ -172,7 +173,8 @@ def teacher_of(
     predictors = [_predictor(setting, teacher, work) for teacher in run.teachers]
     key = tuple(teacher.id for teacher in run.teachers)
     if key not in known:
-        known[key] = ask(predictors, dataset.train, dataset.held), predictors
+        with scaling.unwarned():
+            known[key] = ask(predictors, dataset.train, dataset.held), predictors
     return known[key]
 
 

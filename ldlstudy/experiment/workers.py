@@ -16,6 +16,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ldlstudy.extras import needs
+
 
 @contextlib.contextmanager
 def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
@@ -82,11 +84,9 @@ def _die_quietly(started: Event) -> None:
 
 
 def _client(address: str) -> Any:
-    try:
+    with needs("cluster"):
         from distributed import Client
-    except ImportError:
-        raise ValueError("a cluster needs Dask: pip install 'ldlstudy[cluster]'") from None
     try:
         return Client(address, timeout=5)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AssertionError) as error:  # a busy client fails an assertion
         raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error

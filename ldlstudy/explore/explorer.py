@@ -15,6 +15,7 @@ from typing import Any
 
 from ldlstudy import checks
 from ldlstudy.explore.scene import COLOURS, Scene, figure, in_words, svg
+from ldlstudy.extras import needs
 
 SCRIPTS = Path(__file__).parent
 Value = float | str
@@ -120,7 +121,8 @@ class Explorer:
 
     def widget(self) -> Any:
         """The explorer as ipywidgets, which call the package."""
-        import ipywidgets
+        with needs("book"):
+            import ipywidgets
 
         style, layout = {"description_width": "9em"}, {"width": "28em"}
         controls: dict[str, Any] = {}

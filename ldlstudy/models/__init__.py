@@ -76,8 +76,8 @@ def build(name: str, classes: int, **options: Any) -> Classifier:
     return _MODELS[name](checks.whole("classes", classes, 2), **options)
 
 
-def options_of(name: str) -> tuple[str, ...]:
-    """Return the names of the options that `build` takes for a network."""
+def options_of(name: str) -> dict[str, Any]:
+    """Return the options that `build` takes for a network, each with its type."""
     make = _MODELS[checks.one_of("model", name, _MODELS)]
     parameters = inspect.signature(make).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}

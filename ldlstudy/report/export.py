@@ -5,6 +5,8 @@ figure that a notebook shows. The book's pipeline makes files of it, with a link
 """
 
 import re
+import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +20,15 @@ MIME = "text/csv"
 BYTES = 1_000_000  # of a figure's file
 
 
+def kernel() -> Any:
+    """Return IPython's shell where this runs in one, else None, without loading IPython."""
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
+
+
 def register() -> None:
     """Add CSV to what this kernel shows of tables and figures; without a kernel do nothing."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
+    shell = kernel()
     if shell is not None and shell.display_formatter is not None:
         formatter = shell.display_formatter.mimebundle_formatter
         for kind, write in ((Styler, table), (Figure, figure)):

@@ -22,10 +22,11 @@ WIDTH = 7.2  # inches; the book's text column
 
 def setup() -> None:
     """Draw figures as SVG, the same file each time, in the book's size and type; data as CSV."""
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
     export.register()
-    set_matplotlib_formats("svg", metadata={"Date": None})
+    if export.kernel() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg", metadata={"Date": None})
     plt.rcParams.update(
         {
             "svg.hashsalt": "ldlstudy",

@@ -128,6 +128,10 @@ class Augmentation:
             checks.one_of("augmentation setting", name, known)
         return cls(**settings)
 
+    def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """C, h, w of the images it makes of those of ``shape`` (C, H, W)."""
+        return shape if self.crop is None else (shape[0], self.crop, self.crop)
+
     def train(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Training images, (B, C, h, w) float32, from uint8 or float pixels (B, C, H, W)."""
         if self.crop is not None:

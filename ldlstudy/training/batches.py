@@ -31,8 +31,8 @@ def batches(
     """Return one pass over ``images``.
 
     With a generator for training: shuffled, augmented and mixed, and without a last batch of one
-    image, which batch normalisation cannot take, or of fewer than a mixing needs. Without one for
-    tests: in order, every image.
+    image, which batch normalisation cannot take, or of fewer than a mixing needs; but a set of one
+    image is a batch of one. Without a generator for tests: in order, every image.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def batches(
     if mixing is not None:
         mixing.check(min(size, count))
         least = max(least, mixing.least)
-    kept = parts[:-1] if len(parts[-1]) < min(size, least) else parts
+    kept = parts[:-1] if len(parts[-1]) < min(size, count, least) else parts
     return _training(images, kept, augmentation, generator, sees, mixing)
 
 

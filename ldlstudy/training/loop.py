@@ -78,7 +78,8 @@ def train(
         From images (B, C, H, W) to logits (B, K). It is moved to the device, and given the head or
         the module beside it that the method needs.
     training : Images, or a tuple of Tensor
-        N images, uint8 or float (N, C, H, W), and labels (N,), whole numbers in [0, K).
+        N images (N, C, H, W), uint8, or floating point from 0 to 1 or normalised, and labels (N,),
+        whole numbers in [0, K).
     method, settings : str, Mapping
         A key of :data:`ldlstudy.methods.METHODS` and the values of its settings.
     recipe, augmentation
@@ -118,8 +119,13 @@ def train(
     """
     execution = device if isinstance(device, Execution) else Execution(device)
     images = Images.of(training).to(execution.device)
-    held_images = None if held is None else Images.of(held).to(execution.device)
-    watched = {name: Images.of(part).to(execution.device) for name, part in (watch or {}).items()}
+    held_images = None
+    if held is not None:
+        held_images = Images.of(held, "held-out images").to(execution.device)
+    watched = {
+        name: Images.of(part, f"images watched as {name!r}").to(execution.device)
+        for name, part in (watch or {}).items()
+    }
     row = methods.named(method)
     methods.check_settings(row.settings, settings or {})
     if teacher is not None and not isinstance(teacher, Teacher):

@@ -64,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     case = CASES["cuda" if torch.cuda.is_available() else "cpu"]
     how = args.compile or ("reduce-overhead" if case.device == "cuda" else "no")
-    execution = Execution(case.device, precision="bf16", compile=how)
+    execution = Execution(case.device, precision="auto", compile=how)
     print(f"device: {device.device_name(case.device)}, torch {torch.__version__}")
     print(f"{case.model}, batch {BATCH}, {args.rounds} rounds of {case.steps} steps")
     images = random_images(case.steps)
@@ -76,7 +76,9 @@ def main() -> None:
     *rates, rate = (statistics.median(loop) for loop in zip(*rounds, strict=True))
     for name, median in zip(usual, rates, strict=True):
         print(f"usual loop, {name}: {median:,.0f} images/s")
-    print(f"ldlstudy.train, bf16, channels last, compile {how}: {rate:,.0f} images/s")
+    print(
+        f"ldlstudy.train, {execution.precision}, channels last, compile {how}: {rate:,.0f} images/s"
+    )
     ratios = sorted(mine / max(others) for *others, mine in rounds)
     ratio = rate / max(rates)
     spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"

@@ -83,4 +83,4 @@ def begin(description: str | None, rounds: int) -> Bench:
     print(f"device: {device_name(case.device)}, torch {torch.__version__}")
     print(f"resnet20, batch {BATCH}, {args.rounds} rounds of {steps} steps")
     images = random_images(steps).to(case.device)
-    return Bench(images, Execution(case.device, precision="bf16"), args.rounds)
+    return Bench(images, Execution(case.device, precision="auto"), args.rounds)

@@ -1,8 +1,10 @@
 """Files of image sets: what was written is read, what is damaged is named, downloads are whole."""
 
 import contextlib
+import io
 import re
 import struct
+import zipfile
 from pathlib import Path
 from urllib.error import URLError
 
@@ -72,8 +74,11 @@ def test_grey_images_need_no_axis_for_channels_and_labels_may_be_small(tmp_path)
             "0 test_images and 0 test_labels",
         ),
         ({"test_labels": np.array([0, 10, 1])}, "labels must lie in [0, 10)"),
-        ({"test_labels": np.zeros(3)}, "test_labels must be whole numbers, got float64"),
-        ({"test_labels": np.zeros((3, 1), dtype=int)}, "labels must have shape (N,)"),
+        ({"test_labels": np.array([1, 2, 10])}, "got values in [1, 10]; the first class is 0"),
+        ({"test_labels": np.zeros(3)}, "test_labels must be whole numbers, got torch.float64"),
+        ({"test_labels": np.array(["a", "b", "c"])}, "test_labels must be numbers in a tensor, "),
+        ({"test_labels": np.zeros((3, 1), dtype=int)}, "test_labels must have shape (N,), got (3"),
+        ({"test_labels": np.array(3)}, "test_labels must have shape (N,), got ()"),
         ({"classes": np.array(["a", "b"])}, "classes must be 10 texts"),
         ({"classes": np.arange(10)}, "classes must be 10 texts, got int64"),
         ({"classes": np.array([None] * 10)}, "allow_pickle=False"),
@@ -85,6 +90,28 @@ def test_a_wrong_array_is_named_with_its_file(changed, message, tmp_path):
         data.load("mnist", tmp_path)
     assert str(caught.value).startswith(f"{file} is damaged or unreadable (")
     assert "`ldlstudy data fetch mnist`" in str(caught.value)
+
+
+def test_a_header_that_claims_more_images_than_memory_holds_is_damage(tmp_path):
+    file = write(tmp_path, **GOOD)
+    claimed = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 28, 28, 1)}
+    np.lib.format.write_array_header_1_0(claimed, header)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("train_images.npy", claimed.getvalue())
+        for name in GOOD.keys() - {"train_images"}:
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.save(stream, GOOD[name])
+    with pytest.raises(ValueError, match=re.escape(f"{file} is damaged or unreadable (")):
+        data.load("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", ">i4", "uint64"])
+def test_labels_of_any_integer_type_are_read(dtype, tmp_path):
+    write(tmp_path, **(GOOD | {"train_labels": GOOD["train_labels"].astype(dtype)}))
+    found = data.load("mnist", tmp_path).train.labels
+    assert found.dtype == torch.int64
+    assert found.tolist() == GOOD["train_labels"].tolist()
 
 
 @pytest.mark.parametrize("content", [b"", b"odd" * 99, b"\x93NUMPY"])

@@ -47,6 +47,21 @@ def test_noisy_digits_know_their_truth_in_every_part():
     assert dataset.shape == (1, 8, 8)
 
 
+def test_validation_images_are_drawn_beside_the_others():
+    sizes = {"train": 6, "test": 5, "draw": 3}
+    alone, beside = data.load("noisy_digits", **sizes), data.load(
+        "noisy_digits", **sizes, validation=7
+    )  # fmt: skip
+    assert alone.held is None
+    for one, same in ((alone.train, beside.train), (alone.test, beside.test)):
+        assert torch.equal(one.pixels, same.pixels)
+    assert beside.held.labels.bincount().tolist() == [7] * 10
+    seen = torch.cat([alone.train.pixels, alone.test.pixels]).flatten(1)
+    assert float(torch.cdist(beside.held.pixels.flatten(1), seen).min()) > 0.1
+    with pytest.raises(ValueError, match="has 70 held-out images already"):
+        data.load("noisy_digits", **sizes, validation=7, held=0.2)
+
+
 def test_noisy_digits_follow_their_draw_and_the_noise_has_its_width():
     first, again, other = (data.load("noisy_digits", train=5, test=5, draw=d) for d in (0, 0, 1))
     assert first.digest == again.digest != other.digest

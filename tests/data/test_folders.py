@@ -8,11 +8,10 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import savemat
-from torchvision.transforms import functional as reference
 
 from ldlstudy import data
 from ldlstudy.data import folders
-from ldlstudy.data.decode import Stream, decode
+from ldlstudy.data.decode import Stream
 
 KINDS = ("n02-cat", "n01-dog")  # not in the order of their names
 
@@ -171,17 +170,6 @@ def test_imagenet_needs_class_folders(tmp_path):
     (tmp_path / "imagenet" / "train").mkdir(parents=True)
     with pytest.raises(ValueError, match="class folder"):
         data.load("imagenet", tmp_path)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK"])
-def test_decoding_resizes_the_shorter_side_and_keeps_the_centre(mode, tmp_path):
-    rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 256, (20, 31, 3), dtype=np.uint8)).convert(mode)
-    file = tmp_path / "picture.tiff"
-    picture.save(file)
-    whole = picture.convert("RGB").resize((round(31 * 8 / 20 - 0.5), 8), Image.Resampling.BILINEAR)
-    expected = reference.pil_to_tensor(whole.crop((2, 0, 10, 8)))
-    assert torch.equal(decode(file, 8), expected)
 
 
 def test_a_part_of_a_stream_is_not_decoded():

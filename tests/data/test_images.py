@@ -74,16 +74,6 @@ def test_a_part_keeps_images_labels_and_truth_together():
         assert torch.equal(part.truth, truth[[1, 3]])
 
 
-@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray])
-def test_a_pair_of_arrays_makes_images(kind):
-    pixels, labels = torch.rand(3, 1, 2, 2), torch.tensor([0, 2, 1], dtype=torch.int32)
-    images = Images.of((kind(pixels), kind(labels)))
-    assert torch.equal(images.pixels, pixels)
-    assert images.labels.dtype == torch.int64
-    assert images.labels.tolist() == [0, 2, 1]
-    assert Images.of(images) is images
-
-
 def test_holding_out_moves_training_images():
     dataset = small().hold(1 / 3, 0)
     assert dataset.shape == (1, 2, 3)
@@ -118,15 +108,6 @@ def test_all_parts_move_to_the_device():
         (lambda: split(torch.tensor([0.5]), 0.5, 0), "labels must be whole numbers"),
         (lambda: partners(torch.tensor([0, 0, 7]), allow_self=False), "class 7 has one image"),
         (lambda: partners(torch.tensor([-1])), "labels must lie in"),
-        (lambda: Images.of((torch.rand(2, 1, 4, 4), torch.zeros(2))), "must be whole numbers, got"),
-        (
-            lambda: Images.of((torch.rand(2, 1, 4, 4), torch.tensor([0]))),
-            "must have shape (N, C, H, W) with N >= 1 labels, got (2, 1, 4, 4) and 1",
-        ),
-        (
-            lambda: Images.of((torch.rand(2, 4, 4), torch.tensor([0, 1]))),
-            "must have shape (N, C, H, W) with N >= 1 labels, got (2, 4, 4) and 2",
-        ),
     ],
 )
 def test_bad_arguments_are_named(call, message):

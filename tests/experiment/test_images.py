@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ldlstudy import data, metrics, mixture
 from ldlstudy.device import Execution
@@ -333,3 +334,48 @@ def test_of_mixed_images_the_run_s_own_teacher_mixing_and_truth_are_kept(work):
             assert said["probabilities"] == pytest.approx(row[said["classes"]].tolist(), abs=0.02)
     for shares, said in zip(kept["weights"], kept["mixing"], strict=True):
         assert sorted(said["probabilities"]) == pytest.approx(sorted(shares), abs=1e-3)
+
+
+CHOOSING = {**SIZES, "validation": 8}
+GRID = {"p1": [0.7, 0.975], "p2": [0.75, 1.1], "cap": 1.0}
+
+
+def test_of_settings_in_a_list_the_best_on_held_out_images_is_chosen(work, tmp_path):
+    """The run with a grid is the best of its candidates, each trained alone."""
+    run = tiny("ils1", GRID, [TEACHER], data=CHOOSING)
+    record = execute(run, work, ("operations",))
+    found = record.figure("candidates")
+    assert [(v["p1"], v["p2"]) for v in found["values"]] == [
+        (0.7, 0.75), (0.7, 1.1), (0.975, 0.75), (0.975, 1.1)
+    ]  # fmt: skip
+    alone = []
+    for values, loss in zip(found["values"], found["held_out_loss"], strict=True):
+        one = replace(run, settings=values)
+        alone.append(execute(one, work))
+        logits, held = answers(one, work, "held")
+        assert loss == pytest.approx(float(F.cross_entropy(logits, held.labels)), rel=1e-5)
+    best = min(range(4), key=found["held_out_loss"].__getitem__)
+    assert len(set(found["held_out_loss"])) == 4
+    assert record.values["chosen"] == {
+        **found["values"][best], "held_out_loss": min(found["held_out_loss"])
+    }  # fmt: skip
+    assert record.values["fitted"] == alone[best].values["fitted"]
+    assert equal(weights(run, work), weights(replace(run, settings=found["values"][best]), work))
+    assert (record.made["networks"], record.made["epochs"]) == (4, 12)
+    assert "chosen" not in alone[0].values
+    # a candidate that lost its checkpoint is trained again, the others go on from theirs
+    for number in range(4):
+        assert checkpoint_of(workplace(run, work), number).exists()
+    checkpoint_of(workplace(run, work), 1).unlink()
+    again = execute(run, work)
+    assert again.figure("candidates") == found
+
+
+def test_settings_are_not_chosen_without_held_out_images(work):
+    with pytest.raises(ValueError, match="has settings to choose from on held-out images, got .*"):
+        execute(tiny("ls", {"epsilon": [0.1, 0.2]}), work)
+
+
+def test_a_teacher_s_temperature_needs_held_out_images(work):
+    with pytest.raises(ValueError, match="temperature that is fitted to held-out images"):
+        execute(tiny("ils1", {"p1": 0.8, "p2": 2.0}, [TEACHER]), work)

@@ -228,7 +228,7 @@ def test_measure_knows_the_truth_of_images_that_have_one_and_says_what_does_not_
     p = network.eval()(pixels / 255).softmax(1).double().detach()
     expected = float((0.25 * (0.25 / p).log()).sum(1).mean())
     assert table.loc["plain", "kl_to_truth"] == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(ValueError, match="N >= 1 labels, got .* and 29"):
+    with pytest.raises(ValueError, match=r"test images and .* must be as many, got \[30, 29\]"):
         ldlstudy.measure(network, (pixels, labels[1:]), device="cpu")
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 4\)"):
         ldlstudy.measure(network, (pixels, labels + 1), device="cpu")

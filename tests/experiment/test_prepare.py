@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
 
 from ldlstudy import scaling
 from ldlstudy.device import Execution
@@ -72,6 +75,40 @@ def test_a_network_gets_what_its_method_and_its_options_ask_for():
     assert setting.predictor(setting.new_network()).passes == setting.passes == 5
 
 
+@pytest.mark.parametrize(
+    ("model", "fields", "side"),
+    [
+        ("lenet", {}, 28),
+        ("lenet", {"augmentation": {"crop": 24, "pad": 2}}, 24),
+        ("lenet", {"network": {"size": 20}, "augmentation": {"crop": 20}}, 20),
+        ("fcn800", {}, 28),
+        ("fcn800", {"augmentation": {"crop": 24}}, 24),
+        ("alexnet24", {"augmentation": {"crop": 24}}, 24),
+    ],
+)
+def test_a_network_is_built_for_the_images_that_it_is_given(
+    model, fields, side, tmp_path, monkeypatch
+):
+    """Those of the set or, where windows are cut from them, of the window; of one channel."""
+    write_fashion_mnist(tmp_path)
+    monkeypatch.setenv("LDLSTUDY_DATA", str(tmp_path))
+    fields = {"network": {}, "recipe": {"epochs": 1, "rate": 0.01}, **fields}
+    run = tiny(dataset="fashion_mnist", model=model, data={}, **fields)
+    assert ready(run).new_network()(torch.zeros(2, 1, side, side)).shape == (2, 10)
+    (record,) = images.execute(plans([run]), work=tmp_path / "runs")
+    assert 0 <= record.values["plain"]["accuracy"] <= 1
+
+
+def write_fashion_mnist(folder):
+    """Write a file of twenty training and twenty test images by the name of the set."""
+    rng = np.random.default_rng(0)
+    arrays = {"classes": np.array(list("0123456789"))}
+    for part in ("train", "test"):
+        arrays[f"{part}_images"] = rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.arange(20) % 10
+    np.savez(folder / "fashion_mnist.npz", **arrays)
+
+
 def test_weights_that_are_not_there(tmp_path):
     message = f"the weights of small_fcn none {TEACHER.id} on noisy_digits are not in .*: run it"
     with pytest.raises(ValueError, match=message):
@@ -110,7 +147,7 @@ def test_teachers_are_the_networks_that_were_trained(work):
     torch.testing.assert_close(teacher.logits, torch.stack(each))
     assert not any(predictor.network.training for predictor in predictors)
     assert len(predictors) == 2
-    assert teacher.temperature == 1.0
+    assert teacher.temperature is None
 
 
 def test_a_temperature_is_fitted_where_images_are_held_out(tmp_path):
@@ -123,6 +160,29 @@ def test_a_temperature_is_fitted_where_images_are_held_out(tmp_path):
         logits = ready(run).trained(tmp_path).eval()(shown.pixels)
     expected = scaling.fit_temperature(logits, shown.labels)
     assert teacher.temperature == pytest.approx(expected, rel=1e-4) != 1.0
+
+
+@pytest.mark.parametrize("own", [{}, {"held": 0.5, "seed": 1}, {"held": 0.25}])
+def test_a_teacher_that_held_out_other_images_than_its_student(own, tmp_path):
+    """Its temperature would be fitted to images that it was trained on."""
+    teacher = tiny(data=SIZES | own)
+    images.execute(plans([teacher]), work=tmp_path)
+    with pytest.raises(ValueError, match="what is held out must be new to both"):
+        taught(tiny("distil", {}, [teacher], data=SIZES | {"held": 0.5}), tmp_path)
+
+
+def test_a_temperature_is_fitted_to_images_drawn_beside_the_others(work):
+    run = tiny("ils1", {"p1": 0.8, "p2": 2.0}, [TEACHER], data=SIZES | {"validation": 9})
+    teacher, _ = taught(run, work)
+    shown = ready(run).dataset.held
+    assert len(shown.labels) == 90
+    with torch.no_grad():
+        logits = ready(TEACHER).trained(work).eval()(shown.pixels)
+    least = minimize_scalar(
+        lambda t: float(F.cross_entropy(logits / t, shown.labels)), (0.1, 20), method="bounded",
+        bounds=(0.1, 20),
+    ).x  # fmt: skip
+    assert teacher.temperature == pytest.approx(least, rel=1e-2)
 
 
 def test_teachers_are_asked_once_for_all_who_share_them(work):
@@ -148,7 +208,8 @@ def test_a_teacher_sees_images_as_in_its_own_training(work):
         taught(replace(run, settings=ONLINE), work)
     with pytest.raises(ValueError, match=r"crop and normalisation \(6, 'image'\), the views of"):
         taught(tiny("wsl", {"weight": 0.5, "temperature": 2.0}, [small]), work)
-    taught(tiny("ils1", {"p1": 0.8, "p2": 2.0}, [small]), work)
+    shown, _ = taught(tiny("ils2", {"epsilon": 0.1, "teacher_temperature": 4.0}, [small]), work)
+    torch.testing.assert_close(shown.logits, teacher.logits)
 
 
 def test_a_teacher_of_another_data_set(work):

@@ -92,5 +92,5 @@ def test_no_scheduler_at_an_address(address):
 
 def test_a_cluster_without_dask(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match=r"needs Dask: pip install 'ldlstudy\[cluster\]'"):
+    with pytest.raises(ValueError, match=r'pip install "ldlstudy\[cluster\]"'):
         workers.pool(1, "tcp://127.0.0.1:8786").__enter__()

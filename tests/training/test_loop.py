@@ -300,6 +300,7 @@ def test_any_module_is_trained_on_any_images(method, settings):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+@pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
 def test_teachers_are_networks_or_what_they_said():
     held, nets = images(30, seed=8), [Execution().place(net) for net in (linear(), network())]
     said = ask([Predictor(net, SHIFTED) for net in nets], images(), held)
@@ -312,19 +313,14 @@ def test_teachers_are_networks_or_what_they_said():
 
     student = taught(said, None)
     assert same(taught(nets, held), student)
-    assert not same(taught(nets, None), student)  # their temperature is 1
+    with pytest.raises(ValueError, match="at a temperature that is fitted to held-out images"):
+        taught(nets, None)
     assert not same(taught(nets[0], held), student)
 
 
 X, Y = torch.rand(50, 1, 4, 4), torch.arange(50) % 3
 OGR = {"method": "ogr", "settings": {"gap": 1}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"training": (X, Y[1:])}, "with N >= 1 labels, got (50, 1, 4, 4) and 49"),
-    ({"training": (X, Y.float())}, "labels must be whole numbers, got torch.float32"),
-    ({"training": (X, Y + 1)}, "labels must lie in [0, 3), got values in [1, 3]"),
-    ({"training": (X[:0], Y[:0])}, "with N >= 1 labels"),
-    ({"held": (X, Y[1:])}, "got (50, 1, 4, 4) and 49"),
-    ({"watch": {"test": (X[0], Y)}}, "got (1, 4, 4) and 50"),
     ({"method": "nun"}, "unknown method 'nun'; known: adacos, beta,"),
     ({"settings": {"a": 1}}, "unknown setting 'a' of this method; known: none"),
     ({"method": "ls"}, "this method needs epsilon, got {}"),

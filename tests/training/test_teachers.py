@@ -48,9 +48,9 @@ def test_teachers_answer_each_for_itself_without_dropout_or_gradient(seeds):
     torch.testing.assert_close(teacher.logits, answers(predictors, DIGITS.train.pixels))
     torch.testing.assert_close(teacher.answer(VIEWS), answers(predictors, VIEWS))
     assert not teacher.answer(VIEWS).requires_grad
-    assert teacher.temperature == 1.0  # nothing is held out
+    assert teacher.temperature is None  # nothing is held out
     mean = answers(predictors, DIGITS.train.pixels).softmax(2).mean(0)
-    torch.testing.assert_close(teacher.probabilities(), mean)
+    torch.testing.assert_close(teacher.probabilities(1.0), mean)
     torch.testing.assert_close(
         teacher.probabilities(4.0), scaling.scale(mean.log(), 4.0), rtol=1e-4, atol=1e-6
     )

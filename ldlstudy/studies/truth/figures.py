@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ldlstudy.extras import needs
 from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import short
@@ -75,7 +76,8 @@ def ranking(by_place: pd.DataFrame) -> Figure:
 
     Bars are Nemenyi's test at the 5 % level (scikit-posthocs).
     """
-    import scikit_posthocs
+    with needs("book"):
+        import scikit_posthocs
 
     ranked = by_place.rename(index=_label)
     names = dict(zip(ranked.index, by_place.index, strict=True))
