@@ -158,8 +158,9 @@ def _softened(own: Facts) -> str:
 
 
 def _last(own: Facts, stage: str, *strategies: str) -> bool:
-    """Whether strategies are among the last six by their mean rank."""
-    return set(strategies) <= set(own.best(stage)[-6:])
+    """Whether strategies are in the last quarter by their mean rank."""
+    ranked = own.best(stage)
+    return set(strategies) <= set(ranked[-(len(ranked) // 4) :])
 
 
 def _first(own: Facts, stage: str, *strategies: str) -> bool:
