@@ -175,7 +175,7 @@ def test_what_the_records_keep_is_what_is_drawn():
     mean = known("quick noisy_digits-small_cnn cs_kd", "kl_to_truth_on_errors").estimate.mean
     assert wrong["CS-KD"] == pytest.approx(mean, rel=1e-5)
     students = studies.recorded("re-figure7", "quick")
-    points = smoothing.points_of(students, "M3p", "accuracy")
+    points = smoothing.points_of(students, "quick M3p", "accuracy")
     line = series(draw("fig-re-series"), "equation 2", "M3: student, by the teacher's T", "line")
     np.testing.assert_allclose(line, [point[:2] for point in points], rtol=1e-5)
 
@@ -326,7 +326,7 @@ def test_series_that_were_not_run_are_left_out_and_a_mean_may_lie_outside_its_in
     facts = {"M1 0": {"series": "M1", "value": 0.0}}
     known = results({"M1 0": {"ece": (0.01, 0.002)}}, **facts)
     known.records("M1 0")[0].intervals["plain"]["ece"] = [0.012, 0.02]
-    figure = smoothing.series(known, ("ece", "ECE"), {"as coded": ""})
+    figure = smoothing.series(known, ("ece", "ECE"), {"as coded": ""}, level="")
     found = read(figure)
     assert set(found["series"]) == {"M1: teacher, by its α"}
     assert found["y"].tolist() == [0.01, 0.02]

@@ -110,12 +110,12 @@ def quoted(results: Results, verdicts: pd.DataFrame, profile: str) -> Numbers:
     values |= {"restarts": RESTARTS, "profile": profile}
     pairs = {name: (*pair, "cross_entropy") for name, pair in PAIRS.items()}
     values |= numbers.differences(results, pairs)
-    values |= _softened(results) | _sure(results) | _gaps(results) | _ranks(results)
+    values |= _softened(results) | sure(results) | _gaps(results) | _ranks(results)
     part = numbers.share(
         results, "cross_entropy", ("none", "plain"), ("restarts", "best of 120"), ("ils", "plain")
     )
     values |= numbers.with_interval("restarts.share", part)
-    values |= _other_reading(results) | _of_grid(results)
+    values |= other_reading(results) | of_grid(results)
     picked = results.measured("ils1", "p2")
     assert picked is not None
     counts = pd.Series(picked.values).value_counts()
@@ -130,7 +130,7 @@ def _softened(results: Results) -> Numbers:
     return {"soft.spread": max(means) - best, "soft.distance": best - bayes}
 
 
-def _sure(results: Results) -> Numbers:
+def sure(results: Results) -> Numbers:
     """Share of test samples whose top class gets more than .9."""
     found: Numbers = {}
     for row in ("bayes", "none", "ls"):
@@ -171,7 +171,7 @@ def _ranks(results: Results) -> Numbers:
     return found
 
 
-def _other_reading(results: Results) -> Numbers:
+def other_reading(results: Results) -> Numbers:
     """ILS with the factor at the grid's temperature less ILS, over as many replicates."""
     grid, own = (results.measured(row, "cross_entropy") for row in ("ils_grid", "ils"))
     assert grid is not None
@@ -180,7 +180,7 @@ def _other_reading(results: Results) -> Numbers:
     return numbers.with_interval("grid_reading", change)
 
 
-def _of_grid(results: Results) -> Numbers:
+def of_grid(results: Results) -> Numbers:
     """What the grid of parabolas says."""
     losses, claimed = _grid(results)
     parabolas = _parabolas(results)

@@ -75,7 +75,7 @@ def change_by_size(results: Results) -> Figure:
     known, kinds = benches("paper"), {"printed"}
     for ax, (metric, column, scale, heading) in zip(axes, panels, strict=True):
         ax.axhline(0, color=GREY, lw=0.8)
-        lines = _printed_changes(column)
+        lines = printed_changes(column)
         students = {known[bench].model for bench in lines["none"]}
         for strategy, (colour, dash) in BY_SIZE.items():
             line = sorted(
@@ -105,7 +105,7 @@ def change_by_size(results: Results) -> Figure:
     return fig
 
 
-def _printed_changes(column: str) -> dict[str, dict[str, float]]:
+def printed_changes(column: str) -> dict[str, dict[str, float]]:
     """A printed number less Vanilla's in the same table, by line and by bench.
 
     Of what Tables 1 and 3 both print, Table 3's, which the figure is of.

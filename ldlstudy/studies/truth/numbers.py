@@ -22,6 +22,7 @@ from ldlstudy.studies.truth.comparisons import (
     scores,
 )
 from ldlstudy.studies.truth.runs import places, row
+from ldlstudy.studies.truth.sentences import written
 from ldlstudy.studies.truth.tables import costs_of
 
 STAGES = ("plain", "fitted")
@@ -54,7 +55,8 @@ def quoted(live: Results, grid: Results, profile: str) -> Numbers:
     where the first is below and above 1), ``.flattered`` and ``.slandered`` (as `misled` has them),
     ``.label`` (distance of its labels); ``<metric>.agrees`` (share of pairs);
     ``quick.<strategy>.<metric>`` of the live cell and ``grid.<strategy>.<metric>`` over all blocks.
-    Before the last part stands ``fitted`` where predictions are scaled.
+    Before the last part stands ``fitted`` where predictions are scaled. Lists of strategies are
+    those of :func:`ldlstudy.studies.truth.sentences.written`.
 
     Parameters
     ----------
@@ -77,7 +79,8 @@ def quoted(live: Results, grid: Results, profile: str) -> Numbers:
     values["chance.ece"] = ece_by_chance(live.records(row("none"))[0])
     strategies, blocks = kl.shape
     counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": strategies}
-    return values | counts
+    counts |= {"strategies.papers": strategies - 2, "freedom": strategies - 1}
+    return values | counts | written(live, grid)
 
 
 def _key(key: str, stage: str) -> str:
