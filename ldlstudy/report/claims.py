@@ -6,7 +6,6 @@ paired difference has the claimed sign and its 95 % interval excludes zero.
 
 import html
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,8 @@ from ldlstudy.report.tables import Column, Number, Pair, Text, short, style
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
 NOT_RUN = "not yet run"
+UNJUDGED = {**dict.fromkeys(NUMBERS, math.nan), "verdict": NOT_RUN, "level": ""}
 SIDES = ("right", "left")  # read from what is compared with to what the claim is about
-
-
-def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
-    """Return one of :data:`VERDICTS` on the claim that ``left`` is lower or higher than ``right``.
-
-    Both are values by replicate, paired.
-    """
-    return verdict_on(stats.difference(left, right), expects)
 
 
 def verdict_on(difference: stats.Estimate, expects: str) -> str:
@@ -114,10 +106,8 @@ def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
             results.measured(claim[side], claim["metric"], claim[f"{side}_stage"])
             for side in ("left", "right")
         )
-        result: dict[str, Any] = {"id": key, **claim, "verdict": NOT_RUN, "level": ""}
-        if left is None or right is None:
-            result |= dict.fromkeys(NUMBERS, math.nan)
-        else:
+        result: dict[str, Any] = {"id": key, **claim, **UNJUDGED}
+        if left is not None and right is not None:
             compared = _compare(left, right)
             result |= dict(zip(NUMBERS, compared, strict=True))
             result["verdict"] = verdict_on(stats.Estimate(*compared[2:5]), claim["expects"])
@@ -154,13 +144,12 @@ def in_words(claim: pd.Series) -> dict[str, Any]:
     column = Column(claim["metric"], "", percent=_in_percent(str(claim["metric"])))
     left, right, d, low, high, p = (float(claim[number]) for number in NUMBERS)
     printed = "" if pd.isna(claim["published"]) else claim["published"].replace("->", "→")
-    run = not math.isnan(d)
     return {
         "claim": html.escape(claim["claim"]),
         "published": html.escape(printed.replace(" % →", " →")),
-        "right": column.write(right) if run else "",
-        "left": column.write(left) if run else "",
-        "difference": Number(column, stats.Estimate(d, low, high), ends=True) if run else "",
+        "right": column.write(right),
+        "left": column.write(left),
+        "difference": Number(column, stats.Estimate(d, low, high), ends=True),
         "p": write_p(p),
         "verdict": claim["verdict"],
     }

@@ -239,21 +239,25 @@ def scores_on_errors(
     """The two methods of each set compared, the second against the first.
 
     ``errors`` holds set, method and seed as :func:`ldlstudy.studies.cs_kd.figures.score_histograms`
-    takes them, two methods each.
+    takes them, two methods each; cells of one that was not run stay empty.
     """
     body = {}
     for title, methods in errors.items():
         (first, of_first), (second, of_second) = methods.items()
         for score, side in SCORES.items():
-            found = numbers.errors_compared(of_second, of_first, score)
-            body[f"{title}: {side}"] = {
-                first: _signed(found.means[1]),
-                second: _signed(found.means[0]),
-                "both wrong": f"{found.common:,}",
-                "difference there": _signed(found.difference, "+"),
-                "p": claims.write_p(found.p),
+            line = {
+                name: _signed(numbers.mean_score(seeds, score))
+                for name, seeds in ((first, of_first), (second, of_second))
+                if seeds
             }
-    return tables.style(pd.DataFrame.from_dict(body, orient="index"))
+            if len(line) == 2:
+                found = numbers.errors_compared(of_second, of_first, score)
+                line["both wrong"] = f"{found.common:,}"
+                line["difference there"] = _signed(found.difference, "+")
+                line["p"] = claims.write_p(found.p)
+            body[f"{title}: {side}"] = line
+    columns = [*next(iter(errors.values()), {}), "both wrong", "difference there", "p"]
+    return tables.style(pd.DataFrame.from_dict(body, orient="index", columns=columns).fillna(""))
 
 
 def _signed(value: float, plus: str = "") -> str:

@@ -30,7 +30,7 @@ def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str)
     # the largest probability of logits of 1 and nine zeros
     values["cap"] = float(torch.tensor([1.0] + [0.0] * 9).softmax(0)[0])
     values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
-    return {key: value for key, value in values.items() if value == value}
+    return numbers.known(values)
 
 
 def pictured(results: Results, bench: str) -> dict[str, Any]:
