@@ -1,23 +1,23 @@
 """A strategy that was not run leaves its cells empty: no table, figure or number fails for it.
 
-Each chapter is made from the committed records without some of its strategies, or of its benches.
-Strategies are dropped by the binary digits of their number, and the other half the next time: so
-each was missing while any other one was there.
+Each chapter is made from the committed records without half of its strategies, eight times, and
+without each of its data sets. A strategy is missing in four of the eight times, no two in the same
+four: each is missing once while any other one is there.
 """
 
 import ast
 import contextlib
 import functools
+import itertools
 from collections import defaultdict
 
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from ldlstudy import files, stats, studies
-from ldlstudy.report import export, numbers
+from ldlstudy.report import numbers
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import render
 from ldlstudy.studies import STUDIES
@@ -26,7 +26,14 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.usefixtures("book_style")
 SHOWS_NETWORKS = "explorer("  # in cells that ask for no results of the study
 NEEDED = ("setup", "draws")  # cells that others build on
-recorded = functools.cache(studies.recorded)
+recorded = studies.recorded
+
+
+@functools.cache
+def few(tables, profile):
+    """The results of two seeds at most."""
+    every = recorded(tables, profile)
+    return Results([each for each in every.planned if each.run.seed < 2], every.recorded)
 
 
 @functools.cache
@@ -62,7 +69,7 @@ def chapter(study, monkeypatch, drop=lambda each: False):
     """What a page shows by the code of its cells, and its numbers, without some of the records."""
 
     def some(tables, profile="paper", *_):
-        every = recorded(tables if isinstance(tables, str) else tuple(tables), profile)
+        every = few(tables if isinstance(tables, str) else tuple(tables), profile)
         return Results([each for each in every.planned if not drop(each)], every.recorded)
 
     quick = "paper" if study == "ils" else "quick"  # what has records
@@ -73,8 +80,6 @@ def chapter(study, monkeypatch, drop=lambda each: False):
     for source, run, value in cells(STUDIES[study].chapter):
         exec(run, page)
         shown[source] = eval(value, page) if value else None
-        if isinstance(shown[source], Figure):
-            shown[source] = export.figure(shown[source])
         plt.close("all")
     return shown, quoted, page.get("results", page.get("recorded"))
 
@@ -96,11 +101,11 @@ def cells_of(table):
     }
 
 
-def check(study, full, left, planned, dropped):
+def check(full, left, planned, dropped, relative):
     """Nothing but what is of the dropped runs, or is compared with them, has become empty."""
     anchors = {record.anchor for each, record in planned.items() if each in dropped}
     names = {name for each in dropped for name in (row_of(each), each.strategy)}
-    no_base = study == "truth" and "none" in names  # a chapter in multiples of hard labels
+    no_base = relative and "none" in names  # of a chapter in multiples of hard labels
     tables = {code: cells_of(of) for code, of in full[0].items() if isinstance(of, Styler)}
     known = defaultdict(set)  # records by label, of whatever table has them
     for (label, _), (_, records) in (item for of in tables.values() for item in of.items()):
@@ -126,18 +131,17 @@ def test_what_was_not_run_empties_nothing_else(study, monkeypatch):
     planned = {}
     for tables, profile in ((t, p) for t in STUDIES[study].tables for p in ("paper", "quick")):
         with contextlib.suppress(ValueError):  # a table that the profile lacks
-            found = recorded(tables, profile)
+            found = few(tables, profile)
             planned |= {each: found.recorded[each.run] for each in found.planned}
-    strategies, benches = (
-        sorted({getattr(each, kind) for each in planned}) for kind in ("strategy", "bench")
-    )
     full = chapter(study, monkeypatch)
-    groups = [
-        {name for number, name in enumerate(strategies) if (number >> bit) % 2 == side}
-        for bit in range(len(strategies).bit_length())
-        for side in (0, 1)
-    ] + [{bench} for bench in benches]
-    for group in groups:
-        gone = {each for each in planned if not group.isdisjoint((each.strategy, each.bench))}
+    strategies = sorted({each.strategy for each in planned})
+    halves = itertools.combinations(range(8), 4)
+    groups = [set() for _ in range(8)]
+    for strategy, half in zip(strategies, halves, strict=False):
+        for number in half:
+            groups[number].add(strategy)
+    sets = {each.run.dataset for each in planned}
+    for group in [*groups, *({name} for name in sets if len(sets) > 1)]:
+        gone = {each for each in planned if not group.isdisjoint((each.strategy, each.run.dataset))}
         left = chapter(study, monkeypatch, gone.__contains__)
-        check(study, full, left, planned, gone)
+        check(full, left, planned, gone, study == "truth")

@@ -110,14 +110,15 @@ def agreement(one: pd.DataFrame, other: pd.DataFrame) -> Estimate:
 
 
 def misled(one: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """Return where a metric and the truth disagree on whether a strategy is better than hard labels.
+    """Return where a metric and the truth disagree on whether hard labels are the better ones.
 
     Returns
     -------
     DataFrame
-        For every other strategy, if hard labels were run, the number of cells, over means of seeds, in which it has the lower
-        score and is farther from the truth (``flattered``), in which it is the other way round
-        (``slandered``), and both changes against the base, means over cells (``score``, ``truth``).
+        For every other strategy, if hard labels were run, the number of cells, over means of seeds,
+        in which it has the lower score and is farther from the truth (``flattered``), in which it
+        is the other way round (``slandered``), and both changes against hard labels, means over
+        cells (``score``, ``truth``).
     """
     a, b = (each - each.reindex(["none"]).iloc[0] for each in map(by_cell, (one, truth)))
     found = pd.DataFrame(
