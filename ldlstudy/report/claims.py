@@ -33,30 +33,6 @@ def verdict_on(difference: stats.Estimate, expects: str) -> str:
     return "not reproduced (reversed)" if difference.excludes_zero else "not reproduced"
 
 
-def optimum(losses: np.ndarray, claimed: int) -> tuple[stats.Estimate, str]:
-    """Judge the claim that one candidate of a grid has the lowest mean loss.
-
-    Parameters
-    ----------
-    losses : ndarray, shape (R, C)
-        Loss of each of C candidates in each of R replicates.
-    claimed : int
-        The candidate that is claimed to be best.
-
-    Returns
-    -------
-    Estimate
-        How much its loss is above that of our best (:func:`best_elsewhere`), within replicates.
-    str
-        "reproduced" if it is our best, "not reproduced" if that interval lies above zero, else
-        "direction only".
-    """
-    above = stats.difference(losses[:, claimed].tolist(), best_elsewhere(losses).tolist())
-    if claimed == int(losses.mean(0).argmin()):
-        return above, "reproduced"
-    return above, "not reproduced" if above.low > 0 else "direction only"
-
-
 def best_elsewhere(losses: np.ndarray) -> np.ndarray:
     """Return by replicate (R,) the loss of the candidate that is best in the other half of them.
 
@@ -71,14 +47,29 @@ def best_elsewhere(losses: np.ndarray) -> np.ndarray:
 
 
 def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
-    """Return what :func:`judge` says of a claim, of one that :func:`optimum` judges.
+    """Judge the claim that one candidate of a grid has the lowest mean loss.
 
-    The right side is our best candidate, measured as :func:`best_elsewhere` says.
+    Parameters
+    ----------
+    losses : ndarray, shape (R, C)
+        Loss of each of C candidates in each of R replicates.
+    claimed : int
+        The candidate that is claimed to be best.
+
+    Returns
+    -------
+    dict
+        What :func:`judge` says of a claim: its loss against that of our best, measured as
+        :func:`best_elsewhere` says, within replicates. The verdict is "reproduced" if it is our
+        best, "not reproduced" if the interval lies above zero, else "direction only".
     """
-    elsewhere = best_elsewhere(losses)
-    above, found = optimum(losses, claimed)
-    means = (float(losses[:, claimed].mean()), float(elsewhere.mean()))
-    p = stats.paired_p(losses[:, claimed].tolist(), elsewhere.tolist())
+    own, elsewhere = losses[:, claimed], best_elsewhere(losses)
+    means = (float(own.mean()), float(elsewhere.mean()))
+    above = stats.difference(own.tolist(), elsewhere.tolist())
+    p = stats.paired_p(own.tolist(), elsewhere.tolist())
+    found = "not reproduced" if above.low > 0 else "direction only"
+    if claimed == int(losses.mean(0).argmin()):
+        found = "reproduced"
     return {**dict(zip(NUMBERS, (*means, *above, p), strict=True)), "verdict": found}
 
 

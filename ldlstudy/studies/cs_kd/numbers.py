@@ -176,16 +176,8 @@ def quoted(
 ) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results, paper : Results
-        Of all networks, and of those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    test : Images
-        The test images of noisy digits, with their truth.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, ``paper`` of those of the paper profile; ``judged`` are the
+    claims with their verdicts, ``test`` the test images of noisy digits with their truth.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
     digits, reduced = f"quick {DIGITS}", REDUCED

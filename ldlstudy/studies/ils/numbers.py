@@ -84,17 +84,7 @@ def row_in(setup: str, strategy: str) -> str:
 
 
 def quoted(results: Results, verdicts: pd.DataFrame, profile: str) -> Numbers:
-    """Return every number that the chapter quotes.
-
-    Parameters
-    ----------
-    results : Results
-        Of the paper profile.
-    verdicts : DataFrame
-        As :func:`judged` gives them.
-    profile : str
-        At which the page is built.
-    """
+    """Return every number that the chapter quotes, with verdicts as :func:`judged` gives them."""
     by_equation = verdicts["claim"].str.contains("eq. 2")
     values = numbers.of_results(results)
     values |= {"claims.eq2": int(by_equation.sum()), "claims.published": int((~by_equation).sum())}
@@ -186,14 +176,17 @@ def _of_grid(results: Results) -> Numbers:
     parabolas = [(v["p1"], v["p2"]) for v in grid_of_losses(results)[0]]
     means, best = losses.mean(0), int(losses.mean(0).argmin())
     elsewhere = claims.best_elsewhere(losses)
-    above, _ = claims.optimum(losses, claimed)
+    judged = claims.judge_optimum(losses, claimed)
     level = sum(stats.difference(loss.tolist(), elsewhere.tolist()).low <= 0 for loss in losses.T)
-    found = numbers.with_interval("grid.behind", above) | {
+    found: Numbers = {
+        "grid.behind": judged["difference"],
+        "grid.behind.low": judged["low"],
+        "grid.behind.high": judged["high"],
         "grid.best": float(means[best]),
         "grid.best.p1": parabolas[best][0],
         "grid.best.p2": parabolas[best][1],
-        "grid.printed": float(means[claimed]),
-        "grid.elsewhere": float(elsewhere.mean()),
+        "grid.printed": judged["left_mean"],
+        "grid.elsewhere": judged["right_mean"],
         "grid.level": level,
         "grid.size": len(parabolas),
     }

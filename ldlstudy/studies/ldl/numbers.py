@@ -241,15 +241,9 @@ def quoted(
 ) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results : Results
-        Of all networks, of which ``live`` are those of the table of methods on noisy digits,
-        ``grid`` those by noise and size, and ``paper`` those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, of which ``live`` are those of the table of methods on noisy
+    digits, ``grid`` those by noise and size, ``paper`` those of the paper profile; ``judged`` are
+    the claims with their verdicts.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
 

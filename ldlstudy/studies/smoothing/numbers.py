@@ -14,14 +14,8 @@ from ldlstudy.studies.smoothing.tables import HARD_SOFT, SMALL, labels, row
 def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results, paper : Results
-        Of all networks, and of those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, ``paper`` of those of the paper profile; ``judged`` are the
+    claims with their verdicts.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
     soft, hard = (results.measured(row("mnist-fcn1200", a), "accuracy") for a in (0.1, 0.0))

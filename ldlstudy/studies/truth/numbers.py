@@ -55,14 +55,8 @@ def quoted(live: Results, grid: Results, profile: str) -> Numbers:
     where the first is below and above 1), ``.flattered`` and ``.slandered`` (as `misled` has them),
     ``.label`` (distance of its labels); ``<metric>.agrees`` (share of pairs);
     ``quick.<strategy>.<metric>`` of the live cell and ``grid.<strategy>.<metric>`` over all blocks.
-    Before the last part stands ``fitted`` where predictions are scaled.
-
-    Parameters
-    ----------
-    live, grid : Results
-        Of the cell of the quick profile, and of all cells.
-    profile : str
-        At which the page is built.
+    Before the last part stands ``fitted`` where predictions are scaled. ``live`` are the results of
+    the cell of the quick profile, ``grid`` those of all cells.
     """
     values: Numbers = {"profile": profile}
     for stage in STAGES:
