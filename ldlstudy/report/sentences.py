@@ -8,9 +8,9 @@ records when a page is built, so a sentence that they no longer bear out stops t
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from ldlstudy.report.results import Results
+from ldlstudy.report.results import Measured, Results
 
 T = TypeVar("T")  # what conditions read
 WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -20,10 +20,30 @@ class NoRecordError(LookupError):
     """A condition asks for what has no record."""
 
 
+class Known(Results):
+    """Results where asking for what has no record raises :class:`NoRecordError`."""
+
+    def figure(self, row: str, name: str, seed: int = 0) -> Any:
+        """Return the data of a figure, as :meth:`Results.figure`."""
+        return self._there(super().figure(row, name, seed), row, name)
+
+    def measured(  # type: ignore[override]
+        self, row: str, metric: str, stage: str = "plain"
+    ) -> Measured:
+        """Return a metric of a row, as :meth:`Results.measured`."""
+        return self._there(super().measured(row, metric, stage), row, f"{metric} at {stage}")
+
+    @staticmethod
+    def _there(found: T | None, row: str, what: str) -> T:
+        if found is None:
+            raise NoRecordError(f"{row!r} has no {what}")
+        return found
+
+
 class Reading:
     """Results as conditions read them.
 
-    A metric without a record raises :class:`NoRecordError`; a sentence on it is passed over.
+    What has no record raises :class:`NoRecordError`; a sentence on it is passed over.
 
     Parameters
     ----------
@@ -34,7 +54,7 @@ class Reading:
     """
 
     def __init__(self, results: Results, bench: str = "") -> None:
-        self.results, self.bench = results, bench
+        self.results, self.bench = Known(results.planned, results.recorded), bench
 
     def on(self, bench: str) -> "Reading":
         """Return the reading of another bench."""
@@ -43,10 +63,7 @@ class Reading:
     def seeds(self, strategy: str, metric: str, stage: str = "plain") -> list[float]:
         """Return a metric of a row, seed by seed."""
         row = f"{self.bench} {strategy}".strip()
-        found = self.results.measured(row, metric, stage)
-        if found is None:
-            raise NoRecordError(f"{row!r} has no {metric} at the stage {stage!r}")
-        return found.values
+        return self.results.measured(row, metric, stage).values
 
     def __call__(self, strategy: str, metric: str, stage: str = "plain") -> float:
         """Return the mean of a metric over seeds."""

@@ -20,7 +20,7 @@ from pandas.io.formats.style import Styler
 from ldlstudy import checks, files, stats
 from ldlstudy.experiment.measure import BY_CHANCE
 from ldlstudy.experiment.records import Record
-from ldlstudy.report.results import Results
+from ldlstudy.report.results import Line, Results
 from ldlstudy.stats import Estimate
 
 ROUNDING = 1e-9  # so that a constant agrees with itself
@@ -37,7 +37,9 @@ class Column(NamedTuple):
     digits: int = 4
 
     def write(self, value: float) -> str:
-        """Return ``value`` with this column's digits, without a zero before the point."""
+        """Return ``value`` with this column's digits, without a zero before the point; no NaN."""
+        if math.isnan(value):
+            return ""
         if self.percent:
             return f"{100 * value:.{self.digits - 2}f}"
         return short(f"{round(value, self.digits) + 0:.{self.digits}f}")  # + 0: no minus zero
@@ -87,7 +89,7 @@ class Number:
     column : Column
         How it is written.
     ours : Estimate, optional
-        Our mean with the ends of its interval.
+        Our mean with the ends of its interval; NaN is no number.
     published : float
         The paper's number; NaN without one.
     agrees : bool, optional
@@ -112,7 +114,7 @@ class Number:
     def written(self) -> tuple[str, str, str, str]:
         """Ours, half its interval or its ends, the paper's, and the sign of agreement."""
         own, spread = "", ""
-        if self.ours is not None:
+        if self.ours is not None and not math.isnan(self.ours.mean):
             mean, low, high = self.ours
             own = self._write(mean)
             uneven = abs((low + high) / 2 - mean) > (high - low) / 4  # ± would mislead
@@ -121,7 +123,7 @@ class Number:
                 spread = f"±{half}" if half.strip(".0") else ""
             elif not math.isnan(low):
                 spread = f"[{self._write(low)}, {self._write(high)}]"
-        paper = "" if math.isnan(self.published) else self.column.write(self.published)
+        paper = self.column.write(self.published)
         sign = "" if self.agrees is None or not paper else "≈" if self.agrees else "≠"
         return own, spread, paper, sign
 
@@ -248,9 +250,6 @@ def agrees(number: float, values: Sequence[float], replicates: int = 100) -> boo
     ours = stats.standard_error(values)
     error = ours * math.sqrt(1 + len(values) / replicates)
     return abs(number - statistics.fmean(values)) <= 1.96 * error + ROUNDING
-
-
-Line = tuple[str, str]  # a row of results, and a stage
 
 
 def comparison(
@@ -421,24 +420,14 @@ def differences(
 ) -> Styler:
     """Return paired differences, first row minus second, with their 95 % interval.
 
-    ``pairs`` holds two rows with their stages by the label of their difference.
+    ``pairs`` holds two rows with their stages by the label of their difference; what was not run
+    leaves its line empty.
     """
     body: dict[str, list[Number]] = {column.heading: [] for column in columns}
     index = []
     for label, (left, right) in pairs.items():
         for column in columns:
-            change = paired(results, left, right, column.metric)
+            change = results.difference(left, right, column.metric)
             body[column.heading].append(Number(column, change, ends=True, signed=True))
         index.append(Text(label, results.records(left[0]) + results.records(right[0])))
     return style(pd.DataFrame(body, index=index))
-
-
-def paired(results: Results, left: Line, right: Line, metric: str) -> Estimate:
-    """Return the mean difference of two rows within replicates, with its interval."""
-    values = []
-    for row, stage in (left, right):
-        found = results.measured(row, metric, stage)
-        if found is None:
-            raise ValueError(f"{row!r} has no {metric} at the stage {stage!r}")
-        values.append(found.values)
-    return stats.difference(*values)

@@ -182,9 +182,10 @@ def test_differences_are_paired():
     assert shown(tables.differences(known, {"a − b": (a, b)}, [CE])) == {
         "a − b": {"cross entropy": "+.5500 <small>[+.5000, +.6000]</small>"}
     }
-    assert tables.paired(known, a, b, "cross_entropy") == stats.difference([1.0, 2.0], [0.5, 1.4])
-    with pytest.raises(ValueError, match="'b' has no ece at the stage 'plain'"):
-        tables.paired(known, b, a, "ece")
+    assert known.difference(a, b, "cross_entropy") == stats.difference([1.0, 2.0], [0.5, 1.4])
+    assert shown(tables.differences(known, {"b − c": (b, ("c", "plain"))}, [CE])) == {
+        "b − c": {"cross entropy": ""}
+    }
 
 
 def test_a_line_or_a_number_leads_to_its_records():

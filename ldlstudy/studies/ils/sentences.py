@@ -8,7 +8,7 @@ from ldlstudy import stats, studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import Reading
-from ldlstudy.report.tables import agrees, paired, published
+from ldlstudy.report.tables import agrees, published
 from ldlstudy.studies.ils import numbers
 from ldlstudy.studies.ils.tables import BUDGETS, planned_ways
 
@@ -66,7 +66,7 @@ def _gains(results: Results, metric: str) -> dict[str, stats.Estimate]:
     hard = {e.facts["way"]: e.row for e in planned_ways(results, False, init="torch")}
     soft = {e.facts["way"]: e.row for e in planned_ways(results, True, init="torch")}
     return {
-        way: paired(results, (soft[way], "plain"), (hard[way], "plain"), metric)
+        way: results.difference((soft[way], "plain"), (hard[way], "plain"), metric)
         for way in hard.keys() & soft.keys()
     }
 
@@ -74,7 +74,7 @@ def _gains(results: Results, metric: str) -> dict[str, stats.Estimate]:
 def _level(r: Reading, name: str) -> bool:
     """Whether the interval of a difference that the page quotes includes zero."""
     left, right = numbers.PAIRS[name]
-    return not paired(r.results, left, right, CE).excludes_zero
+    return not r.results.difference(left, right, CE).excludes_zero
 
 
 def _map(r: Reading, row: str) -> np.ndarray:
@@ -90,7 +90,7 @@ def _on_the_right(r: Reading) -> bool:
 
 def _equal_budgets(r: Reading, metric: str, label: str) -> stats.Estimate:
     left, right = BUDGETS[label]
-    return paired(r.results, left, right, metric)
+    return r.results.difference(left, right, metric)
 
 
 MAPS = ("ls", "ils1", "ils2", "ils", "distil_bayes")
@@ -207,7 +207,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: r.sorted("none", "ls_0.2", metric=EQ2)
     ),
     "By the paper's measure the two are level": lambda r: (
-        not paired(r.results, ("ls_0.2", "plain"), ("none", "plain"), CONDITIONAL).excludes_zero
+        not r.results.difference(("ls_0.2", "plain"), ("none", "plain"), CONDITIONAL).excludes_zero
     ),
 }
 

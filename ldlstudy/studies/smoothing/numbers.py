@@ -17,14 +17,8 @@ SMOOTHED = (0.05, 0.1)  # in Figures 3 and 9, and what stands there until it has
 def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results, paper : Results
-        Of all networks, and of those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, ``paper`` of those of the paper profile; ``judged`` are the
+    claims with their verdicts.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
     soft, hard = (results.measured(row("mnist-fcn1200", a), "accuracy") for a in (0.1, 0.0))
@@ -34,7 +28,7 @@ def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str)
     values["cap"] = float(torch.tensor([1.0] + [0.0] * 9).softmax(0)[0])
     values |= of_series(results)
     values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
-    return {key: value for key, value in values.items() if value == value}
+    return numbers.known(values)
 
 
 def pictured(results: Results, bench: str) -> dict[str, Any]:

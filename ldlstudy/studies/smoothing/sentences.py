@@ -35,7 +35,7 @@ def _of_students(r: Reading, metric: str, series: tuple[str, ...] = STUDENTS) ->
 
 def _half(r: Reading, bench: str) -> float:
     """Half the interval of a difference of two networks' accuracies."""
-    errors = [r.results.measured(f"{bench} {a}", ACC).error for a in ("0", "0.1")]  # type: ignore[union-attr]
+    errors = [r.results.measured(f"{bench} {a}", ACC).error for a in ("0", "0.1")]
     return float(1.96 * (errors[0] ** 2 + errors[1] ** 2) ** 0.5)
 
 
