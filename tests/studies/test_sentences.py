@@ -120,7 +120,7 @@ def test_a_reading_of_made_rows():
     assert (reading.below("x", "y", "ece"), reading.below("y", "x", "ece")) == (2, 1)
     assert reading.sorted("x", "y", metric="ece")
     assert not reading.sorted("y", "x", metric="ece")
-    with pytest.raises(NoRecordError, match="'b z' has no ece at the stage 'plain'"):
+    with pytest.raises(NoRecordError, match="'b z' has no ece at plain"):
         reading("z", "ece")
 
 
