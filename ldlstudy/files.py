@@ -1,8 +1,9 @@
 """Files of the study: where it lies, how its files are written, and how its numbers are rounded."""
 
+import contextlib
 import json
 import os
-import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,17 @@ def root() -> Path:
 
 
 def write(file: Path, content: str | bytes) -> Path:
-    """Write ``content`` under a temporary name and rename it: no half file is ever read.
-
-    The umask decides who may read it. An OSError names the file.
-    """
+    """Write ``content`` under a temporary name and rename it: no half file is ever read."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}-{secrets.token_hex(6)}.part")
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-", suffix=".part")
     try:
-        with temporary.open("xb") as stream:
+        with os.fdopen(handle, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(temporary, 0o644)
         os.replace(temporary, file)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of a full disk has no name, of the rename has two
-            error.filename, error.filename2 = str(file), None
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
     return file
 

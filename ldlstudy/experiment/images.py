@@ -143,7 +143,6 @@ class _Work:
                 {name: images for name, images in watched.items() if images is not None},
                 any(row.class_losses for row in rows),
                 checkpoint_of(folder, number),
-                {"run": run.id, "settings": settings},
             )
             students.append(student)
         return cls(planned, setting, folder, students, predictors)
@@ -154,7 +153,7 @@ class _Work:
         losses = self._held_out_losses()
         number = int(np.argmin(losses))
         student = self.students[number]
-        checkpoints.save(self.folder / NETWORK, network=student.network, run=self.planned.run.id)
+        checkpoints.save(self.folder / NETWORK, network=student.network)
         record = measured(self.planned, self.setting, student, histories[number], self.folder)
         if len(losses) > 1:
             values = [dict(each.settings) for each in self.students]

@@ -79,8 +79,7 @@ class Setting:
     def trained(self, work: Path | None = None) -> Classifier:
         """Return the network of a run that has been carried out in ``work``.
 
-        Weights that are not there, damaged, of another run, or of a network with other sizes are
-        a ValueError.
+        Weights that are not there, damaged, or of a network with other sizes are a ValueError.
         """
         run, file = self.run, workplace(self.run, work) / NETWORK
         if not file.exists():
@@ -88,14 +87,9 @@ class Setting:
                 f"the weights of {run.model} {run.method} {run.id} on {run.dataset} are not in "
                 f"{file}: run it first, or sweep, which runs teachers before their students"
             )
-        network, content = self.new_network(), checkpoints.load(file)
-        if content.get("run") != run.id:
-            raise ValueError(
-                f"{file} holds the weights of run {content.get('run')}, not of {run.id}: delete it "
-                "and run again"
-            )
+        network = self.new_network()
         try:
-            network.load_state_dict(content["network"])
+            network.load_state_dict(checkpoints.load(file)["network"])
         except (KeyError, RuntimeError) as error:
             raise ValueError(
                 f"{file} holds another network than {run.model} with the sizes that {run.id} "

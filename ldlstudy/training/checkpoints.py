@@ -1,14 +1,6 @@
-"""Weights and checkpoints on the disk: written whole or not at all, and verified when read.
-
-Reading unpickles nothing, compares the file with its checksums, and refuses what is of another
-training.
-"""
+"""Weights and checkpoints on the disk: written whole or not at all, and read without unpickling."""
 
 import io
-import json
-import math
-import zipfile
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,94 +22,23 @@ def save(file: Path, **content: Any) -> None:
 
 def load(file: Path) -> dict[str, Any]:
     """Return what :func:`save` wrote; a ValueError says what is wrong with the file."""
-    with file.open("rb") as stream:
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                damaged = archive.testzip()  # torch does not look at the checksums
-            if damaged is not None:
-                raise ValueError(f"{damaged} has another checksum")
-            stream.seek(0)
-            return dict(torch.load(stream, map_location="cpu", weights_only=True))
-        except Exception as error:  # zipfile, torch and pickle raise many kinds for a damaged file
-            raise ValueError(
-                f"{file} is damaged, or no file of weights: delete it and run again"
-            ) from error
+    try:
+        return dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        raise ValueError(
+            f"{file} is damaged, or no file of weights: delete it and run again"
+        ) from error
 
 
-def described(training: Mapping[str, Any]) -> str:
-    """Return what a training is of in the form in which its checkpoint says it."""
-    return json.dumps(training, sort_keys=True, default=str)
-
-
-def resume(
-    file: Path | None,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    training: str,
-    epochs: int,
-    columns: Collection[str],
-) -> History:
-    """Load the checkpoint where there is one.
-
-    Parameters
-    ----------
-    file : Path, optional
-        The checkpoint.
-    network, optimiser
-        They get its state.
-    training : str
-        What it must be of, by :func:`described`.
-    epochs : int
-        The most that it may have.
-    columns : collection of str
-        What its history must say of each epoch.
-
-    Returns
-    -------
-    list of dict
-        The history of its epochs; without a checkpoint there are none.
-
-    Raises
-    ------
-    ValueError
-        A file that is damaged, or of another training: the message says in what.
-    """
+def resume(file: Path | None, network: nn.Module, optimiser: torch.optim.Optimizer) -> History:
+    """Load the checkpoint where there is one; return the history of its epochs."""
     if file is None or not file.exists():
         return []
     content = load(file)
     try:
-        _check_training(content["training"], training)
-        _check_history(content["history"], epochs, columns)
         network.load_state_dict(content["network"])
         optimiser.load_state_dict(content["optimiser"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{file} is of another training, delete it and run again: {reason}"
-        ) from error
-    history: History = content["history"]
+        history: History = content["history"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{file} is of another training: delete it and run again") from error
     return history
-
-
-def _check_training(theirs: str, ours: str) -> None:
-    found, wanted = json.loads(theirs), json.loads(ours)
-    names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
-    if names:
-        raise ValueError(f"its {', '.join(names)} differ")
-
-
-def _check_history(history: Any, epochs: int, columns: Collection[str]) -> None:
-    """Refuse a history of no epoch, of too many, of other columns, or with a number amiss."""
-    if not isinstance(history, list) or not 0 < len(history) <= epochs:
-        raise ValueError(f"its history is not one of 1 to {epochs} epochs")
-    for number, epoch in enumerate(history, 1):
-        if not isinstance(epoch, dict) or epoch.keys() != set(columns):
-            raise ValueError(f"its history says of epoch {number} not {', '.join(sorted(columns))}")
-        for name, value in epoch.items():
-            values = value if name.endswith("_class_loss") else [value]
-            if not isinstance(values, list) or not all(map(_finite, values)):
-                raise ValueError(f"its history has no finite {name} of epoch {number}")
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, float) and math.isfinite(value)

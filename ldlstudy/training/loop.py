@@ -6,10 +6,9 @@ one that was not, and so do networks that are trained together on the same batch
 once for a batch (augmentation, mixing, a teacher's answer) is then shared by all of them.
 """
 
-import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from ldlstudy.training import checkpoints
 from ldlstudy.training.augment import Augmentation
 from ldlstudy.training.batches import batches
 from ldlstudy.training.checkpoints import History
-from ldlstudy.training.predict import Predictor, columns_of, look
+from ldlstudy.training.predict import Predictor, look
 from ldlstudy.training.recipe import Recipe
 from ldlstudy.training.teachers import ask
 
@@ -46,7 +45,6 @@ class Student:
     watch: Mapping[str, Images] = field(default_factory=dict)
     class_losses: bool = False
     checkpoint: Path | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)  # what a checkpoint must be of
 
     @property
     def order(self) -> int:
@@ -117,7 +115,7 @@ def train(
         Before the first step: an unknown method or mixing, settings that it does not take or lacks,
         a teacher that is missing or not wanted, a mixing with a method that takes none, images and
         labels that do not belong together. Later: a value out of the range of a loss, a loss that
-        is no longer finite. A checkpoint that is damaged, or of another training.
+        is no longer finite. A checkpoint that is damaged.
     """
     execution = device if isinstance(device, Execution) else Execution(device)
     images = Images.of(training).to(execution.device)
@@ -142,19 +140,9 @@ def train(
         torch.manual_seed(seed_of(seed, "head"))
         row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
     execution.place(network)
-    origin = {
-        "method": method,
-        "settings": settings or {},
-        "recipe": asdict(recipe),
-        "augmentation": asdict(augmentation),
-        "mixing": mixing,
-        "seed": seed,
-        "labels": hashlib.sha256(images.labels.cpu().numpy()).hexdigest(),
-    }
     student = Student(
-        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint,
-        origin,
-    )  # fmt: skip
+        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint
+    )
     return train_together(
         [student], images, augmentation, execution, mixing, held_images, title=title
     )[0]
@@ -291,18 +279,7 @@ class _Learner:
         if self.by_history:
             self._watch_classes(training, held)
         self.optimiser = self.recipe.make_optimiser(self.network)
-        self.origin = checkpoints.described(student.origin)
-        columns = {"rate", "loss", "seconds"}.union(
-            *(columns_of(name, self.class_losses) for name in self.watch)
-        )
-        self.history = checkpoints.resume(
-            student.checkpoint,
-            self.network,
-            self.optimiser,
-            self.origin,
-            self.recipe.epochs,
-            columns,
-        )
+        self.history = checkpoints.resume(student.checkpoint, self.network, self.optimiser)
         self.compiled = execution.compiled(self.network)
 
     def _watch_classes(self, training: Images, held: Images | None) -> None:
@@ -364,13 +341,8 @@ class _Learner:
             entry |= look(name, images, self.predictor, self.class_losses)
         self.history.append(entry)
         if self.student.checkpoint is not None:
-            checkpoints.save(
-                self.student.checkpoint,
-                network=self.network,
-                optimiser=self.optimiser,
-                history=self.history,
-                training=self.origin,
-            )
+            content = {"network": self.network, "optimiser": self.optimiser}
+            checkpoints.save(self.student.checkpoint, **content, history=self.history)
 
     def _check_finite(self, number: Tensor) -> None:
         """Stop where the loss or the weights overflow; the last checkpoint is of finite ones."""

@@ -65,12 +65,6 @@ class Predictor:
         return torch.cat([function(self.execution.layout(batch.images)) for batch in passes])
 
 
-def columns_of(name: str, by_class: bool) -> set[str]:
-    """Return what :func:`look` calls its values."""
-    ends = ("loss", "accuracy", "class_loss") if by_class else ("loss", "accuracy")
-    return {f"{name}_{end}" for end in ends}
-
-
 def look(name: str, images: Images, predictor: Predictor, by_class: bool) -> dict[str, Any]:
     """Return the ``<name>_loss`` and ``<name>_accuracy`` of images, and each class's loss.
 
