@@ -2,7 +2,7 @@
 # Nothing but Python >= 3.11 and make is needed; `make` alone lists the targets.
 
 PROFILE ?= quick
-BENCHES ?= ensemble images cs_kd ldl
+BENCHES ?= ensemble images cs_kd ldl metrics
 ARGS ?=
 
 VENV := .venv

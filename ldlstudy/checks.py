@@ -107,7 +107,8 @@ def distributions(values: ArrayLike, name: str = "probabilities") -> Tensor:
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     if low < 0:
         raise ValueError(f"{name} must not be negative, got {low:g}")
-    sums, allowed = p.sum(1, dtype=torch.float64), _tolerance(p.dtype)
+    sums = p.sum(1, dtype=torch.promote_types(p.dtype, torch.float32))  # float64 would copy it all
+    allowed = _tolerance(p.dtype)
     row = int((sums - 1).abs().argmax())
     if abs(float(sums[row]) - 1) > allowed:
         raise ValueError(

@@ -9,11 +9,14 @@ missed and with others taken for it, and the mean prediction that its images giv
 Arguments are those of :mod:`ldlstudy.metrics`: probabilities (N, K) and labels (N,).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from ldlstudy import checks, metrics
 from ldlstudy.checks import ArrayLike
+from ldlstudy.terms import Mean
 
 
 def wrong(probabilities: ArrayLike, labels: ArrayLike) -> Tensor:
@@ -52,22 +55,28 @@ def scores(
         ``true_score_on_errors``, the mean log-probability of the predicted and of the true class,
         in nats; with the truth ``kl_to_truth_on_errors``.
     """
+    terms = score_terms(probabilities, labels, truth)
+    found = {name: each.value() for name, each in terms.items()}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def score_terms(
+    probabilities: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None
+) -> dict[str, Mean]:
+    """Return the terms of `scores`."""
     p, y = checks.paired(probabilities, labels)
-    known = None if truth is None else checks.distributions(truth, "truth").detach()
-    if known is not None and known.shape != p.shape:
-        raise ValueError(f"truth must have shape {tuple(p.shape)}, got {tuple(known.shape)}")
-    at = wrong(p, y)
-    if len(at) == 0:
-        return {}
-    predicted, true = log_probabilities(p, y)
-    found = {
-        "confidence_on_errors": float(p[at].amax(1).double().mean()),
-        "predicted_score_on_errors": float(predicted.mean()),
-        "true_score_on_errors": float(true.mean()),
+    confidence, top = p.max(1)
+    terms = {
+        "confidence_on_errors": confidence.double(),
+        "predicted_score_on_errors": metrics.log(confidence),
+        "true_score_on_errors": metrics.log(p.gather(1, y[:, None])[:, 0]),
     }
-    if known is not None:
-        found["kl_to_truth_on_errors"] = metrics.kl_to_truth(known[at], p[at])
-    return found
+    if truth is not None:
+        known = checks.distributions(truth, "truth").detach()
+        if known.shape != p.shape:
+            raise ValueError(f"truth must have shape {tuple(p.shape)}, got {tuple(known.shape)}")
+        terms["kl_to_truth_on_errors"] = metrics.kl_to_truth_terms(known, p).values
+    return {name: Mean(values, top != y) for name, values in terms.items()}
 
 
 def group_accuracy(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> float:
@@ -83,8 +92,13 @@ def group_accuracy(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLik
     groups : Tensor or ndarray
         Shape (K,), whole numbers: classes of one group share a number.
     """
+    return group_accuracy_terms(probabilities, labels, groups).value()
+
+
+def group_accuracy_terms(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Mean:
+    """Return the terms of `group_accuracy`."""
     _, near = _outcomes(probabilities, labels, groups)
-    return float(near.double().mean())
+    return Mean(near.double())
 
 
 def error_within_group(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> float:
@@ -94,8 +108,15 @@ def error_within_group(probabilities: ArrayLike, labels: ArrayLike, groups: Arra
     not. A wrong class drawn blindly among CIFAR-100's stays within the group 4 / 99 of the time.
     It is 1 if there is no error at all, since then none left its group.
     """
+    return error_within_group_terms(probabilities, labels, groups).value()
+
+
+def error_within_group_terms(
+    probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike
+) -> Mean:
+    """Return the terms of `error_within_group`."""
     right, near = _outcomes(probabilities, labels, groups)
-    return float(near[~right].double().mean()) if not right.all() else 1.0
+    return Mean(near.double(), ~right, empty=1.0)
 
 
 def _outcomes(

@@ -388,6 +388,7 @@ def kd_cs_kd(
 ) -> Tensor:
     """Distillation, and CS-KD's term on top (CS-KD Table 4)."""
     checks.in_range("class_weight", class_weight, 0)
+    checks.in_range("class_temperature", class_temperature, 0, losses.HOTTEST, open_low=True)
     logits, teacher = network(batch.images), batch.taught_mean(relabel)
     taught = losses.kd(logits, teacher, batch.labels, weight, temperature)
     own = without_gradient(network, batch.partner, partner)
@@ -577,6 +578,8 @@ def sskd(
     weights = {"weight": weight, "hard_weight": hard_weight, "soft_weight": soft_weight}
     for name, value in (weights | {"turned_weight": turned_weight}).items():
         checks.in_range(name, value, 0)
+    checks.in_range("contrast_temperature", contrast_temperature, 0, losses.HOTTEST, open_low=True)
+    checks.in_range("turned_share", turned_share, 0, 1)
     size = len(batch.labels)
     turned = _turned(batch)
     logits, features = network(turned, return_features=True)

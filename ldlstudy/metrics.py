@@ -15,10 +15,13 @@ in which bin a value on an edge falls (``edges``): "right" means bins (lo, hi] w
 closed, as in LDL and ILS; "left" means [lo, hi) with 1.0 in the last, as in [Re]. The default of 15
 bins is that of ILS and [Re]; LDL uses 10 and CS-KD 20. Edges are rounded to the dtype of the
 probabilities, so that a float32 0.2 lies on the edge 3/15.
+
+A score is the value of its terms, which a bootstrap takes from the function ``<score>_terms``.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ from torch import Tensor
 
 from ldlstudy import checks
 from ldlstudy.checks import ArrayLike
+from ldlstudy.terms import ClasswiseGaps, Gaps, Mean, blocks, by_chance
 
 FLOOR = torch.finfo(torch.float32).tiny  # what a probability of 0 counts as in a logarithm
 EDGES = {"right": False, "left": True}  # torch.bucketize's `right`, which names the other side
@@ -36,8 +40,12 @@ def accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
     Of equally probable classes the first counts as the prediction.
     """
-    p, y = checks.paired(probabilities, labels)
-    return float((p.argmax(1) == y).double().mean())
+    return accuracy_terms(probabilities, labels).value()
+
+
+def accuracy_terms(probabilities: ArrayLike, labels: ArrayLike) -> Mean:
+    """Return the terms of `accuracy`."""
+    return Mean(_confidence(*checks.paired(probabilities, labels))[1])
 
 
 def topk_accuracy(probabilities: ArrayLike, labels: ArrayLike, k: int = 5) -> float:
@@ -45,12 +53,20 @@ def topk_accuracy(probabilities: ArrayLike, labels: ArrayLike, k: int = 5) -> fl
 
     k lies between 1 and K; equally probable classes are ranked by their index, as in `accuracy`.
     """
+    return topk_accuracy_terms(probabilities, labels, k).value()
+
+
+def topk_accuracy_terms(probabilities: ArrayLike, labels: ArrayLike, k: int = 5) -> Mean:
+    """Return the terms of `topk_accuracy`."""
     p, y = checks.paired(probabilities, labels)
     checks.in_range("k", checks.whole("k", k, 1), 1, p.shape[1])
-    true = p.gather(1, y[:, None])
-    earlier = torch.arange(p.shape[1], device=p.device) < y[:, None]
-    rank = ((p > true) | ((p == true) & earlier)).sum(1)
-    return float((rank < k).double().mean())
+    column = torch.arange(p.shape[1], device=p.device)
+
+    def rank(p: Tensor, y: Tensor) -> Tensor:
+        true = p.gather(1, y[:, None])
+        return ((p > true) | ((p == true) & (column < y[:, None]))).sum(1)
+
+    return Mean((_by_rows(rank, p, y) < k).double())
 
 
 def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -59,8 +75,13 @@ def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
     A true class whose probability is below the smallest normal number of float32 counts as that
     (87.3 nats), whatever the dtype, so the score stays finite.
     """
+    return nll_terms(probabilities, labels).value()
+
+
+def nll_terms(probabilities: ArrayLike, labels: ArrayLike) -> Mean:
+    """Return the terms of `nll`."""
     p, y = checks.paired(probabilities, labels)
-    return float(-log(p.gather(1, y[:, None])).mean())
+    return Mean(-log(p.gather(1, y[:, None])[:, 0]))
 
 
 def log(p: Tensor) -> Tensor:
@@ -70,16 +91,30 @@ def log(p: Tensor) -> Tensor:
 
 def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Return the Brier score summed over classes, mean of sum_k (p_k - y_k)^2, in [0, 2]."""
+    return brier_terms(probabilities, labels).value()
+
+
+def brier_terms(probabilities: ArrayLike, labels: ArrayLike) -> Mean:
+    """Return the terms of `brier`."""
     p, y = checks.paired(probabilities, labels)
-    hard = torch.nn.functional.one_hot(y, p.shape[1])
-    return float((p.double() - hard).square().sum(1).mean())
+
+    def distance(p: Tensor, y: Tensor) -> Tensor:
+        off = p.to(torch.float64, copy=True)
+        off[torch.arange(len(y), device=y.device), y] -= 1
+        return off.square_().sum(1)
+
+    return Mean(_by_rows(distance, p, y))
 
 
 def top_label_brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Return the Brier score of the confidence, mean of (max p - correct)^2 (LDL Table 7)."""
-    p, y = checks.paired(probabilities, labels)
-    correct = (p.argmax(1) == y).double()
-    return float((p.amax(1).double() - correct).square().mean())
+    return top_label_brier_terms(probabilities, labels).value()
+
+
+def top_label_brier_terms(probabilities: ArrayLike, labels: ArrayLike) -> Mean:
+    """Return the terms of `top_label_brier`."""
+    confidence, correct = _confidence(*checks.paired(probabilities, labels))
+    return Mean((confidence.double() - correct).square())
 
 
 def smoothness(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -89,7 +124,7 @@ def smoothness(probabilities: ArrayLike, labels: ArrayLike) -> float:
     the paper it is taken over the training set.
     """
     p, y = checks.paired(probabilities, labels)
-    wrong = p.double().scatter(1, y[:, None], 0.0).sum(1).mean()
+    wrong = _by_rows(lambda p, y: p.double().scatter(1, y[:, None], 0.0).sum(1), p, y).mean()
     return float(wrong * p.shape[1] / (p.shape[1] - 1))
 
 
@@ -99,14 +134,24 @@ def kl_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
     ``truth`` is shaped as ``probabilities``. A predicted 0 where the truth is above 0 counts as in
     `nll`, so the result stays finite.
     """
+    return kl_to_truth_terms(truth, probabilities).value()
+
+
+def kl_to_truth_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `kl_to_truth`."""
     t, p = _with_truth(truth, probabilities)
-    return float((t.double() * (log(t) - log(p))).sum(1).mean())
+    return Mean(_by_rows(lambda t, p: (t.double() * (log(t) - log(p))).sum(1), t, p))
 
 
 def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the total variation distance: half the sum of ``|t - p|``, mean over samples."""
+    return total_variation_terms(truth, probabilities).value()
+
+
+def total_variation_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `total_variation`."""
     t, p = _with_truth(truth, probabilities)
-    return float((t.double() - p.double()).abs().sum(1).mean() / 2)
+    return Mean(_by_rows(lambda t, p: (t.double() - p.double()).abs_().sum(1) / 2, t, p))
 
 
 def _with_truth(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Tensor]:
@@ -160,10 +205,33 @@ def ece(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str 
     The mean over samples of ``|accuracy - mean confidence|`` of their bin, the bins being bins of
     the largest probability. Empty bins count nothing.
     """
-    p, y = checks.paired(probabilities, labels)
-    confidence, correct = _confidence(p, y)
-    gaps = _gaps(_bin(confidence, bins, edges), bins, confidence, correct)
-    return float(gaps.sum() / len(p))
+    return ece_terms(probabilities, labels, bins, edges).value()
+
+
+def ece_terms(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> Gaps:
+    """Return the terms of `ece`."""
+    return gaps(*_confidence(*checks.paired(probabilities, labels)), bins, edges)
+
+
+def gaps(predicted: Tensor, happened: Tensor, bins: int = 15, edges: str = "right") -> Gaps:
+    """Return the terms of the calibration error of any prediction of what happened, both (N,)."""
+    cell, q = _bin(predicted, bins, edges), predicted.double()
+    return Gaps(cell, happened.double() - q, q * (1 - q), bins)
+
+
+def ece_by_chance(probabilities: ArrayLike, bins: int = 15, edges: str = "right") -> float:
+    """Return the `ece` to expect of labels that are drawn from the very probabilities.
+
+    A finite sample of a perfectly calibrated model has an ECE above zero, which this is, with the
+    number of hits in each bin taken as normal: sum_b sqrt(2 / pi sum_(i in b) c_i (1 - c_i)) / N,
+    where c is the confidence (`ldlstudy.terms.by_chance`). It falls as 1 / sqrt(N).
+    """
+    confidence = checks.distributions(probabilities).detach().amax(1)
+    each = gaps(confidence, torch.zeros_like(confidence), bins, edges)
+    variance = torch.bincount(each.cell, each.variance, minlength=bins)
+    return float(by_chance(variance).sum() / len(confidence))
 
 
 def classwise_ece(
@@ -175,12 +243,24 @@ def classwise_ece(
     is compared with the mean probability of j; then the K errors are averaged. The numbers that ILS
     prints under this name are those of `class_conditional_ece`.
     """
+    return classwise_ece_terms(probabilities, labels, bins, edges).value()
+
+
+def classwise_ece_terms(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> ClasswiseGaps:
+    """Return the terms of `classwise_ece`."""
     p, y = checks.paired(probabilities, labels)
-    samples, classes = p.shape
-    happened = torch.nn.functional.one_hot(y, classes).double()
-    cell = _bin(p, bins, edges) + bins * torch.arange(classes, device=p.device)
-    gaps = _gaps(cell.flatten(), bins * classes, p.flatten(), happened.flatten())
-    return float(gaps.sum() / (samples * classes))
+    first = _inner(p, bins, edges)[:1].to(p.dtype)  # nothing lies above the one bin of `bins=1`
+    above = torch.ge if EDGES[edges] else torch.gt
+    parts = []
+    for part in blocks(p) if bins > 1 else ():
+        row, column = above(p[part], first).nonzero(as_tuple=True)
+        parts.append((row + part.start, column))
+    sample, column = map(torch.cat, zip(*parts, strict=True)) if parts else (y[:0], y[:0])
+    each = gaps(p[sample, column], y[sample] == column, bins, edges)
+    cell = each.cell - 1 + (bins - 1) * column
+    return ClasswiseGaps(p, y, sample, cell, each.gap, each.variance, bins)
 
 
 def class_conditional_ece(
@@ -192,13 +272,16 @@ def class_conditional_ece(
     eq. 2 it is not zero for the true probabilities: knowing the true class changes the accuracy.
     Classes without a sample are left out of the average.
     """
+    return class_conditional_ece_terms(probabilities, labels, bins, edges).value()
+
+
+def class_conditional_ece_terms(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> Gaps:
+    """Return the terms of `class_conditional_ece`."""
     p, y = checks.paired(probabilities, labels)
-    classes = p.shape[1]
-    confidence, correct = _confidence(p, y)
-    cell = _bin(confidence, bins, edges) + bins * y
-    gaps = _gaps(cell, bins * classes, confidence, correct).view(classes, bins).sum(1)
-    count = torch.bincount(y, minlength=classes)
-    return float((gaps / count)[count > 0].mean())
+    each = gaps(*_confidence(p, y), bins, edges)
+    return replace(each, cell=each.cell + bins * y, groups=p.shape[1])
 
 
 def uce(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:
@@ -207,31 +290,45 @@ def uce(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str 
     Samples are binned by their entropy divided by log K, and the mean over samples of ``|error
     rate - mean normalised entropy|`` of their bin is taken. The entropy comes in float64.
     """
+    return uce_terms(probabilities, labels, bins, edges).value()
+
+
+def uce_terms(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> Gaps:
+    """Return the terms of `uce`."""
     p, y = checks.paired(probabilities, labels)
-    entropy = torch.special.entr(p.double()).sum(1) / math.log(p.shape[1])
+    entropy = _by_rows(lambda p: torch.special.entr(p.double()).sum(1), p) / math.log(p.shape[1])
     _, correct = _confidence(p, y)
-    gaps = _gaps(_bin(entropy, bins, edges), bins, entropy, 1 - correct)
-    return float(gaps.sum() / len(p))
+    return gaps(entropy, 1 - correct, bins, edges)
 
 
 def _bin(values: Tensor, bins: int, edges: str) -> Tensor:
     """Return the bin of each value in [0, 1], a long tensor in [0, bins)."""
-    checks.whole("bins", bins, 1)
-    checks.one_of("edges", edges, EDGES)
-    inner = torch.arange(1, bins, device=values.device, dtype=torch.float64) / bins
-    inner = inner.to(values.dtype).double()
+    inner = _inner(values, bins, edges).double()
     return torch.bucketize(values.double().contiguous(), inner, right=EDGES[edges])
 
 
-def _gaps(cell: Tensor, cells: int, predicted: Tensor, happened: Tensor) -> Tensor:
-    """Return |sum of happened - sum of predicted| by cell: count times the cell's error."""
-    return torch.bincount(cell, happened - predicted.double(), minlength=cells).abs()
+def _inner(values: Tensor, bins: int, edges: str) -> Tensor:
+    """Return the edges between bins (bins - 1,), in the dtype of the values."""
+    checks.whole("bins", bins, 1)
+    checks.one_of("edges", edges, EDGES)
+    inner = torch.arange(1, bins, device=values.device, dtype=torch.float64) / bins
+    return inner.to(values.dtype)
 
 
 def _confidence(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return the largest probability of each row and whether its (first) class is the true one."""
-    top = p.argmax(1)
-    return p.gather(1, top[:, None])[:, 0], (top == y).double()
+    confidence, top = p.max(1)
+    return confidence, (top == y).double()
+
+
+def _by_rows(function: Callable[..., Tensor], *arrays: Tensor) -> Tensor:
+    """Return what a function gives of each row (N,), few of which are held in float64 at a time."""
+    found = torch.empty(len(arrays[0]), dtype=torch.float64, device=arrays[0].device)
+    for part in blocks(arrays[0]):
+        found[part] = function(*(each[part] for each in arrays))
+    return found
 
 
 def recall_at_1(

@@ -6,6 +6,9 @@ import numpy as np
 
 
 def seed_of(*parts: int | str) -> int:
-    """Return a seed that depends on all ``parts``; texts count through their CRC-32."""
+    """Return a seed that depends on all ``parts``; texts count through their CRC-32.
+
+    Of up to four parts, those of 0 at the end do not: ``seed_of(3, 0)`` is ``seed_of(3)``.
+    """
     entropy = [p if isinstance(p, int) else zlib.crc32(p.encode()) for p in parts]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

@@ -51,6 +51,32 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, float(interval.low), float(interval.high))
 
 
+def middle(draws: np.ndarray) -> list[float]:
+    """Return the ends of the middle 95 % of a score of resamples; NaN, of none, are left out."""
+    tail = 100 * (1 - LEVEL) / 2
+    return [float(end) for end in np.percentile(draws[~np.isnan(draws)], [tail, 100 - tail])]
+
+
+def around(value: float, draws: np.ndarray, raised: float) -> list[float]:
+    """Return a 95 % interval of a score of at least 0 that chance raises: a calibration error.
+
+    Resamples have more of chance than the sample, so the middle of their scores lies too high, at
+    times above the score itself. From the score the interval reaches up as far as the draws reach
+    below their mean, and down as far as they reach above it and by what chance may have added.
+
+    Parameters
+    ----------
+    value : float
+        The score.
+    draws : ndarray, shape (R,)
+        The score of each resample.
+    raised : float
+        By how much chance may have raised ``value``, at most.
+    """
+    (low, high), mean = middle(draws), float(draws.mean())
+    return [max(0.0, value - raised - (high - mean)), value + (mean - low)]
+
+
 def difference(a: Sequence[float], b: Sequence[float]) -> Estimate:
     """Mean of ``a - b`` within replicates, with its interval.
 

@@ -1,6 +1,7 @@
 """What the speed benchmarks count and compare, without the clock."""
 
 import functools
+import sys
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from ldlstudy.data import Images
 from ldlstudy.device import Execution
 from ldlstudy.models import Classifier
 from ldlstudy.training import Augmentation
-from tests.benchmarks import bounds, cs_kd, images, ldl, turns
+from tests.benchmarks import bounds, cs_kd, images, ldl, metrics, turns
 
 
 def test_operations_are_those_of_he_et_al():
@@ -144,3 +145,22 @@ def test_a_method_is_held_against_its_target(name, taken, ratios, monkeypatch, c
     assert [line.split(",")[0] for line in found] == [f"ratio: {ratio}" for ratio in ratios]
     assert "target at most 1.45" in found[0]
     assert name == "cs_kd" or "by operations 1.33, target" in found[0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_is_what_a_run_adds_at_its_peak():
+    """Whether it lets go of it again or not, and whatever was held before."""
+
+    def run():
+        for _ in range(3):
+            torch.ones(16, metrics.MIB)  # of four bytes each
+
+    before = torch.ones(32, metrics.MIB)
+    assert metrics.cost(run, 3).memory / metrics.MIB == pytest.approx(64, abs=8)
+    assert before.sum() == 32 * metrics.MIB
+    assert metrics.cost(lambda: None, 1).memory / metrics.MIB < 1
+
+
+def test_the_least_of_several_costs():
+    costs = [metrics.Cost(2.0, 10), metrics.Cost(1.0, 30), metrics.Cost(3.0, 20)]
+    assert metrics.least(costs) == (1.0, 10)

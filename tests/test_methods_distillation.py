@@ -187,3 +187,12 @@ def test_images_that_sskd_cannot_turn(shape):
     seen = steps.Batch(images, steps.LABELS[few], few, views=(images,) * 3)
     with pytest.raises(ValueError, match="sskd needs 2 square images or more, got "):
         loss("sskd", network("sskd"), seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("contrast_temperature", 0.0), ("turned_share", 1.5), ("temperature", 0.0), ("share", -0.5)],
+)
+def test_a_setting_of_sskd_out_of_range_is_named(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must lie in .*, got {value}"):
+        loss("sskd", network("sskd"), **{name: value})

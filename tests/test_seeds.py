@@ -12,6 +12,7 @@ def test_seeds_depend_on_every_part_and_its_place(parts):
     for i, part in enumerate(parts):
         other = part + 1 if isinstance(part, int) else part + "x"
         assert seed_of(*parts[:i], other, *parts[i + 1 :]) != seed
+    assert (seed_of(*parts, 0) == seed) == (len(parts) < 4)
 
 
 def test_seeds_of_a_study_are_all_different():

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ldlstudy import files
 from ldlstudy.book import BookError
+from ldlstudy.book import notebook as nb
 from ldlstudy.book.data_links import FOLDER
 from ldlstudy.book.stage import Project
 from ldlstudy.experiment import records
@@ -42,12 +43,16 @@ def export(project: Project, folder: Path) -> int:
     Raises
     ------
     BookError
-        If there is no build, or the folder holds files, which a comparison would count as of it.
+        If there is no build, or one of some notebooks alone, or the folder holds files, which a
+        comparison would count as of it.
     """
     data = project.stage / "book" / "_static" / FOLDER
     numbers = project.stage / "book" / NUMBERS
     if not data.is_dir():
         raise BookError(f"there is no build below {project.build}: run `ldlstudy book` first")
+    left_out = [name for name in project.notebooks if not nb.was_run(nb.read(project.staged(name)))]
+    if left_out:
+        raise BookError(f"the last build lacks {', '.join(left_out)}: run `ldlstudy book` for all")
     if folder.is_dir() and any(folder.iterdir()):
         raise BookError(f"{folder} is not empty: name a new folder")
     written = 0

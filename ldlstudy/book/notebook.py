@@ -34,6 +34,11 @@ def text(notebook: NotebookNode) -> str:
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def was_run(notebook: NotebookNode) -> bool:
+    """Return whether a notebook shows anything that its code has made."""
+    return any(cell.get("outputs") for cell in notebook.cells)
+
+
 def tags(cell: NotebookNode) -> list[str]:
     """Return the cell's tags."""
     return cell.metadata.get("tags", [])

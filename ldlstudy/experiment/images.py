@@ -130,12 +130,14 @@ class _Work:
         folder = workplace(run, work)
         folder.mkdir(parents=True, exist_ok=True)
         teacher, predictors = teacher_of(setting, work, known)
-        watched = {"test": dataset.test, "held": dataset.held}
+        candidates = methods.candidates(run.settings)
+        # test images are looked at once the choice is made
+        watched = {"held": dataset.held} | ({} if len(candidates) > 1 else {"test": dataset.test})
         rows = [keep.KEEP[name] for name in planned.keep]
         if any(row.watch_train for row in rows):
             watched["train"] = dataset.train
         students = []
-        for number, settings in enumerate(methods.candidates(run.settings)):
+        for number, settings in enumerate(candidates):
             network = setting.new_network()
             setting.predictor(network)  # refuses before training to sample what has no dropout
             student = Student(
@@ -252,7 +254,8 @@ def measured(
             figures[name] = kept.figure
         for found, more in ((values, kept.values), (intervals, kept.intervals)):
             _add(found, more)
-    values["plain"]["best_test_accuracy"] = max(epoch["test_accuracy"] for epoch in history)
+    if "test_accuracy" in history[0]:
+        values["plain"]["best_test_accuracy"] = max(epoch["test_accuracy"] for epoch in history)
     figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}
     kept_names = tuple(sorted(planned.keep))
     return Record(setting.run.specification, values, intervals, {}, kept_names, figures)

@@ -7,7 +7,8 @@ not scored on: the held-out ones or, without any, one half of the test set for t
 that looks at the answers, so it can only serve as a bound.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ldlstudy import errors, metrics, scaling
+from ldlstudy import errors, metrics, scaling, stats
 from ldlstudy.data.images import Images, split
 from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Values
+from ldlstudy.terms import Mean, Terms, blocks, drawn
 from ldlstudy.training import Augmentation, Predictor
 
-RESAMPLES = 100
+RESAMPLES = 2000
+ECES = {"ece_15_left": (15, "left"), "ece_10_right": (10, "right"), "ece_20_right": (20, "right")}
+BY_CHANCE = "_by_chance"  # after the name of an ECE: what it would be of a calibrated network
 TEMPERATURES = np.arange(10, 301) / 50  # 0.2, 0.22, ..., 6: what `searched` looks through
 Stages = dict[str, tuple[Tensor, float]]  # stage to probabilities (N, K) and their temperature
 
@@ -40,44 +44,43 @@ class Answers:
     truth: Tensor | None = None
     groups: Tensor | None = None
 
-    def take(self, index: Tensor) -> "Answers":
-        """Return those at ``index``."""
-        truth = None if self.truth is None else self.truth[index]
-        return Answers(self.p[index], self.labels[index], truth, self.groups)
+
+def _ece(name: str) -> Callable[[Answers], Terms | None]:
+    return lambda a: metrics.ece_terms(a.p, a.labels, *ECES[name])
 
 
-def _on_errors(name: str) -> Callable[[Answers], float | None]:
-    return lambda a: errors.scores(a.p, a.labels, a.truth).get(name)
+def _on_errors(name: str) -> Callable[[Answers], Terms | None]:
+    return lambda a: errors.score_terms(a.p, a.labels, a.truth).get(name)
 
 
-def _of_truth(metric: Callable[[Any, Any], float]) -> Callable[[Answers], float | None]:
-    return lambda a: None if a.truth is None else metric(a.truth, a.p)
+def _of_truth(make: Callable[[Any, Any], Terms]) -> Callable[[Answers], Terms | None]:
+    return lambda a: None if a.truth is None else make(a.truth, a.p)
 
 
-def _of_groups(metric: Callable[[Any, Any, Any], float]) -> Callable[[Answers], float | None]:
-    return lambda a: None if a.groups is None else metric(a.p, a.labels, a.groups)
+def _of_groups(make: Callable[[Any, Any, Any], Terms]) -> Callable[[Answers], Terms | None]:
+    return lambda a: None if a.groups is None else make(a.p, a.labels, a.groups)
 
 
-METRICS: dict[str, Callable[[Answers], float | None]] = {  # None where one does not apply
-    "accuracy": lambda a: metrics.accuracy(a.p, a.labels),
-    "top5_accuracy": lambda a: metrics.topk_accuracy(a.p, a.labels, min(5, a.p.shape[1])),
-    "cross_entropy": lambda a: metrics.nll(a.p, a.labels),
-    "brier": lambda a: metrics.brier(a.p, a.labels),
-    "top_label_brier": lambda a: metrics.top_label_brier(a.p, a.labels),
-    "ece_15_left": lambda a: metrics.ece(a.p, a.labels, bins=15, edges="left"),  # [Re]
-    "ece_10_right": lambda a: metrics.ece(a.p, a.labels, bins=10),  # LDL
-    "ece_20_right": lambda a: metrics.ece(a.p, a.labels, bins=20),  # CS-KD
-    "class_conditional_ece": lambda a: metrics.class_conditional_ece(a.p, a.labels),
-    "classwise_ece": lambda a: metrics.classwise_ece(a.p, a.labels),
-    "uce": lambda a: metrics.uce(a.p, a.labels),  # LDL
-    "kl_to_truth": _of_truth(metrics.kl_to_truth),
-    "total_variation": _of_truth(metrics.total_variation),
+METRICS: dict[str, Callable[[Answers], Terms | None]] = {  # None where one does not apply
+    "accuracy": lambda a: metrics.accuracy_terms(a.p, a.labels),
+    "top5_accuracy": lambda a: metrics.topk_accuracy_terms(a.p, a.labels, min(5, a.p.shape[1])),
+    "cross_entropy": lambda a: metrics.nll_terms(a.p, a.labels),
+    "brier": lambda a: metrics.brier_terms(a.p, a.labels),
+    "top_label_brier": lambda a: metrics.top_label_brier_terms(a.p, a.labels),
+    "ece_15_left": _ece("ece_15_left"),  # [Re]
+    "ece_10_right": _ece("ece_10_right"),  # LDL
+    "ece_20_right": _ece("ece_20_right"),  # CS-KD
+    "class_conditional_ece": lambda a: metrics.class_conditional_ece_terms(a.p, a.labels),
+    "classwise_ece": lambda a: metrics.classwise_ece_terms(a.p, a.labels),
+    "uce": lambda a: metrics.uce_terms(a.p, a.labels),  # LDL
+    "kl_to_truth": _of_truth(metrics.kl_to_truth_terms),
+    "total_variation": _of_truth(metrics.total_variation_terms),
     "confidence_on_errors": _on_errors("confidence_on_errors"),
     "predicted_score_on_errors": _on_errors("predicted_score_on_errors"),
     "true_score_on_errors": _on_errors("true_score_on_errors"),
     "kl_to_truth_on_errors": _on_errors("kl_to_truth_on_errors"),
-    "superclass_accuracy": _of_groups(errors.group_accuracy),
-    "error_within_superclass": _of_groups(errors.error_within_group),
+    "superclass_accuracy": _of_groups(errors.group_accuracy_terms),
+    "error_within_superclass": _of_groups(errors.error_within_group_terms),
 }
 
 
@@ -150,10 +153,11 @@ def stages(test: Outcome, held: Outcome | None = None) -> Stages:
 
 def search(logits: Tensor, labels: Tensor) -> float:
     """Return the temperature of the grid with the lowest ECE on these very images ([Re] s. 5)."""
-    found = [
-        metrics.ece(scaling.scale(logits, float(t)), labels, bins=15, edges="left")
-        for t in TEMPERATURES
-    ]
+    right = logits.argmax(1) == labels
+    found = []
+    for t in TEMPERATURES:
+        each = [scaling.scale(logits[part], float(t)).amax(1) for part in blocks(logits)]
+        found.append(metrics.gaps(torch.cat(each), right, bins=15, edges="left").value())
     return float(TEMPERATURES[int(np.argmin(found))])
 
 
@@ -193,37 +197,42 @@ def score(
     intervals : dict
         Stage to metric to the ends of the interval.
     """
-    rng, n = np.random.default_rng(0), len(test.labels)
-    resampled = [torch.from_numpy(rng.integers(0, n, n)) for _ in range(resamples)]
     values: Values = {}
     intervals: Values = {}
     for stage, (p, temperature) in found.items():
-        answers = Answers(p, test.labels, test.truth, groups)
-        values[stage] = scores(answers) | {"temperature": temperature}
-        others = [scores(answers.take(index)) for index in resampled]
-        if others:
-            intervals[stage] = {
-                metric: middle([each[metric] for each in others if metric in each])
-                for metric in values[stage]
-                if metric != "temperature"
-            }
+        terms = terms_of(Answers(p, test.labels, test.truth, groups))
+        chance = {n + BY_CHANCE: metrics.ece_by_chance(p, *how) for n, how in ECES.items()}
+        row = {name: each.value() for name, each in terms.items()} | chance
+        values[stage] = row | {"temperature": temperature}
+        if resamples:
+            intervals[stage] = intervals_of(terms, len(p), resamples)
     return values, intervals
 
 
-def scores(answers: Answers) -> dict[str, float]:
-    """Return every metric that applies to some predictions."""
+def terms_of(answers: Answers) -> dict[str, Terms]:
+    """Return the terms of every metric that applies to some predictions."""
     found = {name: metric(answers) for name, metric in METRICS.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return {n: each for n, each in found.items() if each and not math.isnan(each.value())}
 
 
-def middle(values: list[float]) -> list[float]:
-    """Return the ends of the middle 95 %."""
-    return [float(end) for end in np.percentile(values, [2.5, 97.5])]
+def intervals_of(
+    terms: Mapping[str, Terms], samples: int, resamples: int
+) -> dict[str, list[float]]:
+    """Return the 95 % interval of each score over ``samples`` images that are drawn anew."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in terms}
+    for counts in drawn(samples, resamples):
+        for name, each in terms.items():
+            parts[name].append(each.resampled(counts))
+    return {name: _interval(each, torch.cat(parts[name]).numpy()) for name, each in terms.items()}
+
+
+def _interval(terms: Terms, draws: np.ndarray) -> list[float]:
+    raised = terms.raised()
+    return stats.middle(draws) if raised is None else stats.around(terms.value(), draws, raised)
 
 
 def share(alike: Tensor, resamples: int = RESAMPLES) -> tuple[float, list[float]]:
     """Return a share of the test images, from what holds of each (N,), and its interval."""
-    drawn = np.random.default_rng(0).integers(0, len(alike), (resamples, len(alike)))
-    values = alike.double().cpu().numpy()
-    ends = middle(list(values[drawn].mean(1))) if resamples else []
-    return float(values.mean()), ends
+    terms = {"share": Mean(alike.double().cpu())}
+    ends = intervals_of(terms, len(alike), resamples)["share"] if resamples else []
+    return terms["share"].value(), ends

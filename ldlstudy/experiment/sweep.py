@@ -267,12 +267,10 @@ def live(
     title: str | None = "training",
 ) -> dict[Run, Record]:
     """Carry out runs here and now, whatever records there are; return theirs, none is kept."""
-    wanted = {run for each in planned for run in (each.run, *each.run.teachers)}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        device.progress(len(wanted), title, "run") as bar,
-    ):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as shown:
         results, work = Path(folder, "results"), Path(folder, "runs")
+        todo = missing(planned, results, work)
+        bar = shown.enter_context(device.progress(len(todo), title, "run"))
 
         def say(text: str) -> None:
             bar.update("runs to do" not in text)  # said first; then a line for each that is done

@@ -1,6 +1,6 @@
 """What explorers show of recorded networks on noisy digits: predictions, images, planes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -9,7 +9,6 @@ from ldlstudy import checks, data
 from ldlstudy.experiment import records
 from ldlstudy.experiment.keep import positions
 from ldlstudy.experiment.plan import Planned
-from ldlstudy.experiment.records import Record
 from ldlstudy.studies.smoothing import runs as smoothing
 from ldlstudy.studies.strategies import named
 from ldlstudy.studies.truth import runs as truth
@@ -20,6 +19,8 @@ SHOWN = ("none", "ls", "ils", "cs_kd", "mixup", "on_ldl-mixup", "truth")
 def predictions(strategies: Iterable[str] = SHOWN) -> dict[str, dict[str, Any]]:
     """Return what networks say of the same 500 noisy digits, by the label of their strategy.
 
+    A strategy that was not run is left out.
+
     Parameters
     ----------
     strategies : iterable of str
@@ -28,14 +29,14 @@ def predictions(strategies: Iterable[str] = SHOWN) -> dict[str, dict[str, Any]]:
     Raises
     ------
     ValueError
-        An unknown strategy (the known ones are listed), or one that has no record.
+        An unknown strategy (the known ones are listed), or none of which there is a record.
     """
-    found = {}
-    for strategy in strategies:
-        checks.one_of("strategy", strategy, truth.STRATEGIES)
-        record = _record(truth.plan(*truth.QUICK, strategy, 0, "paper"), "truth")
-        found[named(strategy).label] = record.figure("sampled")
-    return found
+    planned = {
+        named(strategy).label: truth.plan(*truth.QUICK, strategy, 0, "paper")
+        for strategy in strategies
+        if checks.one_of("strategy", strategy, truth.STRATEGIES)
+    }
+    return _figures(planned, "sampled", "truth")
 
 
 def planes() -> dict[str, dict[str, Any]]:
@@ -44,21 +45,19 @@ def planes() -> dict[str, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If there is no record of a network.
+        If there is no record of any network.
     """
-    return {
-        f"{each.facts['alpha']:g}": _record(each, "explore --profile quick").figure("planes")
-        for each in smoothing.explored("quick")
-    }
+    planned = {f"{each.facts['alpha']:g}": each for each in smoothing.explored("quick")}
+    return _figures(planned, "planes", "explore --profile quick")
 
 
-def _record(planned: Planned, table: str) -> Record:
-    record = records.load(planned.run)
-    if record is None:
-        raise ValueError(
-            f"there is no record of {planned.name} ({planned.run.id}): run `ldlstudy sweep {table}`"
-        )
-    return record
+def _figures(planned: Mapping[str, Planned], name: str, table: str) -> dict[str, dict[str, Any]]:
+    """What records keep, by label; networks that were not run are left out."""
+    found = {label: records.load(each.run) for label, each in planned.items()}
+    there = {label: record.figure(name) for label, record in found.items() if record is not None}
+    if not there:
+        raise ValueError(f"no network has a record: run `ldlstudy sweep {table}`")
+    return there
 
 
 def images() -> tuple[Tensor, Tensor]:

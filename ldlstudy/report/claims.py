@@ -6,7 +6,6 @@ paired difference has the claimed sign and its 95 % interval excludes zero.
 
 import html
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,8 @@ from ldlstudy.report.tables import Column, Number, Pair, Text, short, style
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
 VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
 NOT_RUN = "not yet run"
+UNJUDGED = {**dict.fromkeys(NUMBERS, math.nan), "verdict": NOT_RUN, "level": ""}
 SIDES = ("right", "left")  # read from what is compared with to what the claim is about
-
-
-def verdict(left: Sequence[float], right: Sequence[float], expects: str) -> str:
-    """Return one of :data:`VERDICTS` on the claim that ``left`` is lower or higher than ``right``.
-
-    Both are values by replicate, paired.
-    """
-    return verdict_on(stats.difference(left, right), expects)
 
 
 def verdict_on(difference: stats.Estimate, expects: str) -> str:
@@ -39,30 +31,6 @@ def verdict_on(difference: stats.Estimate, expects: str) -> str:
     if right_way:
         return "reproduced" if difference.excludes_zero else "direction only"
     return "not reproduced (reversed)" if difference.excludes_zero else "not reproduced"
-
-
-def optimum(losses: np.ndarray, claimed: int) -> tuple[stats.Estimate, str]:
-    """Judge the claim that one candidate of a grid has the lowest mean loss.
-
-    Parameters
-    ----------
-    losses : ndarray, shape (R, C)
-        Loss of each of C candidates in each of R replicates.
-    claimed : int
-        The candidate that is claimed to be best.
-
-    Returns
-    -------
-    Estimate
-        How much its loss is above that of our best (:func:`best_elsewhere`), within replicates.
-    str
-        "reproduced" if it is our best, "not reproduced" if that interval lies above zero, else
-        "direction only".
-    """
-    above = stats.difference(losses[:, claimed].tolist(), best_elsewhere(losses).tolist())
-    if claimed == int(losses.mean(0).argmin()):
-        return above, "reproduced"
-    return above, "not reproduced" if above.low > 0 else "direction only"
 
 
 def best_elsewhere(losses: np.ndarray) -> np.ndarray:
@@ -79,14 +47,29 @@ def best_elsewhere(losses: np.ndarray) -> np.ndarray:
 
 
 def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
-    """Return what :func:`judge` says of a claim, of one that :func:`optimum` judges.
+    """Judge the claim that one candidate of a grid has the lowest mean loss.
 
-    The right side is our best candidate, measured as :func:`best_elsewhere` says.
+    Parameters
+    ----------
+    losses : ndarray, shape (R, C)
+        Loss of each of C candidates in each of R replicates.
+    claimed : int
+        The candidate that is claimed to be best.
+
+    Returns
+    -------
+    dict
+        What :func:`judge` says of a claim: its loss against that of our best, measured as
+        :func:`best_elsewhere` says, within replicates. The verdict is "reproduced" if it is our
+        best, "not reproduced" if the interval lies above zero, else "direction only".
     """
-    elsewhere = best_elsewhere(losses)
-    above, found = optimum(losses, claimed)
-    means = (float(losses[:, claimed].mean()), float(elsewhere.mean()))
-    p = stats.paired_p(losses[:, claimed].tolist(), elsewhere.tolist())
+    own, elsewhere = losses[:, claimed], best_elsewhere(losses)
+    means = (float(own.mean()), float(elsewhere.mean()))
+    above = stats.difference(own.tolist(), elsewhere.tolist())
+    p = stats.paired_p(own.tolist(), elsewhere.tolist())
+    found = "not reproduced" if above.low > 0 else "direction only"
+    if claimed == int(losses.mean(0).argmin()):
+        found = "reproduced"
     return {**dict(zip(NUMBERS, (*means, *above, p), strict=True)), "verdict": found}
 
 
@@ -114,10 +97,8 @@ def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
             results.measured(claim[side], claim["metric"], claim[f"{side}_stage"])
             for side in ("left", "right")
         )
-        result: dict[str, Any] = {"id": key, **claim, "verdict": NOT_RUN, "level": ""}
-        if left is None or right is None:
-            result |= dict.fromkeys(NUMBERS, math.nan)
-        else:
+        result: dict[str, Any] = {"id": key, **claim, **UNJUDGED}
+        if left is not None and right is not None:
             compared = _compare(left, right)
             result |= dict(zip(NUMBERS, compared, strict=True))
             result["verdict"] = verdict_on(stats.Estimate(*compared[2:5]), claim["expects"])
@@ -154,13 +135,12 @@ def in_words(claim: pd.Series) -> dict[str, Any]:
     column = Column(claim["metric"], "", percent=_in_percent(str(claim["metric"])))
     left, right, d, low, high, p = (float(claim[number]) for number in NUMBERS)
     printed = "" if pd.isna(claim["published"]) else claim["published"].replace("->", "→")
-    run = not math.isnan(d)
     return {
         "claim": html.escape(claim["claim"]),
         "published": html.escape(printed.replace(" % →", " →")),
-        "right": column.write(right) if run else "",
-        "left": column.write(left) if run else "",
-        "difference": Number(column, stats.Estimate(d, low, high), ends=True) if run else "",
+        "right": column.write(right),
+        "left": column.write(left),
+        "difference": Number(column, stats.Estimate(d, low, high), ends=True),
         "p": write_p(p),
         "verdict": claim["verdict"],
     }

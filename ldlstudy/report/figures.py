@@ -1,7 +1,8 @@
 """What the figures of all chapters share: size, type, colours, dots, legends."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sized
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -50,14 +51,63 @@ def dots(points: np.ndarray, colour: str, name: str = "") -> PathPatch:
     )
 
 
-def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with so many panels, in rows of at most ``columns``."""
+def panels(
+    count: int,
+    columns: int,
+    height: float,
+    room: float = 0.0,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many panels, in rows of at most ``columns``.
+
+    ``height`` is a row's; ``room`` is added to the sum.
+    """
     columns = 2 if count == 4 else min(columns, count)  # none stands alone in its row
     rows = -(-count // columns)
-    fig, axes = plt.subplots(rows, columns, squeeze=False, figsize=(WIDTH, height * rows))
+    fig, axes = plt.subplots(
+        rows, columns, sharex=sharex, sharey=sharey, squeeze=False,
+        figsize=(WIDTH, height * rows + room),
+    )  # fmt: skip
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     return fig, list(axes.flat[:count])
+
+
+def label_outer(axes: Iterable[Axes], x: str, y: str) -> None:
+    """Label the axes of panels at the left, and of the last row."""
+    for ax in axes:
+        place = ax.get_subplotspec()
+        assert place is not None
+        if place.is_last_row():
+            ax.set_xlabel(x)
+        if place.is_first_col():
+            ax.set_ylabel(y)
+
+
+def nothing() -> Figure:
+    """Return a figure that says that nothing it would show has been run."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 1))
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, "not yet run", ha="center", va="center", color=GREY)
+    return fig
+
+
+Shown = TypeVar("Shown", bound=Sized)
+More = ParamSpec("More")
+
+
+def of_there(
+    draw: Callable[Concatenate[Mapping[str, Shown], More], Figure],
+) -> Callable[Concatenate[Mapping[str, Shown | None], More], Figure]:
+    """Let a function draw what there is: what was not run, None or empty, is left out before."""
+
+    @functools.wraps(draw)
+    def drawn(shown: Mapping[str, Shown | None], *more: More.args, **named: More.kwargs) -> Figure:
+        there = {name: of for name, of in shown.items() if of is not None and len(of)}
+        return draw(there, *more, **named) if there else nothing()
+
+    return drawn
 
 
 def legend(fig: Figure, handles: Mapping[str, Any], columns: int) -> None:
@@ -74,6 +124,7 @@ LINES = ((BLUE, "-", "o"), (GREEN, "--", "s"), (RED, "-.", "^"), (PURPLE, ":", "
 FEWEST = 10  # images in a bin that is drawn
 
 
+@of_there
 def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -> Figure:
     """[Re] Figure 2: activations of three classes on the plane of their templates.
 
@@ -114,39 +165,34 @@ def _square(clusters: list[Any]) -> np.ndarray:
     return np.add.outer((low + high) / 2, np.array([-0.55, 0.55]) * (high - low).max())
 
 
-def reliability(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+@of_there
+def reliability(diagrams: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
     """[Re] Figures 3 and 9: accuracy against confidence, a panel a network, a line a method.
 
     Parameters
     ----------
-    panels : Mapping
+    diagrams : Mapping
         Title of each panel to name of each line to its bins
         (:func:`ldlstudy.experiment.keep.reliability`); those of fewer than 10 images are left out.
         At most four names of lines; a name looks the same in every panel.
     """
-    names = dict.fromkeys(name for lines in panels.values() for name in lines)
+    names = dict.fromkeys(name for lines in diagrams.values() for name in lines)
     looks = dict(zip(names, LINES, strict=False))
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    fig, axes = plt.subplots(
-        rows, columns, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 3.1 * rows)
-    )
-    for ax in axes.flat[len(panels) :]:
-        ax.set_axis_off()
-    for ax in axes.flat[len(panels) - columns : len(panels)]:
+    fig, axes = panels(len(diagrams), 2, 3.1, sharex=True, sharey=True)
+    for ax in axes[-2:]:
         ax.tick_params(labelbottom=True)  # the lowest of its column, perhaps above a spare panel
-    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+    for ax, (title, lines) in zip(axes, diagrams.items(), strict=True):
         ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
         for name, bins in lines.items():
             colour, dash, marker = looks[name]
             each = zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
             full = [(c, a) for n, c, a in each if n >= FEWEST]
-            x, y = zip(*full, strict=True)
+            x, y = np.reshape(full, (-1, 2)).T
             ax.plot(
                 x, y, dash, marker=marker, color=colour, ms=3.5, label=name, clip_on=False
             )  # markers at 1 are drawn whole
         ax.set(title=title, xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
-    for ax in axes[:, 0]:
+    for ax in axes[::2]:
         ax.set_ylabel("accuracy")
     legend(fig, drawn_lines(fig), columns=4)
     return fig

@@ -11,8 +11,7 @@ import pandas as pd
 
 from ldlstudy import stats
 from ldlstudy.report import claims
-from ldlstudy.report.results import Results
-from ldlstudy.report.tables import Line, paired
+from ldlstudy.report.results import MISSING, Line, Results
 
 Numbers = dict[str, float | str]
 
@@ -42,6 +41,11 @@ def _estimate(results: Results, row: str, metric: str, stage: str) -> stats.Esti
 def with_interval(key: str, estimate: stats.Estimate) -> Numbers:
     """Return a number and the ends of its interval."""
     return {key: estimate.mean, f"{key}.low": estimate.low, f"{key}.high": estimate.high}
+
+
+def known(values: Numbers) -> Numbers:
+    """Return the numbers that there are; those of what was not run are NaN."""
+    return {key: value for key, value in values.items() if value == value}
 
 
 def verdicts(judged: pd.DataFrame) -> Numbers:
@@ -77,7 +81,7 @@ def differences(results: Results, pairs: Mapping[str, tuple[Line, Line, str]]) -
     """Return paired differences by name: two rows with their stages, and a metric."""
     values: Numbers = {}
     for name, (left, right, metric) in pairs.items():
-        values |= with_interval(name, paired(results, left, right, metric))
+        values |= with_interval(name, results.difference(left, right, metric))
     return values
 
 
@@ -87,6 +91,8 @@ def share(results: Results, metric: str, start: Line, middle: Line, end: Line) -
     A ratio of differences of means, with its interval from replicates drawn anew.
     """
     found = [results.measured(row, metric, stage) for row, stage in (start, middle, end)]
+    if None in found:
+        return MISSING
     a, b, c = (np.array(each.values) for each in found if each is not None)
     resampled = np.random.default_rng(0).integers(0, len(a), (stats.RESAMPLES, len(a)))
     ratios = [(a[d] - b[d]).mean() / (a[d] - c[d]).mean() for d in resampled]

@@ -27,6 +27,9 @@ COLUMNS = (
 )  # fmt: skip
 ERRORS = {"accuracy": "error", "top5_accuracy": "top5_error"}
 SIDES = 3.92  # width of a 95 % interval in standard errors
+MISSING = Estimate(math.nan, math.nan, math.nan)  # of what was not run
+
+Line = tuple[str, str]  # a row of results, and a stage
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,9 @@ class Results:
         return tuple(self.recorded[each.run] for each in self.of(row))
 
     def figure(self, row: str, name: str, seed: int = 0) -> Any:
-        """Return the data of a figure of one of a row's records."""
-        return self.records(row)[seed].figure(name)
+        """Return the data of a figure of one of a row's records; None where there is no record."""
+        records = self.records(row)
+        return records[seed].figure(name) if seed < len(records) else None
 
     def stages(self, row: str) -> list[str]:
         """Return the stages that the records of a row have."""
@@ -130,6 +134,16 @@ class Results:
             return Measured.of(values, records)
         (_, (_, low, high)), mean = found[0], values[0]
         return Measured(values, Estimate(mean, low, high), records)
+
+    def mean(self, row: str, metric: str, stage: str = "plain") -> float:
+        """Return the mean of a metric of a row at a stage; NaN if it has not been measured."""
+        found = self.measured(row, metric, stage)
+        return math.nan if found is None else found.estimate.mean
+
+    def difference(self, left: Line, right: Line, metric: str) -> Estimate:
+        """Return a metric of ``left`` less that of ``right`` (:func:`difference`)."""
+        one, other = (self.measured(row, metric, stage) for row, stage in (left, right))
+        return MISSING if one is None or other is None else difference(one, other)
 
     @functools.cached_property
     def frame(self) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import html
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,9 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, files, stats
+from ldlstudy.experiment.measure import BY_CHANCE
 from ldlstudy.experiment.records import Record
-from ldlstudy.report.results import Results
+from ldlstudy.report.results import Line, Results
 from ldlstudy.stats import Estimate
 
 ROUNDING = 1e-9  # so that a constant agrees with itself
@@ -36,7 +37,9 @@ class Column(NamedTuple):
     digits: int = 4
 
     def write(self, value: float) -> str:
-        """Return ``value`` with this column's digits, without a zero before the point."""
+        """Return ``value`` with this column's digits, without a zero before the point; no NaN."""
+        if math.isnan(value):
+            return ""
         if self.percent:
             return f"{100 * value:.{self.digits - 2}f}"
         return short(f"{round(value, self.digits) + 0:.{self.digits}f}")  # + 0: no minus zero
@@ -86,7 +89,7 @@ class Number:
     column : Column
         How it is written.
     ours : Estimate, optional
-        Our mean with the ends of its interval.
+        Our mean with the ends of its interval; NaN is no number.
     published : float
         The paper's number; NaN without one.
     agrees : bool, optional
@@ -94,7 +97,7 @@ class Number:
     records : tuple of Record
         Where ours is from.
     ends : bool
-        Whether it shows the ends of its interval and not half of it.
+        Whether it shows the ends of its interval and not half of it, as a very uneven one does.
     signed : bool
         Whether a positive number has its sign.
     """
@@ -111,15 +114,16 @@ class Number:
     def written(self) -> tuple[str, str, str, str]:
         """Ours, half its interval or its ends, the paper's, and the sign of agreement."""
         own, spread = "", ""
-        if self.ours is not None:
+        if self.ours is not None and not math.isnan(self.ours.mean):
             mean, low, high = self.ours
             own = self._write(mean)
-            if not self.ends:
+            uneven = abs((low + high) / 2 - mean) > (high - low) / 4  # ± would mislead
+            if not self.ends and not uneven:
                 half = self.column.write((high - low) / 2)
                 spread = f"±{half}" if half.strip(".0") else ""
             elif not math.isnan(low):
                 spread = f"[{self._write(low)}, {self._write(high)}]"
-        paper = "" if math.isnan(self.published) else self.column.write(self.published)
+        paper = self.column.write(self.published)
         sign = "" if self.agrees is None or not paper else "≈" if self.agrees else "≠"
         return own, spread, paper, sign
 
@@ -248,9 +252,6 @@ def agrees(number: float, values: Sequence[float], replicates: int = 100) -> boo
     return abs(number - statistics.fmean(values)) <= 1.96 * error + ROUNDING
 
 
-Line = tuple[str, str]  # a row of results, and a stage
-
-
 def comparison(
     results: Results,
     paper: pd.DataFrame | None,
@@ -312,7 +313,7 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
     cells : Mapping
         Label of each line to heading of each column to what is asked. What has not been measured
         stays empty. A label leads to the records of its line, or each number to its own where they
-        have several.
+        have several. Below stands what the ECEs would be by chance, where that was measured.
     """
     body = {}
     for label, line in cells.items():
@@ -325,7 +326,26 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
         else:
             body[Text(label)] = written
     table = pd.DataFrame.from_dict(body, orient="index")
-    return style(table.where(table.notna(), ""))
+    note = chance(results, [asked for line in cells.values() for asked in line.values()])
+    return style(table.where(table.notna(), "")).set_caption(note)
+
+
+def chance(results: Results, cells: Iterable[Asked]) -> str:
+    """Return which ECEs networks that are as sure as those asked for have if they are calibrated.
+
+    From the lowest to the highest; nothing where none was measured.
+    """
+    found = [
+        (measured.estimate.mean, asked.column)
+        for asked in cells
+        if (measured := results.measured(asked.row, asked.column.metric + BY_CHANCE, asked.stage))
+    ]
+    if not found:
+        return ""
+    ends = [column.write(value) for value, column in (min(found), max(found))]
+    unit = " %" if found[0][1].percent else ""
+    said = " to ".join(dict.fromkeys(ends))
+    return f"By chance alone, a calibrated network as sure as these has an ECE of {said}{unit}."
 
 
 def _number(results: Results, asked: Asked) -> Number:
@@ -400,24 +420,14 @@ def differences(
 ) -> Styler:
     """Return paired differences, first row minus second, with their 95 % interval.
 
-    ``pairs`` holds two rows with their stages by the label of their difference.
+    ``pairs`` holds two rows with their stages by the label of their difference; what was not run
+    leaves its line empty.
     """
     body: dict[str, list[Number]] = {column.heading: [] for column in columns}
     index = []
     for label, (left, right) in pairs.items():
         for column in columns:
-            change = paired(results, left, right, column.metric)
+            change = results.difference(left, right, column.metric)
             body[column.heading].append(Number(column, change, ends=True, signed=True))
         index.append(Text(label, results.records(left[0]) + results.records(right[0])))
     return style(pd.DataFrame(body, index=index))
-
-
-def paired(results: Results, left: Line, right: Line, metric: str) -> Estimate:
-    """Return the mean difference of two rows within replicates, with its interval."""
-    values = []
-    for row, stage in (left, right):
-        found = results.measured(row, metric, stage)
-        if found is None:
-            raise ValueError(f"{row!r} has no {metric} at the stage {stage!r}")
-        values.append(found.values)
-    return stats.difference(*values)

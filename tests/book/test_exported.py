@@ -2,13 +2,16 @@
 
 import json
 
+import nbformat
 import pytest
+from nbformat import v4
 
 from ldlstudy.book import BookError
 from ldlstudy.book.exported import compare, export
 from ldlstudy.book.stage import Project
 from ldlstudy.experiment import records
 from ldlstudy.experiment.records import Record, Run
+from tests.conftest import notebook
 from tests.report.made import MADE
 
 TABLE = "row,a,b\nLS,1,x\nKD,2,y\n"
@@ -38,6 +41,20 @@ def test_a_build_is_exported_with_its_tables_and_its_numbers(tmp_path):
         "numbers/01_toy.csv": 'key,value\nbayes.ece,0.25\ndevice,"CPU, 2 cores"\n',
     }
     assert list(compare(tmp_path / "out", tmp_path / "out")) == []
+
+
+def test_a_build_of_some_notebooks_alone_is_not_exported(tmp_path):
+    project = Project(tmp_path)
+    for at in (tmp_path, project.stage):
+        (at / "notebooks").mkdir(parents=True)
+        for name in ("01_toy", "02_toy"):
+            chapter = notebook("print(1)")
+            if at != tmp_path and name == "01_toy":
+                chapter.cells[-1].outputs = [v4.new_output("stream", text="1")]
+            nbformat.write(chapter, at / "notebooks" / f"{name}.ipynb")
+    (project.stage / "book" / "_static" / "data").mkdir(parents=True)
+    with pytest.raises(BookError, match="the last build lacks 02_toy: run `ldlstudy book` for all"):
+        export(project, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_a_run_from_data_to_record(work, monkeypatch):
     assert record.kept == ("class_loss", "plane", "reliability")
     assert list(record.values) == ["plain", "fitted", "searched", "plane"]
     without_groups = {n for n in measure.METRICS if "superclass" not in n}
-    scored = {*without_groups, "temperature"}
+    chance = {f"{name}_by_chance" for name in measure.ECES}
+    scored = {*without_groups, *chance, "temperature"}
     assert set(record.values["plain"]) == {*scored, "best_test_accuracy"}
     assert set(record.values["fitted"]) == set(record.values["searched"]) == scored
     assert record.intervals.keys() == {"plain", "fitted", "searched"}

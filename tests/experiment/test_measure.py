@@ -22,6 +22,7 @@ from ldlstudy.training import Augmentation, Predictor
 from tests.experiment.runs import tiny
 
 STAGES = ["plain", "fitted", "searched"]
+CHANCE = ["ece_15_left_by_chance", "ece_10_right_by_chance", "ece_20_right_by_chance"]
 
 
 def outcome(count=120, sharp=3.0, seed=0, classes=4):
@@ -47,6 +48,12 @@ def binned(values, happened, bins, left=False):
             inside = (values >= low) & (values < high) | (values == 1) & (i == bins - 1)
         gap += abs((happened[inside] - values[inside]).sum())
     return gap / len(values)
+
+
+def by_chance(sure, bins, left=False):
+    """Return what ``binned`` gives on average where hits are as probable as they are held to be."""
+    draws = np.random.default_rng(0)
+    return np.mean([binned(sure, draws.random(len(sure)) < sure, bins, left) for _ in range(400)])
 
 
 def by_hand(p, y, t):
@@ -87,7 +94,11 @@ def test_every_metric_is_that_of_a_naive_computation():
     for stage, (p, temperature) in found.items():
         expected = by_hand(p.double().numpy(), test.labels.numpy(), test.truth.double().numpy())
         assert set(expected) == set(METRICS)
+        chance = {name: values[stage].pop(name) for name in CHANCE}
         assert values[stage] == pytest.approx(expected | {"temperature": temperature}, rel=1e-5)
+        sure = p.amax(1).double().numpy()
+        drawn = [by_chance(sure, 15, left=True), by_chance(sure, 10), by_chance(sure, 20)]
+        assert list(chance.values()) == pytest.approx(drawn, rel=0.12)
 
 
 def test_metrics_that_do_not_apply_are_left_out():
@@ -111,10 +122,8 @@ def test_intervals_contain_the_value_and_are_of_the_data():
     found = stages(test, HELD)
     values, intervals = score(found, test)
     for stage, row in intervals.items():
-        assert set(row) == set(values[stage]) - {"temperature"}
-        for metric in ("accuracy", "cross_entropy", "brier", "kl_to_truth"):  # means of images
-            low, high = row[metric]
-            assert low < values[stage][metric] < high
+        assert set(row) == set(values[stage]) - {"temperature", *CHANCE}
+        assert all(low <= values[stage][metric] <= high for metric, (low, high) in row.items())
     low, high = intervals["plain"]["accuracy"]
     deviation = np.sqrt(values["plain"]["accuracy"] * (1 - values["plain"]["accuracy"]) / 400)
     assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.3)

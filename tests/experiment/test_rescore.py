@@ -13,6 +13,7 @@ from ldlstudy.experiment.records import Run
 from ldlstudy.experiment.rescore import rescore
 from ldlstudy.experiment.sweep import perform
 from ldlstudy.files import rounded
+from ldlstudy.terms import Mean
 from ldlstudy.training import checkpoints
 from tests.experiment.runs import CUTMIX, SIZES, TEACHER, tiny
 
@@ -51,7 +52,7 @@ def study(tmp_path):
 
 def least(answers):
     """Return the confidence of the least certain answer, which is not measured otherwise."""
-    return float(answers.p.max(1).values.min())
+    return Mean(answers.p.max(1).values.double().min()[None])
 
 
 def test_a_metric_that_a_record_lacks_is_added_from_its_weights(study, monkeypatch):
@@ -75,7 +76,7 @@ def test_a_metric_that_a_record_lacks_is_added_from_its_weights(study, monkeypat
 def test_values_that_a_record_has_stay_whatever_is_measured_now(study, monkeypatch):
     study.run(Planned(ALONE))
     before = study.record(ALONE)
-    monkeypatch.setitem(measure.METRICS, "brier", lambda answers: 7.0)
+    monkeypatch.setitem(measure.METRICS, "brier", lambda answers: Mean(torch.tensor([7.0])))
     study.again(Planned(ALONE, ("reliability",)))
     after = study.record(ALONE)
     assert after.values == before.values

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ import torch
 from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from ldlstudy import device, studies
 from ldlstudy.device import Execution
@@ -256,6 +258,18 @@ def test_live_runs_leave_nothing_but_their_records_in_memory(here, monkeypatch, 
     assert set(found[STUDENTS[0]].figure("reliability")) == {"plain", "fitted", "searched"}
     assert len(found[ALONE].figure("history")["loss"]) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bar_of_live_runs_counts_teachers_of_teachers(here, monkeypatch):
+    bars = []
+
+    def progress(total, *_):
+        bars.append(tqdm(total=total, file=io.StringIO()))
+        return bars[-1]
+
+    monkeypatch.setattr(device, "progress", progress)
+    sweep.live([Planned(GRANDCHILD)])
+    assert bars[0].n == bars[0].total == len(here.executed) == 3
 
 
 # Processes that are killed

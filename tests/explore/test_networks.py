@@ -5,6 +5,7 @@ import torch
 
 from ldlstudy import mixture
 from ldlstudy.data.replicates import Sample
+from ldlstudy.experiment import records
 from ldlstudy.explore import recorded, trained
 from tests.conftest import ROOT
 from tests.explore.explorers import learned
@@ -44,14 +45,19 @@ def test_recorded_networks_say_what_they_see_in_the_same_images(monkeypatch):
     assert len({tuple(each) for each in planes.values()}) == 1
 
 
-def test_a_network_without_a_record_is_named(tmp_path, monkeypatch):
+def test_a_network_without_a_record_is_left_out(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    load = records.load
+    monkeypatch.setattr(records, "load", lambda run: load(run) if run.method != "ls" else None)
+    assert list(recorded.predictions(("none", "ls", "cs_kd"))) == ["hard labels", "CS-KD"]
+
+
+def test_networks_without_any_record_are_named(tmp_path, monkeypatch):
     (tmp_path / "_config.yml").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="unknown strategy 'x'; known: adacos"):
         recorded.predictions(["x"])
-    with pytest.raises(
-        ValueError, match="there is no record of .* none .*: run `ldlstudy sweep truth`"
-    ):
+    with pytest.raises(ValueError, match="no network has a record: run `ldlstudy sweep truth`"):
         recorded.predictions(["none"])
     with pytest.raises(ValueError, match="run `ldlstudy sweep explore --profile quick`"):
         recorded.planes()

@@ -70,9 +70,11 @@ def test_columns_write_numbers_as_the_papers_do(column, value, written):
         (CE, (0.4, 0.4, 0.4), 0.4, True, '.4000<br><span class="paper">≈ .4000</span>'),
         (CE, (0.4, 0.4, 0.4), 0.5, False, '.4000<br><span class="paper">≠ .5000</span>'),
         (
-            tables.ACCURACY, (0.99, 0.9, 1.0), 0.9906, True,
-            '99.00 <small>±5.00</small><br><span class="paper">≈ 99.06</span>',
+            tables.ACCURACY, (0.96, 0.9, 1.0), 0.9606, True,
+            '96.00 <small>±5.00</small><br><span class="paper">≈ 96.06</span>',
         ),
+        (CE, (0.4, 0.31, 0.45), NAN, None, ".4000 <small>±.0700</small>"),
+        (CE, (0.4, 0.1, 0.41), NAN, None, ".4000 <small>[.1000, .4100]</small>"),  # uneven
     ],
 )  # fmt: skip
 def test_a_cell(column, ours, number, agreed, cell):
@@ -136,6 +138,26 @@ def test_a_grid_asks_for_each_of_its_cells():
     }
 
 
+def test_a_grid_says_what_an_ece_is_by_chance():
+    """In the digits of its column, from the lowest to the highest of the cells."""
+    ece = Column("ece_15_left", "ECE", digits=3)
+    chance = "ece_15_left_by_chance"
+    numbers = {
+        "a x": {"ece_15_left": 0.05, chance: 0.0123, f"fitted {chance}": 0.0086},
+        "a y": {"ece_15_left": 0.06, chance: 0.0141},
+        "a z": {"ece_15_left": 0.07},
+    }
+    made = results(numbers)
+    asked = {r: {"ECE": Asked(r, ece), "accuracy": Asked(r, tables.ACCURACY)} for r in numbers}
+    assert ".012 to .014." in tables.grid(made, asked).to_html()
+    fitted = {"a x": {"ECE": Asked("a x", ece, "fitted")}}
+    assert "an ECE of .009." in tables.grid(made, fitted).to_html()
+    percent = {"a x": {"ECE": Asked("a x", ece._replace(percent=True))}}
+    assert "an ECE of 1.2 %." in tables.grid(made, percent).to_html()
+    without = {"a z": {"ECE": Asked("a z", ece), "accuracy": Asked("a x", tables.ACCURACY)}}
+    assert "caption" not in tables.grid(made, without).to_html()
+
+
 def test_what_has_not_been_run_stays_away():
     known = results({"a none": {"accuracy": 0.5, "ece": 0.25, "fitted ece": 0.125}, "b ls": {}})
     labels = {"b ls": "B: smoothed", "a kd": "distilled", "a none": "plain"}
@@ -160,9 +182,10 @@ def test_differences_are_paired():
     assert shown(tables.differences(known, {"a − b": (a, b)}, [CE])) == {
         "a − b": {"cross entropy": "+.5500 <small>[+.5000, +.6000]</small>"}
     }
-    assert tables.paired(known, a, b, "cross_entropy") == stats.difference([1.0, 2.0], [0.5, 1.4])
-    with pytest.raises(ValueError, match="'b' has no ece at the stage 'plain'"):
-        tables.paired(known, b, a, "ece")
+    assert known.difference(a, b, "cross_entropy") == stats.difference([1.0, 2.0], [0.5, 1.4])
+    assert shown(tables.differences(known, {"b − c": (b, ("c", "plain"))}, [CE])) == {
+        "b − c": {"cross entropy": ""}
+    }
 
 
 def test_a_line_or_a_number_leads_to_its_records():

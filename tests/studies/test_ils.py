@@ -91,7 +91,7 @@ def test_the_claim_on_a_grid_is_judged_with_the_others(results, judged):
     values = results.figure("grid", "candidates")["values"]
     claimed = values.index({"p1": 0.8, "p2": 2.0})
     assert losses.shape == (100, 36)
-    assert judged.loc["ILS-10", "verdict"] == claims.optimum(losses, claimed)[1]
+    assert judged.loc["ILS-10", "verdict"] == claims.judge_optimum(losses, claimed)["verdict"]
     assert judged.loc["ILS-10", "left_mean"] == pytest.approx(losses[:, claimed].mean())
 
 

@@ -1,7 +1,6 @@
 """The LDL study: the paper's protocol, its printed cells, and what the chapter computes."""
 
 import itertools
-import math
 import re
 
 import pytest
@@ -14,9 +13,8 @@ from ldlstudy.experiment import images
 from ldlstudy.report import claims
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published, render
-from ldlstudy.stats import Estimate
 from ldlstudy.studies.ldl import numbers, runs, tables
-from ldlstudy.studies.ldl.numbers import Recomputed, identity, ranks, strangers
+from ldlstudy.studies.ldl.numbers import Recomputed, identity, strangers
 from ldlstudy.studies.ldl.runs import REDUCED
 from ldlstudy.studies.strategies import named
 from ldlstudy.training import Recipe
@@ -253,20 +251,6 @@ def test_statements_are_recomputed_from_the_tables():
 def test_a_statement_is_borne_out_by_what_rounds_to_it(stated, how, low, high, said, borne_out):
     found = Recomputed(stated, low, high, "%", **how)
     assert (found.said, found.borne_out) == (said, borne_out)
-
-
-def test_ranks_are_within_seeds_and_the_lowest_comes_first():
-    values = {"x high": [3, 3, 2, 9], "x even": [2, 1, 3, 4], "x low": [1, 2, 1, 4]}
-    found = results({row: {"kl_to_truth": v} for row, v in {**values, "x one": [1.0]}.items()})
-    ranked = ranks(found, values)
-    assert list(ranked) == ["x low", "x even", "x high"]
-    assert [e.mean for e in ranked.values()] == [5.5 / 4, 7.5 / 4, 2.75]
-    assert math.isclose(sum(e.mean for e in ranked.values()), 6)
-    alone = ranks(found, ["x low", "x high"])
-    assert alone["x low"] == Estimate(1, 1, 1)
-    for rows in (["x low", "x one"], [], ["x none"]):
-        with pytest.raises(ValueError, match="ranks need rows with equally many seeds, got"):
-            ranks(found, rows)
 
 
 def test_numbers_of_the_prose():

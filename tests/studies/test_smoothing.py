@@ -7,11 +7,12 @@ import pytest
 from ldlstudy import models, studies
 from ldlstudy.experiment.plan import PROFILES
 from ldlstudy.report import claims
+from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published
-from ldlstudy.studies.smoothing import distillation, figures, numbers, runs
+from ldlstudy.studies.smoothing import distillation, figures, interpolation, numbers, runs
 from ldlstudy.studies.smoothing.distillation import ALPHAS, TEMPERATURES
 from ldlstudy.training import Augmentation, Recipe
-from tests.report.made import filled
+from tests.report.made import filled, record, results
 
 PAPER = {each.row: each for each in runs.runs("paper")}
 TRAINED = [c.split("_")[1] for c in published("re_table2").columns if c.startswith("accuracy")]
@@ -184,21 +185,80 @@ def test_students_stand_at_the_smoothness_of_their_teacher_others_at_alpha():
         ("M3", TEMPERATURES),
         ("M3p", TEMPERATURES),
     ):
-        points = figures.points_of(found, series, "accuracy")
+        points = figures.points_of(found, f"quick {series}", "accuracy")
         places = [1 - 1 / (1 + v) for v in values] if series.startswith("M3") else values
         assert [x for x, *_ in points] == pytest.approx(list(places))
         assert [y for _, y, *_ in points] == pytest.approx([0.9 + v / 1000 for v in values])
-    assert figures.points_of(found, "M1", "ece_15_left") == []
-    assert figures.points_of(found, "M5", "accuracy") == []
+    assert figures.points_of(found, "quick M1", "ece_15_left") == []
+    assert figures.points_of(found, "quick M5", "accuracy") == []
+
+
+def test_m3_is_read_at_the_smoothness_of_m4():
+    """By hand: M3 falls by .1 in γ of 1, so the student of a smoothed teacher is .02 below it."""
+    gamma = {"M3": dict(zip(TEMPERATURES, (0.1, 0.3, 0.6, 0.8, 0.9, 0.95), strict=True)),
+             "M4": dict(zip(ALPHAS, (0.1, 0.2, 0.35, 0.5, 0.65, 0.7), strict=True))}  # fmt: skip
+
+    def give(each, further=0.0):
+        name = each.facts["series"].removesuffix("p")
+        at = each.run.seed / 100 + gamma.get(name, {}).get(each.facts["value"], 0.0)
+        accuracy = 0.9 - at / 10 - (0.02 + each.run.seed / 1000) * (name == "M4")
+        return {"accuracy": accuracy + further, "teacher smoothness": at}
+
+    planned = distillation.runs("quick")
+    found = interpolation.judged(filled(planned, give))
+    for key in ("RE-14a", "RE-14b", "RE-14c"):
+        line = found.loc[key]
+        assert line["difference"] == pytest.approx(-0.021), key
+        assert line["right_mean"] - line["left_mean"] == pytest.approx(0.021)
+        assert (line["verdict"], line["level"]) == ("reproduced", "quick")
+    # the first seed's teacher is smoother than any of the temperatures makes it: no comparison
+    beyond = dict(gamma["M4"])
+    gamma["M4"] |= {0.75: 0.99}
+    outside = interpolation.judged(filled(planned, give))
+    gamma["M4"] |= beyond
+    assert outside.loc["RE-14a", "verdict"] == claims.NOT_RUN
+    assert outside.loc["RE-14c", "difference"] == pytest.approx(-0.021)
+    # nothing of M3, or another number of seeds
+    for without in (lambda e: True, lambda e: e.run.seed == 2):
+        fewer = filled(planned, lambda e, w=without: (
+            None if e.facts["series"].startswith("M3") and w(e) else give(e)))  # fmt: skip
+        assert interpolation.judged(fewer).loc["RE-14a", "verdict"] == claims.NOT_RUN
+    assert (interpolation.judged(results({}))["verdict"] == claims.NOT_RUN).all()
+
+
+def test_one_network_is_read_with_its_interval():
+    values = {f"M3 {t}": {"accuracy": (0.9 - 0.1 * i, 0.01 * (i + 1)), "teacher smoothness": i / 2}
+              for i, t in enumerate((1, 2, 4))}  # fmt: skip
+    facts = {row: {"series": "M3", "value": float(row.split()[1])} for row in values}
+    made = results(values, **facts)
+    found = interpolation.at_smoothness(made, "M3", [0.75], "accuracy")
+    assert found.estimate == pytest.approx((0.75, 0.725, 0.775))
+    assert len(found.records) == 3
+    assert interpolation.at_smoothness(made, "M3", [1.01], "accuracy") is None
+    assert interpolation.at_smoothness(made, "M3", [0.5], "brier") is None
+
+
+def test_reliability_is_of_the_smoothing_of_figures_3_and_9_where_it_has_been_run():
+    bins = {"count": [20], "confidence": [0.5], "accuracy": [0.5]}
+
+    def give(wanted):
+        planned = [e for e in runs.runs("paper") if e.facts["alpha"] in wanted]
+        recorded = {e.run: record(e.run, {"accuracy": 0.9}, {"reliability": {
+            "plain": bins, "fitted": bins}}) for e in planned}  # fmt: skip
+        return numbers.diagrams(Results(planned, recorded))
+
+    for wanted, name in (((0.0, 0.05, 0.1), "α = 0.05"), ((0.0, 0.1), "α = 0.1")):
+        assert list(give(wanted)["MNIST, FCN"]) == ["α = 0", "α = 0, T fitted", name]
+    assert give((0.0, 0.3)) == give((0.1,)) == {}
 
 
 def test_numbers_of_the_prose():
-    results = studies.recorded(("re-table2", "re-table4"))
-    verdicts = claims.judge(results, published("re_claims"))
-    found = numbers.quoted(results, results, verdicts, "quick")
+    known = studies.recorded(("re-table2", "re-table4"))
+    verdicts = claims.judge(known, published("re_claims"))
+    found = numbers.quoted(known, known, verdicts, "quick")
     soft, hard = (
-        results.measured(f"mnist-fcn1200 {a}", "accuracy").estimate.mean for a in ("0.1", "0")
+        known.measured(f"mnist-fcn1200 {a}", "accuracy").estimate.mean for a in ("0.1", "0")
     )
     assert found["mnist-fcn1200_gain_points"] == pytest.approx(100 * (soft - hard))
     assert found["cap"] == pytest.approx(0.2320, abs=1e-4)  # e / (e + 9)
-    assert found["paper.networks"] == len(results.recorded)
+    assert found["paper.networks"] == len(known.recorded)

@@ -99,6 +99,7 @@ PAGES = {  # what draws tables and figures of a study
     "smoothing": [
         smoothing.accuracy, smoothing.table2, smoothing.planes, smoothing.calibration,
         smoothing.table3, smoothing.table4, lambda r: smoothing.live(r, r), judged("re_claims"),
+        *(lambda r, n=n: smoothing.series(r, n) for n in (smoothing.FIGURE7, smoothing.FIGURE8)),
     ],
     "cs_kd": [
         cs_kd.rivals, cs_kd.features, cs_kd.hierarchy, cs_kd.reduced, cs_kd.calibration,

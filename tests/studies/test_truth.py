@@ -65,11 +65,11 @@ def frame(values):
 
 
 def test_every_strategy_is_in_every_cell_with_every_seed():
-    """34 strategies of the four papers; sizes 50, 100, 200, noises .4, .5, .6, five seeds."""
+    """35 strategies, 33 of the four papers; sizes 50, 100, 200, noises .4, .5, .6, five seeds."""
     for profile, cells, seeds in (("paper", 9, 5), ("quick", 1, 3), ("smoke", 1, 2)):
         planned = PLANNED[profile]
         keys = {(e.facts["size"], e.facts["sigma"], e.strategy, e.run.seed) for e in planned}
-        assert len(keys) == len({e.run for e in planned}) == 34 * cells * seeds
+        assert len(keys) == len({e.run for e in planned}) == 35 * cells * seeds
     sizes = {(e.facts["size"], e.facts["sigma"]) for e in PLANNED["paper"]}
     assert sizes == set(itertools.product((50, 100, 200), (0.4, 0.5, 0.6)))
     assert {named(s).paper for s in runs.STRATEGIES} == {"", "LS", "ILS", "CS-KD", "LDL", "ours"}
@@ -84,7 +84,9 @@ def test_strategies_of_a_seed_share_images_recipe_and_teacher(profile):
     for (_, seed), block in blocks.items():
         hard = block["none"]
         for name, run in block.items():
-            assert (run.data, run.recipe, run.seed) == (hard.data, hard.recipe, seed)
+            beside = {"validation": 50} if named(name).chooses else {}
+            assert (run.data, run.recipe) == (hard.data | beside, hard.recipe)
+            assert run.seed == seed
             assert bool(run.augmentation) == STRATEGIES[name].noise
             assert bool(run.teachers) == method_named(run.method).teacher
             assert hard in run.teachers or not run.teachers
@@ -119,14 +121,15 @@ def test_a_strategy_that_lacks_a_block_and_a_block_without_hard_labels_stay_out(
     left = Results([e for e in grid.planned if not lacks(e)], grid.recorded)
     found = scores(left, "ece_15_left")
     assert "mixup" not in found.index
-    assert found.shape == (33, 44)
+    assert found.shape == (34, 44)
     assert (PLACES[5], 1) not in found.columns
     pd.testing.assert_frame_equal(
         found, scores(grid, "ece_15_left").loc[found.index, found.columns]
     )
-    assert len(tables.ranks(left).data) == 33
-    with pytest.raises(ValueError, match="hard labels have no record: run `ldlstudy sweep truth`"):
-        scores(Results([], {}), "ece_15_left")
+    assert len(tables.ranks(left).data) == 34
+    hard = Results([e for e in grid.planned if e.strategy != "none"], grid.recorded)
+    assert scores(hard, "ece_15_left").shape == (34, 45)
+    assert scores(Results([], {}), "ece_15_left").empty
 
 
 def test_ranks_and_friedman_are_scipys(grid):
@@ -138,7 +141,9 @@ def test_ranks_and_friedman_are_scipys(grid):
     found = comparisons.friedman(places)
     assert found.statistic == pytest.approx(statistic)  # nothing is tied
     assert found.p == pytest.approx(oracle.chi2.sf(statistic, k - 1))
-    assert found.critical_difference == pytest.approx(17.884, abs=1e-3)
+    spread = oracle.studentized_range.ppf(0.95, k, np.inf) / np.sqrt(2)
+    critical = spread * np.sqrt(k * (k + 1) / (6 * n))  # Nemenyi's
+    assert found.critical_difference == pytest.approx(critical, rel=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
@@ -164,8 +169,7 @@ def test_who_is_flattered_and_who_is_slandered():
     np.testing.assert_allclose(found["score"], [-0.1, 0.1, -0.1])
     np.testing.assert_allclose(found["truth"], [0.2, -0.2, -0.1])
     assert found.attrs["cells"] == 1
-    with pytest.raises(ValueError, match="unknown strategy 'nothing'"):
-        comparisons.misled(ece, kl, "nothing")
+    assert comparisons.misled(ece.iloc[1:], kl.iloc[1:]).empty
 
 
 @settings(deadline=None)
@@ -219,8 +223,7 @@ def test_a_calibrated_network_has_the_ece_of_chance(temperature):
         {"sampled": {"log_probabilities": [logits.tolist()] * 7}},
     )
     expected = np.sqrt(2 * 0.9 * 0.1 / (np.pi * 1000))
-    chance = comparisons.ece_by_chance(made, images=1000, draws=2000)
-    assert chance == pytest.approx(expected, rel=0.08)
+    assert comparisons.ece_by_chance(made, images=1000) == pytest.approx(expected, rel=1e-3)
 
 
 def test_repeated_networks_are_held_against_their_records(quick, grid):
@@ -249,9 +252,9 @@ def test_numbers_of_the_prose(quick, grid):
         6,
         45,
         5,
-        34,
+        35,
     )
-    assert (found["grid.networks"], found["live.networks"]) == (1530, 102)
+    assert (found["grid.networks"], found["live.networks"]) == (1575, 105)
     assert all(isinstance(value, float | int | str) for value in found.values())
 
 

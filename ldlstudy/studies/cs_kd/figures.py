@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from ldlstudy import losses
 from ldlstudy.data.images import Images
 from ldlstudy.experiment import keep
-from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH
-from ldlstudy.report.results import Results
+from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH, nothing, of_there, panels
+from ldlstudy.report.results import MISSING, Results
 from ldlstudy.stats import Estimate
 from ldlstudy.studies.cs_kd.numbers import SCORES
 
@@ -54,7 +54,7 @@ class Example(NamedTuple):
 
 
 def examples(
-    kept: Mapping[str, Mapping[str, Any]],
+    kept: Mapping[str, Mapping[str, Any] | None],
     classes: Sequence[str],
     test: Images | None = None,
     count: int = 4,
@@ -64,7 +64,8 @@ def examples(
     Parameters
     ----------
     kept : Mapping
-        By name of each network :func:`ldlstudy.experiment.keep.answers` of the same test images.
+        By name of each network :func:`ldlstudy.experiment.keep.answers` of the same test images;
+        None of one that was not run.
     classes : sequence of str
         Names of the classes.
     test : Images, optional
@@ -74,11 +75,12 @@ def examples(
         How many at most.
     """
     classes = [name.replace("_", " ") for name in classes]
+    there = {name: of for name, of in kept.items() if of is not None}
     found: dict[str, Example] = {}
-    for place, (index, label) in enumerate(zip(*_asked(kept), strict=True)):
+    for place, (index, label) in enumerate(zip(*_asked(there), strict=True)):
         best_classes = {
             name: ([classes[k] for k in of["classes"][place]], of["scores"][place])
-            for name, of in kept.items()
+            for name, of in there.items()
         }
         true = classes[label]
         if true in found or any(names[0] == true for names, _ in best_classes.values()):
@@ -98,11 +100,13 @@ def _asked(kept: Mapping[str, Mapping[str, Any]]) -> tuple[list[int], list[int]]
     asked = [(of["index"], of["labels"]) for of in kept.values()]
     if any(each != asked[0] for each in asked):
         raise ValueError(f"the networks {', '.join(kept)} answered to different test images")
-    return asked[0]
+    return asked[0] if asked else ([], [])
 
 
 def answers(examples: Sequence[Example]) -> Figure:
     """CS-KD Figure 1b: the best answers to misclassified images, a row an image; green is true."""
+    if not examples:
+        return nothing()
     names = list(examples[0].answers)
     pictured = examples[0].image is not None
     widths = [0.55] * pictured + [1.0] * len(names)
@@ -131,6 +135,7 @@ def answers(examples: Sequence[Example]) -> Figure:
 LOOKS = ((BLUE, "-"), (ORANGE, "--"), (GREEN, ":"))
 
 
+@of_there
 def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Figure:
     """CS-KD Figure 2: log-probabilities of the predicted and the true class of errors.
 
@@ -144,14 +149,19 @@ def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any
         len(panels), 2, squeeze=False, sharex="col", figsize=(WIDTH, 2.4 * len(panels))
     )
     for row, (title, methods) in zip(axes, panels.items(), strict=True):
+        looks = dict(zip(methods, LOOKS, strict=False))
         for ax, letter, (side, heading) in zip(row, "ab", SCORES.items(), strict=True):
             values = {
                 name: np.concatenate([seed[side] for seed in seeds])
                 for name, seeds in methods.items()
+                if seeds
             }
+            if not values:
+                continue
             low = min(np.quantile(v, 0.002) for v in values.values())
             edges = np.linspace(low, 0, BINS + 1)
-            for (name, v), (colour, dash) in zip(values.items(), LOOKS, strict=False):
+            for name, v in values.items():
+                colour, dash = looks[name]
                 shares = np.histogram(v.clip(low, 0), edges)[0] / len(v)
                 ax.stairs(shares, edges, color=colour, ls=dash, lw=1.5, label=name)
                 ax.axvline(v.mean(), color=colour, ls=dash, lw=0.9)
@@ -165,24 +175,21 @@ def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any
     return fig
 
 
-def embeddings(panels: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Figure:
+@of_there
+def embeddings(networks: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Figure:
     """CS-KD Figure 3: t-SNE of penultimate features, a panel a network (scikit-learn, seed 0).
 
     Parameters
     ----------
-    panels : Mapping
+    networks : Mapping
         Title to ``points`` (n, d) and ``labels`` (n,) of a network's test images.
     classes : sequence of str
         Names of the classes that the labels count.
     """
     from sklearn.manifold import TSNE
 
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    fig, axes = plt.subplots(rows, columns, squeeze=False, figsize=(WIDTH, 3.4 * rows))
-    for ax in axes.flat[len(panels) :]:
-        ax.set_axis_off()
-    for ax, (title, figure) in zip(axes.flat, panels.items(), strict=False):
+    fig, axes = panels(len(networks), 2, 3.4)
+    for ax, (title, figure) in zip(axes, networks.items(), strict=True):
         tsne = TSNE(perplexity=PERPLEXITY, init="pca", random_state=0)
         found, labels = tsne.fit_transform(np.array(figure["points"])), np.array(figure["labels"])
         for k, (name, marker) in enumerate(zip(classes, "osv^D<>pPX", strict=True)):
@@ -192,7 +199,7 @@ def embeddings(panels: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) 
             ax.plot(x, y, marker, color=colour, ms=3, alpha=0.75, label=label)
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(True)
-    handles, names = axes[0, 0].get_legend_handles_labels()
+    handles, names = axes[0].get_legend_handles_labels()
     fig.legend(handles, names, ncols=5, loc="outside lower center", handletextpad=0.1)
     return fig
 
@@ -210,14 +217,14 @@ def divergences(results: Results, rows: Mapping[str, str]) -> Figure:
         fitted temperature. Bars are 95 % intervals.
     """
 
-    def estimate(row: str, metric: str, stage: str = "plain") -> Estimate:
+    def estimate(row: str, metric: str, stage: str) -> Estimate:
         found = results.measured(row, metric, stage)
-        if found is None:
-            raise ValueError(f"{row!r} has no {metric} at the stage {stage!r}")
-        return found.estimate
+        return MISSING if found is None else found.estimate
 
     rows = {row: label for row, label in rows.items() if row in results}
-    order = sorted(rows, key=lambda row: -estimate(row, "kl_to_truth_on_errors").mean)
+    if not rows:
+        return nothing()
+    order = sorted(rows, key=lambda row: -results.mean(row, "kl_to_truth_on_errors"))
     fig, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(WIDTH, 0.3 * len(rows) + 1.1))
     kinds = {
         "kl_to_truth": ("all test images", BLUE, "o"),

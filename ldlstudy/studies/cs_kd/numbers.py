@@ -19,7 +19,9 @@ from ldlstudy.report.results import Results, difference
 from ldlstudy.studies.bench import DATASETS
 from ldlstudy.studies.cs_kd import runs
 from ldlstudy.studies.cs_kd.runs import DIGITS, PROTOCOLS, REDUCED
+from ldlstudy.studies.strategies import named
 
+RIVALS = (*runs.OUTPUT[:-1], "cs_kd_e")  # of CS-KD's calibration
 SCORES = {"log_predicted": "predicted class", "log_true": "true class"}
 
 
@@ -69,14 +71,15 @@ def errors_compared(
     sides = [[statistics.fmean(p[i] for p in seed) for seed in pairs] for i in (0, 1)]
     one, two = sides if len(pairs) > 1 else ([p[i] for p in pairs[0]] for i in (0, 1))
     return Compared(
-        (_mean(left, score), _mean(right, score)),
+        (mean_score(left, score), mean_score(right, score)),
         sum(map(len, pairs)),
         statistics.fmean(sides[0]) - statistics.fmean(sides[1]),
         stats.paired_p(one, two),
     )
 
 
-def _mean(seeds: Sequence[Mapping[str, Any]], score: str) -> float:
+def mean_score(seeds: Sequence[Mapping[str, Any]], score: str) -> float:
+    """Return the mean of a score over the errors of all seeds."""
     return statistics.fmean(value for seed in seeds for value in seed[score])
 
 
@@ -173,22 +176,17 @@ def quoted(
 ) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results, paper : Results
-        Of all networks, and of those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    test : Images
-        The test images of noisy digits, with their truth.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, ``paper`` of those of the paper profile; ``judged`` are the
+    claims with their verdicts, ``test`` the test images of noisy digits with their truth.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
     digits, reduced = f"quick {DIGITS}", REDUCED
-    for name, row in (("train", digits), ("cifar", reduced)):
-        values[f"loss.{name}"] = results.figure(f"{row} none", "history")["loss"][-1]
-    values["loss.test"] = results.figure(f"{digits} none", "history")["test_loss"][-1]
+    for name, row, loss in (
+        ("train", digits, "loss"), ("cifar", reduced, "loss"), ("test", digits, "test_loss"),
+    ):  # fmt: skip
+        history = results.figure(f"{row} none", "history")
+        if history is not None:
+            values[f"loss.{name}"] = history[loss][-1]
     assert test.truth is not None
     values["bayes.accuracy"] = metrics.accuracy(test.truth, test.labels)
     values["bayes.ece_20_right"] = metrics.ece(test.truth, test.labels, bins=20)
@@ -200,15 +198,26 @@ def quoted(
         ("cifar.error_points", (f"{reduced} none", last), (f"{reduced} cs_kd", last)),
     ):
         one, other = results.measured(*left), results.measured(*right)
-        assert one is not None
-        assert other is not None
-        values[name] = 100 * difference(one, other).mean
+        if one is not None and other is not None:
+            values[name] = 100 * difference(one, other).mean
     right_, ece = (
-        results.measured(f"{reduced} max_entropy", metric)
-        for metric in ("accuracy", "ece_20_right")
+        results.mean(f"{reduced} max_entropy", metric) for metric in ("accuracy", "ece_20_right")
     )
-    assert right_ is not None
-    assert ece is not None
-    values["implied.max_entropy"] = right_.estimate.mean - ece.estimate.mean
+    values["implied.max_entropy"] = right_ - ece
     values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
-    return {key: value for key, value in values.items() if value == value}
+    return numbers.known(values)
+
+
+def diagrams(results: Results) -> dict[str, dict[str, Any]]:
+    """Return the reliability diagrams of CS-KD and each rival, by the rival's name (Figure 4)."""
+    own, *others = (
+        results.figure(f"quick {DIGITS} {strategy}", "reliability")
+        for strategy in ("cs_kd", *RIVALS)
+    )
+    panels = {}
+    for strategy, of in zip(RIVALS, others, strict=True):
+        if of is not None:
+            pair = {"CS-KD": own, "rival": of}
+            label = named(strategy).name_in("CS-KD")
+            panels[label] = {name: each["plain"] for name, each in pair.items() if each is not None}
+    return panels

@@ -75,38 +75,20 @@ def _digits(profile: str) -> list[Bench]:
 
 
 def _paper() -> list[Bench]:
-    made = []
+    made = [Bench(REDUCED, "cifar100", "resnet20", SHORT, augmentation=SMALL, level="reduced")]
     for dataset, (augmentation, recipe, _) in PROTOCOLS.items():
         for name in ("resnet18", "densenet121", "resnet10"):
-            own = model(dataset, name)
+            own, stem = model(dataset, name), STEM if recipe is FINE else {}
             made.append(
-                Bench(
-                    f"{dataset}-{own}",
-                    dataset,
-                    own,
-                    recipe,
-                    augmentation=augmentation,
-                    network=STEM if recipe is FINE else {},
-                    seeds=SEEDS,
-                    facts={"network": name},
-                )
-            )
+                Bench(f"{dataset}-{own}", dataset, own, recipe, augmentation=augmentation,
+                      network=stem, seeds=SEEDS, facts={"network": name})
+            )  # fmt: skip
     for name in ("resnet50", "resnet101", "resnext101_32x4d"):
         made.append(
-            Bench(
-                f"imagenet-{name}",
-                "imagenet",
-                name,
-                LARGE,
-                augmentation=CROP,
-                network=STEM,
-                facts={"network": name},
-            )
-        )
-    return [
-        *made,
-        Bench(REDUCED, "cifar100", "resnet20", SHORT, augmentation=SMALL, level="reduced"),
-    ]
+            Bench(f"imagenet-{name}", "imagenet", name, LARGE, augmentation=CROP, network=STEM,
+                  facts={"network": name})
+        )  # fmt: skip
+    return made
 
 
 def runs(table: int, profile: str) -> list[Planned]:

@@ -1,6 +1,6 @@
 """The tables of the CS-KD chapter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -52,15 +52,14 @@ def label(strategy: str) -> str:
 
 
 def of_strategies(
-    results: Results, benches: Mapping[str, str], strategies: Sequence[str], columns: Columns
+    results: Results, benches: Collection[str], strategies: Sequence[str], columns: Columns
 ) -> Styler:
     """Return measured numbers of strategies on benches, by title where there are several."""
+    several = len(benches) > 1
     labels = {
-        f"{bench} {strategy}": f"{title}: {label(strategy)}"
-        if len(benches) > 1
-        else label(strategy)
-        for bench, title in benches.items()
-        for strategy in strategies
+        f"{bench} {s}": f"{TITLES[bench]}: {label(s)}" if several else label(s)
+        for bench in benches
+        for s in strategies
     }
     return tables.of_rows(results, labels, columns)
 
@@ -68,11 +67,7 @@ def of_strategies(
 def rivals(results: Results) -> Styler:
     """Every strategy on noisy digits."""
     columns = (ERROR, ECE, KL, KL_ON_ERRORS, RECALL, VARIATION)
-    return of_strategies(results, _digits(), EVERYONE, columns)
-
-
-def _digits() -> dict[str, str]:
-    return {f"quick {DIGITS}": "noisy digits"}
+    return of_strategies(results, [f"quick {DIGITS}"], EVERYONE, columns)
 
 
 def features(results: Results) -> Styler:
@@ -89,27 +84,19 @@ def hierarchy(results: Results) -> Styler:
         Column("error_within_superclass", "errors that stay in it, %", percent=True),
         TOP5_ERROR,
     )
-    return of_strategies(results, _reduced(), _on_reduced(results), columns)
+    return of_strategies(results, [REDUCED], ORDER, columns)
 
 
 def reduced(results: Results) -> Styler:
     """What the reduced protocol gives on CIFAR-100."""
     columns = (ERROR, TOP5_ERROR, ECE, RECALL, VARIATION)
-    return of_strategies(results, _reduced(), _on_reduced(results), columns)
-
-
-def _reduced() -> dict[str, str]:
-    return {REDUCED: "CIFAR-100, reduced"}
+    return of_strategies(results, [REDUCED], ORDER, columns)
 
 
 ORDER = (
     "none", "adacos", "virtual_softmax", "max_entropy", "max_entropy_light", "ls", "cs_kd",
     "cs_kd_eval", "cs_kd_e", "ddgsd", "byot", "mixup", "mixup_cs_kd", "kd", "kd_cs_kd",
 )  # fmt: skip
-
-
-def _on_reduced(results: Results) -> list[str]:
-    return [strategy for strategy in ORDER if f"{REDUCED} {strategy}" in results]
 
 
 def calibration(results: Results) -> Styler:
@@ -144,7 +131,7 @@ def combined(results: Results) -> Styler:
         "KL to the truth": ("plain", KL),
         "KL, scaled": ("fitted", KL),
     }
-    return of_strategies(results, {f"quick {STUDENT}": ""}, runs.DISTILLED, columns)
+    return of_strategies(results, [f"quick {STUDENT}"], runs.DISTILLED, columns)
 
 
 def against_paper(results: Results, table: int) -> Styler:
@@ -153,17 +140,24 @@ def against_paper(results: Results, table: int) -> Styler:
     return tables.grid(
         results,
         {
-            f"{NETWORKS[network]}: {label(strategy)}": {
-                DATASETS[dataset]: Asked(
-                    _row(dataset, network, strategy),
-                    ERROR,
-                    published=tables.printed(paper, (network, strategy), dataset),
-                )
-                for dataset in PROTOCOLS
-            }
+            f"{NETWORKS[network]}: {label(strategy)}": _by_set(paper, network, strategy, ERROR)
             for network, strategy in paper.index
         },
     )
+
+
+def _by_set(
+    paper: pd.DataFrame, of: str, strategy: str, column: Column, network: str = ""
+) -> dict[str, Asked]:
+    """The cells of a strategy on each data set; ``of`` is the network or the measure printed."""
+    return {
+        DATASETS[dataset]: Asked(
+            f"{dataset}-{runs.model(dataset, network or of)} {strategy}",
+            column,
+            published=tables.printed(paper, (of, strategy), dataset),
+        )
+        for dataset in PROTOCOLS
+    }
 
 
 def imagenet(results: Results) -> Styler:
@@ -193,22 +187,11 @@ def measures(results: Results, measure: str) -> Styler:
     return tables.grid(
         results,
         {
-            label(strategy): {
-                DATASETS[dataset]: Asked(
-                    _row(dataset, "resnet18", strategy),
-                    MEASURES[measure],
-                    published=tables.printed(paper, (measure, strategy), dataset),
-                )
-                for dataset in PROTOCOLS
-            }
+            label(strategy): _by_set(paper, measure, strategy, MEASURES[measure], "resnet18")
             for of, strategy in paper.index
             if of == measure
         },
     )
-
-
-def _row(dataset: str, network: str, strategy: str) -> str:
-    return f"{dataset}-{runs.model(dataset, network)} {strategy}"
 
 
 def grid(results: Results) -> Styler:
@@ -239,21 +222,25 @@ def scores_on_errors(
     """The two methods of each set compared, the second against the first.
 
     ``errors`` holds set, method and seed as :func:`ldlstudy.studies.cs_kd.figures.score_histograms`
-    takes them, two methods each.
+    takes them, two methods each; cells of one that was not run stay empty.
     """
     body = {}
     for title, methods in errors.items():
         (first, of_first), (second, of_second) = methods.items()
         for score, side in SCORES.items():
-            found = numbers.errors_compared(of_second, of_first, score)
-            body[f"{title}: {side}"] = {
-                first: _signed(found.means[1]),
-                second: _signed(found.means[0]),
-                "both wrong": f"{found.common:,}",
-                "difference there": _signed(found.difference, "+"),
-                "p": claims.write_p(found.p),
+            line = {
+                name: _signed(numbers.mean_score(seeds, score))
+                for name, seeds in ((first, of_first), (second, of_second))
+                if seeds
             }
-    return tables.style(pd.DataFrame.from_dict(body, orient="index"))
+            if len(line) == 2:
+                found = numbers.errors_compared(of_second, of_first, score)
+                line["both wrong"] = f"{found.common:,}"
+                line["difference there"] = _signed(found.difference, "+")
+                line["p"] = claims.write_p(found.p)
+            body[f"{title}: {side}"] = line
+    columns = [*next(iter(errors.values()), {}), "both wrong", "difference there", "p"]
+    return tables.style(pd.DataFrame.from_dict(body, orient="index", columns=columns).fillna(""))
 
 
 def _signed(value: float, plus: str = "") -> str:

@@ -12,7 +12,20 @@ from torch import Tensor
 from ldlstudy import stats
 from ldlstudy.experiment import point_figures
 from ldlstudy.mixture import GaussianMixture
-from ldlstudy.report.figures import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH
+from ldlstudy.report.figures import (
+    BLUE,
+    CLASS_COLOURS,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    WIDTH,
+    label_outer,
+    nothing,
+    of_there,
+    panels,
+)
 
 
 def density(mixture: GaussianMixture, inputs: Tensor, labels: Tensor, sparse: Tensor) -> Figure:
@@ -36,31 +49,30 @@ def density(mixture: GaussianMixture, inputs: Tensor, labels: Tensor, sparse: Te
     return fig
 
 
-def histograms(models: Mapping[str, np.ndarray], truth: np.ndarray) -> Figure:
+@of_there
+def histograms(models: Mapping[str, np.ndarray], truth: np.ndarray | None) -> Figure:
     """ILS Figure 2: shares of predictions by probability, top and other classes, log axis.
 
     ``models`` holds the title and the histograms (3, 50) of each panel, ``truth`` Bayes's.
     """
-    fig, axes = plt.subplots(2, 2, sharex=True, sharey=True, figsize=(WIDTH, 4.6))
+    fig, axes = panels(len(models), 2, 2.3, sharex=True, sharey=True)
     edges = np.linspace(0, 1, point_figures.BINS + 1)
-    for ax, (title, (top, others, _)) in zip(axes.flat, models.items(), strict=True):
+    for ax, (title, (top, others, _)) in zip(axes, models.items(), strict=True):
         for shares, colour, name in ((others, BLUE, "other classes"), (top, ORANGE, "top class")):
             ax.stairs(_positive(shares), edges, color=colour, fill=True, alpha=0.55, label=name)
-        for shares, dash in ((truth[1], "-"), (truth[0], "--")):
+        for shares, dash in () if truth is None else ((truth[1], "-"), (truth[0], "--")):
             name = "Bayes, other" if dash == "-" else "Bayes, top"
             ax.stairs(_positive(shares), edges, color="black", ls=dash, lw=0.9, label=name)
         ax.set(title=title, yscale="log", ylim=(3e-4, 1))
-    for ax in axes[1]:
-        ax.set_xlabel("predicted probability")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("share of predictions")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
+    label_outer(axes, "predicted probability", "share of predictions")
+    fig.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside lower center")
     return fig
 
 
+@of_there
 def true_class_histogram(models: Mapping[str, np.ndarray]) -> Figure:
     """ILS Figure 8: shares of samples by the probability of their true class, a panel a model."""
-    fig, axes = plt.subplots(1, len(models), sharey=True, figsize=(WIDTH, 2.6))
+    fig, axes = panels(len(models), 2, 2.6, sharey=True)
     edges = np.linspace(0, 1, point_figures.BINS + 1)
     for ax, (title, shares) in zip(axes, models.items(), strict=True):
         ax.stairs(shares[2], edges, fill=True, color=BLUE, alpha=0.7)
@@ -69,6 +81,7 @@ def true_class_histogram(models: Mapping[str, np.ndarray]) -> Figure:
     return fig
 
 
+@of_there
 def factor_curves(
     curves: Mapping[str, Mapping[str, Any]], quadratics: Mapping[str, tuple[float, float]],
     sinusoid: tuple[float, float] | None = None,
@@ -84,13 +97,9 @@ def factor_curves(
     sinusoid : tuple of float, optional
         (p1, p2) of the sinusoidal family, drawn in the first panel.
     """
-    columns = min(2, len(curves))
-    count = -(-len(curves) // columns)
-    fig, axes = plt.subplots(
-        count, columns, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 2.5 * count + 0.5)
-    )
+    fig, axes = panels(len(curves), 2, 2.5, 0.5, sharex=True, sharey=True)
     p = np.linspace(0.2, 1, 200)
-    for ax, (title, curve) in zip(axes.flat, curves.items(), strict=True):
+    for ax, (title, curve) in zip(axes, curves.items(), strict=True):
         at, best, low, high = (
             np.array([np.nan if v is None else v for v in curve[k]])
             for k in ("p", "best", "low", "high")
@@ -100,20 +109,19 @@ def factor_curves(
         if title in quadratics:
             p1, p2 = quadratics[title]
             ax.plot(p, np.minimum(0.2, p2 * (p - p1) ** 2), "k-", lw=1.4, label="ILS1's quadratic")
-        if sinusoid is not None and ax is axes[0, 0]:
+        if sinusoid is not None and ax is axes[0]:
             wave = 0.1 * (np.sin(sinusoid[1] * (p - sinusoid[0])) + 1)
             ax.plot(p, wave, "--", color=BLUE, lw=1.4, label="sinusoidal family")
         ax.set(title=title, ylim=(-0.01, 0.21))
-    for ax in axes[-1]:
-        ax.set_xlabel("probability of the true class, by the reference")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("smoothing factor ε")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
+    label_outer(axes, "probability of the true class, by the reference", "smoothing factor ε")
+    fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
     return fig
 
 
 def grid(values: Sequence[Mapping[str, float]], losses: np.ndarray) -> Figure:
     """ILS Figure 11: mean test cross entropy of ILS1 over P1 x P2, from losses (R, C)."""
+    if not values:
+        return nothing()
     p1, p2 = (sorted({v[name] for v in values}) for name in ("p1", "p2"))
     mean = np.full((len(p1), len(p2)), np.nan)
     for v, loss in zip(values, losses.mean(0), strict=True):
@@ -133,6 +141,7 @@ def grid(values: Sequence[Mapping[str, float]], losses: np.ndarray) -> Figure:
     return fig
 
 
+@of_there
 def error_maps(maps: Mapping[str, np.ndarray], mixture: GaussianMixture) -> Figure:
     """Total variation to the truth over the plane, mean of all replicates, a panel a model.
 
@@ -141,12 +150,9 @@ def error_maps(maps: Mapping[str, np.ndarray], mixture: GaussianMixture) -> Figu
     height = (
         mixture.log_density(point_figures.plane()).exp().reshape(len(point_figures.PLANE_Y), -1)
     )
-    count = -(-len(maps) // 2)
-    fig, axes = plt.subplots(
-        count, 2, sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 2 * count + 0.4)
-    )
+    fig, axes = panels(len(maps), 2, 2, 0.4, sharex=True, sharey=True)
     top = max(np.max(m) for m in maps.values())
-    for ax, (title, values) in zip(axes.flat, maps.items(), strict=False):
+    for ax, (title, values) in zip(axes, maps.items(), strict=True):
         extent = (
             point_figures.PLANE_X[0], point_figures.PLANE_X[-1],
             point_figures.PLANE_Y[0], point_figures.PLANE_Y[-1],
@@ -157,8 +163,6 @@ def error_maps(maps: Mapping[str, np.ndarray], mixture: GaussianMixture) -> Figu
             colors=BLUE, linewidths=0.8,
         )  # fmt: skip
         ax.set(title=title, xticks=range(-6, 9, 2), yticks=range(-4, 5, 2))
-    for ax in list(axes.flat)[len(maps) :]:
-        ax.set_visible(False)
     fig.colorbar(shown, ax=axes, label="total variation to the truth", shrink=0.8)
     return fig
 
@@ -170,6 +174,9 @@ def budgets(
 
     ``curves`` holds lines (budget to values by replicate), ``points`` single methods.
     """
+    curves = {name: curve for name, curve in curves.items() if curve}
+    if not (curves or points):
+        return nothing()
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     looks = ((GREY, "-", "o"), (BLUE, "--", "s"))
     for (name, curve), (colour, dash, marker) in zip(curves.items(), looks, strict=False):

@@ -30,7 +30,7 @@ PAIRS: dict[str, tuple[Line, Line]] = {  # differences in cross entropy, left le
 def judged(results: Results) -> pd.DataFrame:
     """Return the paper's claims on this set with their verdicts, that on the grid among them."""
     found = claims.judge(results, published("claims"))
-    found.loc["ILS-10"] = {
+    found.loc["ILS-10"] = claims.UNJUDGED | {
         "claim": "The parabola P1 = .8, P2 = 2 has the lowest cross entropy",
         "published": ".8, 2",
         "left": "grid",
@@ -39,21 +39,17 @@ def judged(results: Results) -> pd.DataFrame:
         "right_stage": "plain",
         "metric": "cross_entropy",
         "expects": np.nan,
-        "level": results.of("grid")[0].level,
-        **claims.judge_optimum(*_grid(results)),
     }
+    for planned in results.of("grid"):
+        judgement = claims.judge_optimum(*_grid(results)) | {"level": planned.level}
+        found.loc["ILS-10", list(judgement)] = list(judgement.values())
     return found
 
 
 def _grid(results: Results) -> tuple[np.ndarray, int]:
     """Losses (R, C) of the parabolas of the grid, and the position of the paper's."""
-    losses = np.array(results.figure("grid", "candidates")["test_cross_entropy"])
-    return losses, _parabolas(results).index(PRINTED)
-
-
-def _parabolas(results: Results) -> list[tuple[float, float]]:
-    values = results.figure("grid", "candidates")["values"]
-    return [(v["p1"], v["p2"]) for v in values]
+    parabolas, losses = grid_of_losses(results)
+    return losses, [(v["p1"], v["p2"]) for v in parabolas].index(PRINTED)
 
 
 def curves(results: Results) -> dict[str, dict[str, Any]]:
@@ -61,23 +57,25 @@ def curves(results: Results) -> dict[str, dict[str, Any]]:
     return {
         title: results.figure(row_in(setup, "ls"), "curves")
         for setup, (_, _, title) in SETUPS.items()
+        if row_in(setup, "ls") in results
     }
 
 
 def parabolas(results: Results) -> dict[str, tuple[float, float]]:
     """Return the mean P1 and P2 that ILS1 chose, by title of the set-up."""
+    rows = {title: row_in(setup, "ils1") for setup, (_, _, title) in SETUPS.items()}
     return {
-        title: (
-            _mean(results, row_in(setup, "ils1"), "p1"),
-            _mean(results, row_in(setup, "ils1"), "p2"),
-        )
-        for setup, (_, _, title) in SETUPS.items()
+        title: (results.mean(row, "p1"), results.mean(row, "p2"))
+        for title, row in rows.items()
+        if row in results
     }
 
 
-def wave(results: Results) -> tuple[float, float]:
+def wave(results: Results) -> tuple[float, float] | None:
     """Return the mean p1 and p2 that the sinusoidal family chose."""
-    return _mean(results, "sinusoidal", "p1"), _mean(results, "sinusoidal", "p2")
+    if "sinusoidal" not in results:
+        return None
+    return results.mean("sinusoidal", "p1"), results.mean("sinusoidal", "p2")
 
 
 def row_in(setup: str, strategy: str) -> str:
@@ -85,24 +83,8 @@ def row_in(setup: str, strategy: str) -> str:
     return strategy if setup == "normal" else f"{setup} {strategy}"
 
 
-def _mean(results: Results, row: str, metric: str, stage: str = "plain") -> float:
-    found = results.measured(row, metric, stage)
-    assert found is not None
-    return stats.estimate(found.values).mean
-
-
 def quoted(results: Results, verdicts: pd.DataFrame, profile: str) -> Numbers:
-    """Return every number that the chapter quotes.
-
-    Parameters
-    ----------
-    results : Results
-        Of the paper profile.
-    verdicts : DataFrame
-        As :func:`judged` gives them.
-    profile : str
-        At which the page is built.
-    """
+    """Return every number that the chapter quotes, with verdicts as :func:`judged` gives them."""
     by_equation = verdicts["claim"].str.contains("eq. 2")
     values = numbers.of_results(results)
     values |= {"claims.eq2": int(by_equation.sum()), "claims.published": int((~by_equation).sum())}
@@ -110,49 +92,57 @@ def quoted(results: Results, verdicts: pd.DataFrame, profile: str) -> Numbers:
     values |= {"restarts": RESTARTS, "profile": profile}
     pairs = {name: (*pair, "cross_entropy") for name, pair in PAIRS.items()}
     values |= numbers.differences(results, pairs)
-    values |= _softened(results) | _sure(results) | _gaps(results) | _ranks(results)
+    values |= _softened(results) | sure(results) | _gaps(results) | _ranks(results)
     part = numbers.share(
         results, "cross_entropy", ("none", "plain"), ("restarts", "best of 120"), ("ils", "plain")
     )
     values |= numbers.with_interval("restarts.share", part)
-    values |= _other_reading(results) | _of_grid(results)
+    values |= other_reading(results)
+    if "grid" in results:
+        values |= of_grid(results)
     picked = results.measured("ils1", "p2")
-    assert picked is not None
-    counts = pd.Series(picked.values).value_counts()
-    return values | {"p2.least": int(counts.min()), "p2.most": int(counts.max())}
+    if picked is not None:
+        counts = pd.Series(picked.values).value_counts()
+        values |= {"p2.least": int(counts.min()), "p2.most": int(counts.max())}
+    return numbers.known(values)
 
 
 def _softened(results: Results) -> Numbers:
     """How far apart the tuned methods are, and how far the best is from Bayes."""
-    means = [_mean(results, row, "cross_entropy") for row in TUNED]
-    best = min(means)
-    bayes = _mean(results, "bayes", "cross_entropy")
-    return {"soft.spread": max(means) - best, "soft.distance": best - bayes}
+    means = pd.Series([results.mean(row, "cross_entropy") for row in TUNED])
+    bayes = results.mean("bayes", "cross_entropy")
+    return {
+        "soft.spread": float(means.max() - means.min()),
+        "soft.distance": float(means.min()) - bayes,
+    }
 
 
-def _sure(results: Results) -> Numbers:
+def sure(results: Results) -> Numbers:
     """Share of test samples whose top class gets more than .9."""
     found: Numbers = {}
     for row in ("bayes", "none", "ls"):
         for stage in ("plain", "scaled") if row != "bayes" else ("plain",):
-            top = results.figure(row, f"{stage} histograms")[0]
-            found[f"sure.{row}" + ("_scaled" if stage == "scaled" else "")] = sum(top[45:])
+            shares = results.figure(row, f"{stage} histograms")
+            if shares is not None:
+                key = f"sure.{row}" + ("_scaled" if stage == "scaled" else "")
+                found[key] = sum(shares[0][45:])
     return found
 
 
 def _gaps(results: Results) -> Numbers:
     """Sample-weighted distance of the factor curve from the parabola and the best constant."""
     (title,) = (title for setup, (_, _, title) in SETUPS.items() if setup == "normal")
-    p1, p2 = parabolas(results)[title]
+    p1, p2 = parabolas(results).get(title, (np.nan, np.nan))
     found: Numbers = {}
-    for reference, curve in curves(results)[title].items():
+    for reference, curve in curves(results).get(title, {}).items():
         p, best, n = (
             np.array([np.nan if v is None else v for v in curve[k]])
             for k in ("p", "best", "samples")
         )
 
         def average(distance: np.ndarray, n: np.ndarray = n) -> float:
-            return float(np.nansum(n * distance) / n[~np.isnan(distance)].sum())
+            weights = n[~np.isnan(distance)]
+            return float(np.nansum(n * distance) / weights.sum()) if len(weights) else np.nan
 
         found[f"gap.{reference}"] = average(np.abs(best - np.minimum(0.2, p2 * (p - p1) ** 2)))
         constants = {e for e in best if e == e}
@@ -163,37 +153,40 @@ def _gaps(results: Results) -> Numbers:
 def _ranks(results: Results) -> Numbers:
     """Rank correlation of the calibration errors with the KL to the truth over the methods."""
     rows = [line for line in (EVERY | STUDENTS).values() if line[0] != "bayes"]
-    kl, found = pd.Series([_mean(results, row, "kl_to_truth", s) for row, s in rows]), Numbers()
+    kl, found = pd.Series([results.mean(row, "kl_to_truth", s) for row, s in rows]), Numbers()
     names = {"ece": "ece_15_right", "classwise_ece": "", "class_conditional_ece": ""}
     for name, metric in names.items():
-        own = pd.Series([_mean(results, row, metric or name, stage) for row, stage in rows])
+        own = pd.Series([results.mean(row, metric or name, stage) for row, stage in rows])
         found[f"rank.{name}"] = float(own.corr(kl, method="spearman"))
     return found
 
 
-def _other_reading(results: Results) -> Numbers:
+def other_reading(results: Results) -> Numbers:
     """ILS with the factor at the grid's temperature less ILS, over as many replicates."""
     grid, own = (results.measured(row, "cross_entropy") for row in ("ils_grid", "ils"))
-    assert grid is not None
-    assert own is not None
+    if grid is None or own is None:
+        return {}
     change = stats.difference(grid.values, own.values[: len(grid.values)])
     return numbers.with_interval("grid_reading", change)
 
 
-def _of_grid(results: Results) -> Numbers:
+def of_grid(results: Results) -> Numbers:
     """What the grid of parabolas says."""
     losses, claimed = _grid(results)
-    parabolas = _parabolas(results)
+    parabolas = [(v["p1"], v["p2"]) for v in grid_of_losses(results)[0]]
     means, best = losses.mean(0), int(losses.mean(0).argmin())
     elsewhere = claims.best_elsewhere(losses)
-    above, _ = claims.optimum(losses, claimed)
+    judged = claims.judge_optimum(losses, claimed)
     level = sum(stats.difference(loss.tolist(), elsewhere.tolist()).low <= 0 for loss in losses.T)
-    found = numbers.with_interval("grid.behind", above) | {
+    found: Numbers = {
+        "grid.behind": judged["difference"],
+        "grid.behind.low": judged["low"],
+        "grid.behind.high": judged["high"],
         "grid.best": float(means[best]),
         "grid.best.p1": parabolas[best][0],
         "grid.best.p2": parabolas[best][1],
-        "grid.printed": float(means[claimed]),
-        "grid.elsewhere": float(elsewhere.mean()),
+        "grid.printed": judged["left_mean"],
+        "grid.elsewhere": judged["right_mean"],
         "grid.level": level,
         "grid.size": len(parabolas),
     }
@@ -205,7 +198,10 @@ def _of_grid(results: Results) -> Numbers:
 
 def grid_of_losses(results: Results) -> tuple[list[dict[str, float]], np.ndarray]:
     """Return the parabolas of the grid and their test losses (R, C), for Figure 11."""
-    return results.figure("grid", "candidates")["values"], _grid(results)[0]
+    kept = results.figure("grid", "candidates")
+    if kept is None:
+        return [], np.empty((0, 0))
+    return kept["values"], np.array(kept["test_cross_entropy"])
 
 
 def by_budget(results: Results) -> tuple[dict[str, dict[int, list[float]]], dict[str, Any]]:
@@ -221,6 +217,6 @@ def by_budget(results: Results) -> tuple[dict[str, dict[int, list[float]]], dict
         ("Standard LS", "ls", 12), ("ILS1", "ils1", 30), ("ILS2", "ils2", 48), ("ILS", "ils", 120),
     ):  # fmt: skip
         found = results.measured(row, "cross_entropy")
-        assert found is not None
-        points[label] = (n, found.values)
+        if found is not None:
+            points[label] = (n, found.values)
     return hard, points

@@ -151,15 +151,16 @@ def by_recipe(results: Results) -> Styler:
 
 def gain_by_recipe(results: Results) -> Styler:
     """What label smoothing changes under each of these settings, with torch's initial weights."""
-    hard = {each.facts["way"]: each.row for each in _planned(results, False, init="torch")}
-    soft = {each.facts["way"]: each.row for each in _planned(results, True, init="torch")}
+    hard = {each.facts["way"]: each.row for each in planned_ways(results, False, init="torch")}
+    soft = {each.facts["way"]: each.row for each in planned_ways(results, True, init="torch")}
     pairs = {
         way: ((soft[way], "plain"), (row, "plain")) for way, row in hard.items() if way in soft
     }
     return tables.differences(results, pairs, ERRORS)
 
 
-def _planned(results: Results, smoothed: bool, init: str | None = None) -> list:
+def planned_ways(results: Results, smoothed: bool, init: str | None = None) -> list:
+    """Return what trains hard labels, or smoothed ones, in several ways."""
     return [
         each
         for each in results.planned
@@ -168,7 +169,7 @@ def _planned(results: Results, smoothed: bool, init: str | None = None) -> list:
 
 
 def _ways(results: Results, smoothed: bool) -> dict[str, Line]:
-    return {each.row: (each.row, "plain") for each in _planned(results, smoothed)}
+    return {each.row: (each.row, "plain") for each in planned_ways(results, smoothed)}
 
 
 def live(now: Results, recorded: Results) -> Styler:

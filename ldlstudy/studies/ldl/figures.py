@@ -27,6 +27,7 @@ from ldlstudy.report.figures import (
     WIDTH,
     drawn_lines,
     legend,
+    nothing,
 )
 from ldlstudy.report.results import Results, difference
 from ldlstudy.report.tables import ACCURACY, KL, published
@@ -75,7 +76,7 @@ def change_by_size(results: Results) -> Figure:
     known, kinds = benches("paper"), {"printed"}
     for ax, (metric, column, scale, heading) in zip(axes, panels, strict=True):
         ax.axhline(0, color=GREY, lw=0.8)
-        lines = _printed_changes(column)
+        lines = printed_changes(column)
         students = {known[bench].model for bench in lines["none"]}
         for strategy, (colour, dash) in BY_SIZE.items():
             line = sorted(
@@ -105,7 +106,7 @@ def change_by_size(results: Results) -> Figure:
     return fig
 
 
-def _printed_changes(column: str) -> dict[str, dict[str, float]]:
+def printed_changes(column: str) -> dict[str, dict[str, float]]:
     """A printed number less Vanilla's in the same table, by line and by bench.
 
     Of what Tables 1 and 3 both print, Table 3's, which the figure is of.
@@ -205,16 +206,11 @@ def kl_by_size(results: Results, strategies: Sequence[str]) -> Figure:
     strategies : sequence of str
         A line each with 95 % intervals, at most twelve besides ``truth``, which is taught the true
         posterior and drawn black as the best that can be hoped for.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing of this study to draw.
     """
     sizes = numbers.sizes(results)
     noises = list(dict.fromkeys(sigma for sigma, _ in sizes))
     if not noises:
-        raise ValueError("no bench of noisy digits by size and noise is there to draw")
+        return nothing()
     fig, axes = plt.subplots(1, len(noises), squeeze=False, sharey=True, figsize=(WIDTH, 3.8))
     taught = [name for name in strategies if name != TRUTH]
     looks = dict(zip(taught, STYLES, strict=False)) | {TRUTH: ("black", ":")}
@@ -227,7 +223,7 @@ def kl_by_size(results: Results, strategies: Sequence[str]) -> Figure:
                 x, mean, low, high = np.array(points).T
                 colour, dash = looks[name]
                 ax.plot(x, mean, dash, color=colour, marker="o", ms=3, label=label(name))
-                ax.vlines(x, low, high, color=colour)
+                ax.vlines(x, low, high, color=colour, label=label(name))
         ax.set(title=f"σ = {noise:g}", xlabel="training images a class", xscale="log")
         ax.set_xticks(list(own), [f"{train}" for train in own])
         ax.minorticks_off()

@@ -4,24 +4,25 @@ That an ensemble of teachers and several teachers at once are one method with tw
 the paper's own tables say of the sentences around them, and the order of strategies by a metric.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ldlstudy import checks, losses, stats
+from ldlstudy import checks, losses
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
-from ldlstudy.report.results import Results, difference, row_of
+from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import published
-from ldlstudy.stats import Estimate
 from ldlstudy.studies import digits
 from ldlstudy.studies.ldl.runs import REDUCED, RIVALS
 from ldlstudy.studies.strategies import named
 
 DIGITS = f"quick {digits.NAME}"
+KL = "kl_to_truth"
 
 
 class Identity(NamedTuple):
@@ -209,33 +210,6 @@ def _cuts_of_rivals(table: pd.DataFrame) -> list[float]:
     return cuts
 
 
-def ranks(
-    results: Results, rows: Iterable[str], metric: str = "kl_to_truth"
-) -> dict[str, Estimate]:
-    """Return the rank of each row within each seed, its mean over seeds with its interval, by mean.
-
-    Rank 1 has the lowest ``metric``; ties share the mean of their ranks.
-
-    Raises
-    ------
-    ValueError
-        Rows that were not repeated with equally many seeds, or have no such metric.
-    """
-    from scipy.stats import rankdata
-
-    names = list(rows)
-    found = [results.measured(row, metric) for row in names]
-    values = [[] if each is None else each.values for each in found]
-    counts = sorted({len(v) for v in values})
-    if len(counts) != 1 or counts == [0]:
-        raise ValueError(f"ranks need rows with equally many seeds, got {counts or 'no row'}")
-    ranked = {
-        row: stats.estimate(of_row.tolist())
-        for row, of_row in zip(names, rankdata(values, axis=0), strict=True)
-    }
-    return dict(sorted(ranked.items(), key=lambda item: item[1].mean))
-
-
 def measured(results: Results, bench: str) -> list[str]:
     """Return the strategies that have been measured on a bench, in the order of planning."""
     rows = ((results.of(row)[0].strategy, row) for row in results.rows)
@@ -244,13 +218,7 @@ def measured(results: Results, bench: str) -> list[str]:
 
 def nearest(results: Results, bench: str) -> list[str]:
     """Return the strategies measured on a bench, the nearest to the truth first."""
-
-    def distance(strategy: str) -> float:
-        found = results.measured(f"{bench} {strategy}", "kl_to_truth")
-        assert found is not None
-        return found.estimate.mean
-
-    return sorted(measured(results, bench), key=distance)
+    return sorted(measured(results, bench), key=lambda s: results.mean(f"{bench} {s}", KL))
 
 
 def sizes(results: Results) -> dict[tuple[float, int], str]:
@@ -273,35 +241,28 @@ def quoted(
 ) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results : Results
-        Of all networks, of which ``live`` are those of the table of methods on noisy digits,
-        ``grid`` those by noise and size, and ``paper`` those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, of which ``live`` are those of the table of methods on noisy
+    digits, ``grid`` those by noise and size, ``paper`` those of the paper profile; ``judged`` are
+    the claims with their verdicts.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
 
     def scaled(strategy: str) -> float:
-        return float(values[f"{DIGITS.replace(' ', '_')}_{strategy}_fitted.kl_to_truth"])
+        return results.mean(f"{DIGITS} {strategy}", KL, "fitted")
 
     def gap(left: str, right: str, metric: str) -> float:
-        sides = [results.measured(row, metric) for row in (left, right)]
-        if sides[0] is None or sides[1] is None:
-            raise ValueError(f"{left!r} and {right!r} have no {metric} to compare")
-        return difference(sides[0], sides[1]).mean
+        return results.difference((left, "plain"), (right, "plain"), metric).mean
 
-    best = min(scaled("on_en_ldl-mixup"), scaled("on_mt_ldl-mixup"))
+    best = float(np.fmin(scaled("on_en_ldl-mixup"), scaled("on_mt_ldl-mixup")))
     values["gain.share"] = (scaled("none") - best) / (scaled("none") - scaled("truth"))
-    values["gain.mt"] = gap(f"{DIGITS} off_mt_ldl", f"{DIGITS} off_mt_ldl_mean", "kl_to_truth")
+    values["gain.mt"] = gap(f"{DIGITS} off_mt_ldl", f"{DIGITS} off_mt_ldl_mean", KL)
     for name, strategy in (("on", "on_ldl-cutmix"), ("off", "off_ldl")):
         lost = gap(f"{REDUCED} none", f"{REDUCED} {strategy}", "accuracy")
         values[f"loss.{name}"] = 100 * lost
-    values["loss.cifar"] = results.figure(f"{REDUCED} none", "history")["loss"][-1]
+    history = results.figure(f"{REDUCED} none", "history")
+    if history is not None:
+        values["loss.cifar"] = history["loss"][-1]
     for prefix, some in (("live.", live), ("grid.", grid), ("paper.", paper)):
         values |= numbers.circumstances(some, prefix)
     values["profile"] = profile
-    return {key: value for key, value in values.items() if value == value}
+    return numbers.known(values)

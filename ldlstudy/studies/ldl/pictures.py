@@ -24,11 +24,14 @@ from ldlstudy.report.figures import (
     WIDTH,
     dots,
     legend,
+    nothing,
+    of_there,
     panels,
 )
 from ldlstudy.report.tables import short
 
 
+@of_there
 def class_scores(kept: Mapping[str, Mapping[str, Any]]) -> Figure:
     """LDL Figure 4: F1 score of each class against the mean confidence in it, a panel a method.
 
@@ -45,13 +48,14 @@ def class_scores(kept: Mapping[str, Mapping[str, Any]]) -> Figure:
     }
     low = np.concatenate(list(points.values())).min() - 0.03
     for ax, (title, pairs) in zip(axes, points.items(), strict=True):
-        ax.plot([low, 1], [low, 1], color="black", lw=0.8)
-        ax.add_patch(dots(np.array(pairs), BLUE))
+        ax.plot([low, 1], [low, 1], color="black", lw=0.8, label="equal")
+        ax.add_patch(dots(np.array(pairs), BLUE, "classes"))
         ax.set(title=title, xlim=(low, 1.03), ylim=(low, 1.03), aspect="equal")
         ax.set(xlabel="mean probability of the class", ylabel="F1 score")
     return fig
 
 
+@of_there
 def best_class(kept: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Figure:
     """LDL Figure 5: mean probabilities on the images of each method's best class, the ten highest.
 
@@ -67,7 +71,7 @@ def best_class(kept: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) ->
     for ax, (title, of) in zip(axes, kept.items(), strict=True):
         best = of["best"]
         name = classes[best["class"]].replace("_", " ")
-        _bars(ax, best["classes"], best["probabilities"], classes, best["class"])
+        _bars(ax, best, title, classes, [best["class"]])
         score = short(f"{best['f1']:.2f}")
         ax.set_title(f"{title}\n{name}, F1 {score}")
         ax.set_xlabel("mean probability")
@@ -75,11 +79,12 @@ def best_class(kept: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) ->
 
 
 def _bars(
-    ax: Axes, indices: Sequence[int], values: Sequence[float], classes: Sequence[str], *green: int
+    ax: Axes, of: Mapping[str, Any], name: str, classes: Sequence[str], green: Sequence[int]
 ) -> None:
-    """Horizontal bars of the named classes, the highest on top."""
+    """Horizontal bars of some ``classes`` and their ``probabilities``, the highest on top."""
+    indices = of["classes"]
     colours = [GREEN if k in green else GREY for k in indices]
-    ax.barh(range(len(indices)), values, color=colours)
+    ax.barh(range(len(indices)), of["probabilities"], color=colours, label=name)
     ax.set_yticks(range(len(indices)), [classes[k].replace("_", " ") for k in indices], fontsize=7)
     ax.set_xlim(0, 1)
     ax.invert_yaxis()
@@ -88,19 +93,21 @@ def _bars(
 SAYS = {"mixing": "the mixing", "teacher": "the teacher", "truth": "the truth"}
 
 
-def supervision(kept: Mapping[str, Any], classes: Sequence[str]) -> Figure:
+def supervision(kept: Mapping[str, Any] | None, classes: Sequence[str]) -> Figure:
     """LDL Figure 6: what mixing, teacher and truth say of mixed images, a row an image.
 
     Classes of the images that were mixed are green.
 
     Parameters
     ----------
-    kept : Mapping
+    kept : Mapping or None
         As :func:`ldlstudy.experiment.labels.supervision` gives it; without ``truth`` and ``pixels``
-        their columns are missing.
+        their columns are missing. None of a network that was not run.
     classes : sequence of str
         Names of the classes.
     """
+    if kept is None:
+        return nothing()
     pictured, says = "pixels" in kept, [key for key in SAYS if key in kept]
     count, most = len(kept["mixing"]), max(len(of["classes"]) for key in says for of in kept[key])
     fig, axes = plt.subplots(
@@ -112,9 +119,8 @@ def supervision(kept: Mapping[str, Any], classes: Sequence[str]) -> Figure:
             row[0].imshow(np.array(kept["pixels"][n])[0], cmap="gray_r")
             row[0].set_axis_off()
         for ax, key in zip(row[pictured:], says, strict=True):
-            said = kept[key][n]
-            sources = kept["mixing"][n]["classes"]
-            _bars(ax, said["classes"], said["probabilities"], classes, *sources)
+            name = f"{SAYS[key]}, image {n + 1}"
+            _bars(ax, kept[key][n], name, classes, kept["mixing"][n]["classes"])
             ax.set_ylim(most - 0.5, -0.5)  # bars as thick in every panel
     for ax, key in zip(axes[0, pictured:], says, strict=True):
         ax.set_title(SAYS[key])
@@ -126,6 +132,7 @@ def supervision(kept: Mapping[str, Any], classes: Sequence[str]) -> Figure:
 LINES = ((RED, "-"), (ORANGE, "--"), (GREEN, "-."), (BLUE, "-"), (PURPLE, ":"), (GREY, "--"))
 
 
+@of_there
 def losses_by_class(
     histories: Mapping[str, Mapping[str, Sequence[Any]]], counts: Sequence[int] = (5, 20)
 ) -> Figure:

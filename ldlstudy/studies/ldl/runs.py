@@ -105,30 +105,16 @@ def _paper() -> list[Bench]:
         "stl10": TEACHERS,
         "imagenet": DEEP,
     }
-    made = []
+    small = AUGMENTATIONS["cifar100"]
+    made = [Bench(REDUCED, "cifar100", "resnet20", SHORT, augmentation=small, level="reduced")]
     for dataset, names in networks.items():
-        large = dataset == "imagenet"
+        recipe, stem = (LARGE, {"stem": "7x7"}) if dataset == "imagenet" else (RECIPE, {})
         for name in names:
             made.append(
-                Bench(
-                    f"{dataset}-{name}",
-                    dataset,
-                    name,
-                    LARGE if large else RECIPE,
-                    augmentation=AUGMENTATIONS[dataset],
-                    network={"stem": "7x7"} if large else {},
-                    seeds=SEEDS,
-                )
-            )
-    short = Bench(
-        REDUCED,
-        "cifar100",
-        "resnet20",
-        SHORT,
-        augmentation=AUGMENTATIONS["cifar100"],
-        level="reduced",
-    )
-    return [*made, short]
+                Bench(f"{dataset}-{name}", dataset, name, recipe, network=stem, seeds=SEEDS,
+                      augmentation=AUGMENTATIONS[dataset])
+            )  # fmt: skip
+    return made
 
 
 def runs(table: int | str, profile: str) -> list[Planned]:

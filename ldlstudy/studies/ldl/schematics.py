@@ -36,7 +36,7 @@ def gap() -> Figure:
         each = torch.stack([losses.soft_cross_entropy(z[None], target) for z in logits])
         (pull,) = torch.autograd.grad(each.sum(), margin, retain_graph=True)
         left.plot(confidence, each.detach(), dash, color=colour, label=name)
-        right.plot(confidence, pull, dash, color=colour)
+        right.plot(confidence, pull, dash, color=colour, label=name)
         if q < 1:
             lowest = losses.soft_cross_entropy(target.log(), target)
             left.plot(q, float(lowest), "o", color=colour)

@@ -21,8 +21,9 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published
 from ldlstudy.studies import STUDIES, Study, recorded
-from ldlstudy.studies.ils.numbers import judged
+from ldlstudy.studies.ils import numbers as ils
 from ldlstudy.studies.ldl.numbers import Recomputed, recomputed
+from ldlstudy.studies.smoothing import interpolation
 
 CONTRADICTED = "contradicted by the paper's own tables"
 CATEGORIES = (*claims.VERDICTS, CONTRADICTED, NOT_RUN)  # the verdicts, the weakest last
@@ -61,7 +62,9 @@ def evidence(prefix: str) -> Evidence:
     study = PAPERS[checks.one_of("paper", prefix, PAPERS)]
     results = recorded(study.evidence) | recorded(study.quick, "quick")
     if prefix == "ILS":  # one of its claims is on a whole grid
-        return Evidence(judged(results), results)
+        return Evidence(ils.judged(results), results)
+    if prefix == "RE":  # some are on a series of networks, interpolated
+        return Evidence(interpolation.judged(results), interpolation.with_series(results))
     return Evidence(claims.judge(results, published(study.claims)), results)
 
 

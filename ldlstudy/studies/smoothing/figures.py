@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from ldlstudy import targets
 from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH
 from ldlstudy.report.results import Results
+from ldlstudy.studies.smoothing.interpolation import points_of
 
 
 def labels(alphas: tuple[float, ...], classes: int = 10) -> Figure:
@@ -31,7 +32,9 @@ SERIES = {
 }
 
 
-def series(results: Results, metric: tuple[str, str], losses: Mapping[str, str]) -> Figure:
+def series(
+    results: Results, metric: tuple[str, str], losses: Mapping[str, str], level: str = "quick "
+) -> Figure:
     """[Re] Figures 7 and 8: M1 to M4 against the smoothness of labels, a panel a loss.
 
     Parameters
@@ -43,11 +46,14 @@ def series(results: Results, metric: tuple[str, str], losses: Mapping[str, str])
     losses : Mapping
         Title of each panel to what marks its M3 and M4: nothing, or ``p`` for the loss as printed.
         M1 and M2, which have no teacher, are in every panel. Bars are 95 % intervals.
+    level : str
+        How the names of the series begin.
     """
     fig, axes = plt.subplots(1, len(losses), squeeze=False, sharey=True, figsize=(WIDTH, 3.8))
     for ax, (title, mark) in zip(axes[0], losses.items(), strict=True):
         for name, (label, colour, dash, marker) in SERIES.items():
-            points = points_of(results, name + (mark if name in ("M3", "M4") else ""), metric[0])
+            marked = f"{level}{name}{mark if name in ('M3', 'M4') else ''}"
+            points = points_of(results, marked, metric[0])
             if points:
                 x, y, low, high = np.array(points).T
                 ax.plot(x, y, color=colour, ls=dash, marker=marker, ms=4, label=label)
@@ -56,18 +62,3 @@ def series(results: Results, metric: tuple[str, str], losses: Mapping[str, str])
     axes[0, 0].set_ylabel(metric[1])
     fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
     return fig
-
-
-def points_of(
-    results: Results, series: str, metric: str
-) -> list[tuple[float, float, float, float]]:
-    """Return smoothness, mean and interval of a series, by smoothness: the teacher's, or α."""
-    points = []
-    for row in results.rows:
-        facts = results.of(row)[0].facts
-        found = results.measured(row, metric)
-        if facts.get("series") == series and found is not None:
-            taught = results.measured(row, "smoothness", "teacher")
-            gamma = facts["value"] if taught is None else taught.estimate.mean
-            points.append((gamma, *found.estimate))
-    return sorted(points)

@@ -8,20 +8,17 @@ import torch
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results, difference
+from ldlstudy.studies.smoothing import distillation, interpolation
 from ldlstudy.studies.smoothing.tables import HARD_SOFT, SMALL, labels, row
+
+SMOOTHED = (0.05, 0.1)  # in Figures 3 and 9, and what stands there until it has been run
 
 
 def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str) -> Numbers:
     """Return every number that the chapter quotes.
 
-    Parameters
-    ----------
-    results, paper : Results
-        Of all networks, and of those of the paper profile.
-    judged : DataFrame
-        The claims with their verdicts.
-    profile : str
-        At which the page is built.
+    ``results`` are of all networks, ``paper`` of those of the paper profile; ``judged`` are the
+    claims with their verdicts.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
     soft, hard = (results.measured(row("mnist-fcn1200", a), "accuracy") for a in (0.1, 0.0))
@@ -29,8 +26,9 @@ def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str)
         values["mnist-fcn1200_gain_points"] = 100 * difference(soft, hard).mean
     # the largest probability of logits of 1 and nine zeros
     values["cap"] = float(torch.tensor([1.0] + [0.0] * 9).softmax(0)[0])
+    values |= of_series(results)
     values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
-    return {key: value for key, value in values.items() if value == value}
+    return numbers.known(values)
 
 
 def pictured(results: Results, bench: str) -> dict[str, Any]:
@@ -43,15 +41,44 @@ def pictured(results: Results, bench: str) -> dict[str, Any]:
 
 
 def diagrams(results: Results) -> dict[str, dict[str, Any]]:
-    """Return the reliability diagrams of hard and smoothed labels, by title of the bench."""
+    """Return the reliability diagrams of hard and smoothed labels, by title of the bench.
+
+    The smoothing is that of the paper's Figures 3 and 9, or the other that has been run.
+    """
     panels = {}
     for bench, label in (SMALL | labels()).items():
-        rows = [row(bench, a) for a in HARD_SOFT]
-        if all(each in results for each in rows):
-            hard, soft = (results.figure(each, "reliability") for each in rows)
+        hard = row(bench, 0.0)
+        soft = [a for a in SMOOTHED if row(bench, a) in results]
+        if hard in results and soft:
+            bins = results.figure(hard, "reliability")
             panels[label] = {
-                "α = 0": hard["plain"],
-                "α = 0, T fitted": hard["fitted"],
-                "α = .1": soft["plain"],
+                "α = 0": bins["plain"],
+                "α = 0, T fitted": bins["fitted"],
+                f"α = {soft[0]:g}": results.figure(row(bench, soft[0]), "reliability")["plain"],
             }
     return panels
+
+
+def of_series(results: Results) -> Numbers:
+    """Return what is read between the points of M3, at the γ of an M4, and how many have been run.
+
+    Keys are ``<row of M4>.at_same_smoothness.<metric>`` and ``figure7.run``, ``figure7.planned``.
+    """
+    values: Numbers = {}
+    for figure in (7, 8):
+        wanted = {each.run for each in distillation.runs("paper", figure)}
+        values[f"figure{figure}.planned"] = len(wanted)
+        values[f"figure{figure}.run"] = len(wanted & results.recorded.keys())
+    for own in results.rows:
+        facts = results.of(own)[0].facts
+        if not str(facts.get("series", "")).startswith("M4"):
+            continue
+        series = own.rpartition(" ")[0].replace("M4", "M3")
+        gammas = interpolation.smoothness(results, own)
+        for metric in ("accuracy", "kl_to_truth"):
+            found = interpolation.at_smoothness(results, series, gammas, metric)
+            if found is not None:
+                key = f"{own.replace(' ', '_')}.at_same_smoothness"
+                values[f"{key}.{metric}"] = found.estimate.mean
+                values[f"{key}.smoothness"] = sum(gammas) / len(gammas)
+    return values

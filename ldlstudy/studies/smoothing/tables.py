@@ -17,6 +17,7 @@ from ldlstudy.report.tables import (
     Line,
     published,
 )
+from ldlstudy.studies.smoothing import distillation
 from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, benches, smoothed
 
 ECE = Column("ece_15_left", "ECE")
@@ -28,6 +29,20 @@ PLANE = {  # what the pictures of the penultimate layer show, as numbers
     "spread, test": "test_spread",
     "clusters apart, test": "test_distance",
     "ratio, test": "test_ratio",
+}
+FIGURE7 = {  # the series of Figure 7; those of Figure 8 have one loss
+    "M1": "M1: teacher, by its α",
+    "M2": "M2: student alone, by its α",
+    "M3": "M3: student by the teacher's T, loss as coded",
+    "M3p": "M3: the same, equation 2",
+    "M4": "M4: student by the teacher's α, loss as coded",
+    "M4p": "M4: the same, equation 2",
+}
+FIGURE8 = {
+    "figure8 M1": "M1: teacher, by its α",
+    "figure8 M2": "M2: student alone, by its α",
+    "figure8 M3": "M3: student by the teacher's T",
+    "figure8 M4": "M4: student by the teacher's α",
 }
 TAUGHT = {  # rows of Table 4
     "teacher": "teacher, hard labels",
@@ -163,6 +178,27 @@ def table4(results: Results) -> Styler:
                 name, error, published=math.nan if math.isnan(number) else 1 - number
             ),
         }
+    return tables.grid(results, lines)
+
+
+def series(results: Results, names: Mapping[str, str]) -> Styler:
+    """Figures 7 and 8 as numbers: M1 to M4 by the smoothing or the temperature of their labels.
+
+    Parameters
+    ----------
+    results : Results
+        What has not been run stays empty.
+    names : Mapping
+        What each line is called, by series.
+    """
+    accuracy = Column("accuracy", "", percent=True)
+    lines = {
+        label: {
+            f"α = {a:g}, or T = {t}": Asked(f"{name} {t if 'M3' in name else a:g}", accuracy)
+            for a, t in zip(distillation.ALPHAS, distillation.TEMPERATURES, strict=True)
+        }
+        for name, label in names.items()
+    }
     return tables.grid(results, lines)
 
 

@@ -5,6 +5,7 @@ same images from the same first weights, so they are compared within blocks. See
 averaged where strategies are ranked over data sets: nine cells, as nine data sets.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import pandas as pd
 import torch
 from scipy import stats as tests
 
-from ldlstudy import checks, metrics, mixture, scaling, stats
+from ldlstudy import metrics, mixture, scaling, stats
 from ldlstudy.experiment.records import Record
 from ldlstudy.report.results import Results, pivot
 from ldlstudy.stats import Estimate
@@ -35,7 +36,8 @@ COMPARED = (  # with the KL to the truth
 def scores(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
     """Return a metric of strategies in every block that hard labels have.
 
-    A strategy that some of these blocks lack is left out until it has been run there.
+    A strategy that some of these blocks lack is left out until it has been run there. Without any
+    record of hard labels the blocks are those of the strategy that has the most.
 
     Parameters
     ----------
@@ -48,20 +50,21 @@ def scores(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
     -------
     DataFrame
         A line for each strategy, a column for each block (cell, seed).
-
-    Raises
-    ------
-    ValueError
-        If hard labels have not been run.
     """
     table = pivot(results, metric, stage)
-    if "none" not in table.index:
-        raise ValueError("hard labels have no record: run `ldlstudy sweep truth` first")
+    if table.empty:
+        return table
     order = list(places())
-    blocks = table.columns[table.loc["none"].notna()]
+    most = "none" if "none" in table.index else table.notna().sum(axis=1).idxmax()
+    blocks = table.columns[table.loc[most].notna()]
     columns = sorted(blocks, key=lambda block: (order.index(block[0]), block[1]))
     table = table[columns].dropna()
     return table.loc[[name for name in STRATEGIES if name in table.index]]
+
+
+def against_hard(by_place: pd.DataFrame) -> pd.DataFrame:
+    """Return multiples of hard labels' numbers; nothing where these were not run."""
+    return (by_place / by_place.reindex(["none"]).iloc[0]).dropna()
 
 
 def by_cell(blocks: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +86,12 @@ class Friedman(NamedTuple):
 
 
 def friedman(by_place: pd.DataFrame) -> Friedman:
-    """Test whether all rank alike over the columns of ``by_place``, as data sets (Demsar 2006)."""
+    """Test whether all rank alike over the columns of ``by_place``, as data sets (Demsar 2006).
+
+    NaN where fewer than three strategies were run.
+    """
+    if len(by_place) < 3:
+        return Friedman(math.nan, math.nan, math.nan)
     statistic, p = tests.friedmanchisquare(*by_place.to_numpy())
     distance = stats.critical_difference(len(by_place), by_place.shape[1])
     return Friedman(float(statistic), float(p), distance)
@@ -101,18 +109,18 @@ def agreement(one: pd.DataFrame, other: pd.DataFrame) -> Estimate:
     return stats.estimate(((1 + alike.mean(axis=0)) / 2).tolist())
 
 
-def misled(one: pd.DataFrame, truth: pd.DataFrame, base: str = "none") -> pd.DataFrame:
-    """Return where a metric and the truth disagree on whether a strategy is better than ``base``.
+def misled(one: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Return where a metric and the truth disagree on whether hard labels are the better ones.
 
     Returns
     -------
     DataFrame
-        For every other strategy the number of cells, over means of seeds, in which it has the lower
-        score and is farther from the truth (``flattered``), in which it is the other way round
-        (``slandered``), and both changes against the base, means over cells (``score``, ``truth``).
+        For every other strategy, if hard labels were run, the number of cells, over means of seeds,
+        in which it has the lower score and is farther from the truth (``flattered``), in which it
+        is the other way round (``slandered``), and both changes against hard labels, means over
+        cells (``score``, ``truth``).
     """
-    checks.one_of("strategy", base, one.index)
-    a, b = (by_cell(each) - by_cell(each).loc[base] for each in (one, truth))
+    a, b = (each - each.reindex(["none"]).iloc[0] for each in map(by_cell, (one, truth)))
     found = pd.DataFrame(
         {
             "flattered": ((a < 0) & (b > 0)).sum(axis=1),
@@ -121,7 +129,7 @@ def misled(one: pd.DataFrame, truth: pd.DataFrame, base: str = "none") -> pd.Dat
             "truth": b.mean(axis=1),
         }
     )
-    found = found.drop(index=base)
+    found = found.drop(index="none", errors="ignore").dropna()
     found.attrs["cells"] = a.shape[1]
     return found
 
@@ -155,6 +163,7 @@ def label_distances(
         labels to the truth, ``entropy``, that of the labels less that of the truth, and
         ``student``.
     """
+    columns = ["strategy", "seed", "changed", "label", "entropy", "student"]
     lines = []
     for each in results.planned:
         values = results.recorded[each.run].values
@@ -171,17 +180,19 @@ def label_distances(
                 "student": values[stage][metric],
             }
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=columns)
 
 
 def correlations(distances: pd.DataFrame) -> dict[str, Estimate]:
     """Return Spearman's correlation of ``label`` and ``student`` over strategies, within seeds.
 
     Of ``all`` strategies but that taught the truth, and apart of those whose images are ``plain``
-    and those whose images are ``changed``. Mean over seeds with its interval.
+    and those whose images are ``changed``, where there are two or more. Mean over seeds with its
+    interval.
     """
     own = distances[distances["strategy"] != "truth"]
-    parts = {"all": own, "plain": own[~own["changed"]], "changed": own[own["changed"]]}
+    changed = own["changed"].astype(bool)
+    parts = {"all": own, "plain": own[~changed], "changed": own[changed]}
     return {
         name: stats.estimate(
             [
@@ -190,6 +201,7 @@ def correlations(distances: pd.DataFrame) -> dict[str, Estimate]:
             ]
         )
         for name, part in parts.items()
+        if part["strategy"].nunique() > 1
     }
 
 
@@ -211,20 +223,16 @@ def bayes(seeds: int = 2) -> dict[str, float]:
     return found
 
 
-def ece_by_chance(record: Record, images: int = 10 * digits.TEST, draws: int = 20) -> float:
-    """Return the mean ECE of a network that is calibrated and as sure as a recorded one, scaled.
+def ece_by_chance(record: Record, images: int = 10 * digits.TEST) -> float:
+    """Return the ECE to expect of a network that is calibrated and as sure as a recorded one.
 
     Parameters
     ----------
     record : Record
-        With ``sampled`` predictions, which are repeated to so many ``images``; the labels are drawn
-        from them, so that nothing but chance is between confidence and accuracy.
-    images, draws : int
-        Size of a test set, and how many are drawn.
+        With ``sampled`` predictions, which are scaled and repeated to so many ``images``.
+    images : int
+        Size of a test set.
     """
     logits = torch.tensor(record.figure("sampled")["log_probabilities"], dtype=torch.float64)
     p = scaling.scale(logits, record.values["fitted"]["temperature"])
-    p = p[torch.arange(images) % len(p)]
-    draw = torch.Generator().manual_seed(0)
-    labels = torch.multinomial(p, draws, replacement=True, generator=draw)
-    return float(np.mean([metrics.ece(p, of_draw) for of_draw in labels.T]))
+    return metrics.ece_by_chance(p[torch.arange(images) % len(p)], bins=15, edges="left")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ldlstudy.extras import needs
-from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH
+from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH, nothing, of_there
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import short
 from ldlstudy.stats import Estimate
@@ -55,10 +55,12 @@ def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
     order of their scaled means.
     """
     cells = {name: f"{size}, σ = {short(f'{sigma:g}')}" for name, (size, sigma) in places().items()}
-    order = (scaled / scaled.loc["none"]).mean(axis=1).sort_values().index
+    order = comparisons.against_hard(scaled).mean(axis=1).sort_values().index
+    if order.empty:
+        return nothing()
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 6.6), sharey=True)
     for ax, table, title in zip(axes, (trained, scaled), ("as trained", "scaled"), strict=True):
-        ratio = np.log2((table / table.loc["none"]).loc[order].to_numpy())
+        ratio = np.log2(comparisons.against_hard(table).loc[order].to_numpy())
         shown = ax.imshow(ratio, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
         ax.set_title(title)
         ax.set_xticks(range(ratio.shape[1]), [cells[name] for name in table.columns], rotation=90)
@@ -79,6 +81,8 @@ def ranking(by_place: pd.DataFrame) -> Figure:
     with needs("book"):
         import scikit_posthocs
 
+    if len(by_place) < 3:
+        return nothing()
     ranked = by_place.rename(index=_label)
     names = dict(zip(ranked.index, by_place.index, strict=True))
     alike = scikit_posthocs.posthoc_nemenyi_friedman(ranked.T.reset_index(drop=True))
@@ -103,12 +107,16 @@ def frontiers(
     error: pd.Series, distances: Mapping[str, pd.Series], marked: Sequence[str] = ("none", "ls")
 ) -> Figure:
     """Accuracy against KL to the truth, a panel for each of ``distances``; the frontier joined."""
+    if error.empty:
+        return nothing()
     fig, axes = plt.subplots(1, len(distances), figsize=(WIDTH, 4.6), sharey=True)
     for ax, (title, distance) in zip(np.atleast_1d(axes), distances.items(), strict=True):
         best = comparisons.frontier(error, distance)
-        ax.step(distance[best], 100 * (1 - error[best]), where="post", color=GREY, lw=0.8, ls="--")
+        look = {"color": GREY, "lw": 0.8, "ls": "--", "label": "the frontier"}
+        ax.step(distance[best], 100 * (1 - error[best]), where="post", **look)
         for name in error.index:
-            ax.plot(distance[name], 100 * (1 - error[name]), ls="", ms=5, **_look(name))
+            at = distance[name], 100 * (1 - error[name])
+            ax.plot(*at, ls="", ms=5, label=_label(name), **_look(name))
         shown = [n for n in dict.fromkeys((*best, *marked, "truth")) if n in distance.index]
         _name(ax, {name: (distance[name], 100 * (1 - error[name])) for name in shown})
         ax.set(title=title, xlabel="KL to the truth, nats")
@@ -136,6 +144,7 @@ def _name(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
         )
 
 
+@of_there
 def labels_and_students(found: Mapping[str, pd.DataFrame], marked: Sequence[str]) -> Figure:
     """How near the labels are, and how near their student; a panel for each of ``found``.
 
@@ -147,7 +156,7 @@ def labels_and_students(found: Mapping[str, pd.DataFrame], marked: Sequence[str]
         for name, line in table.iterrows():
             filled = "none" if line["changed"] else "full"
             look = {"ls": "", "ms": 5, "fillstyle": filled, **_look(str(name))}
-            ax.plot(line["label"], line["student"], **look)
+            ax.plot(line["label"], line["student"], label=_label(name), **look)
         _name(
             ax,
             {
@@ -170,11 +179,13 @@ def shares(results: Results) -> dict[str, dict[str, Estimate]]:
         heading: {
             title: comparisons.agreement(comparisons.scores(results, metric, stage), kl[stage])
             for title, stage in stages.items()
+            if len(kl[stage]) > 1
         }
         for heading, metric in MEASURES.items()
     }
 
 
+@of_there
 def agreements(found: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     """The share of pairs that each metric orders as the KL to the truth does.
 

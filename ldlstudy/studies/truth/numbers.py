@@ -9,6 +9,7 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.studies.truth.comparisons import (
     COMPARED,
+    against_hard,
     agreement,
     bayes,
     by_cell,
@@ -22,6 +23,7 @@ from ldlstudy.studies.truth.comparisons import (
     scores,
 )
 from ldlstudy.studies.truth.runs import places, row
+from ldlstudy.studies.truth.sentences import written
 from ldlstudy.studies.truth.tables import costs_of
 
 STAGES = ("plain", "fitted")
@@ -54,14 +56,9 @@ def quoted(live: Results, grid: Results, profile: str) -> Numbers:
     where the first is below and above 1), ``.flattered`` and ``.slandered`` (as `misled` has them),
     ``.label`` (distance of its labels); ``<metric>.agrees`` (share of pairs);
     ``quick.<strategy>.<metric>`` of the live cell and ``grid.<strategy>.<metric>`` over all blocks.
-    Before the last part stands ``fitted`` where predictions are scaled.
-
-    Parameters
-    ----------
-    live, grid : Results
-        Of the cell of the quick profile, and of all cells.
-    profile : str
-        At which the page is built.
+    Before the last part stands ``fitted`` where predictions are scaled. Lists of strategies are
+    those of :func:`ldlstudy.studies.truth.sentences.written`. ``live`` are the results of the cell
+    of the quick profile, ``grid`` those of all cells.
     """
     values: Numbers = {"profile": profile}
     for stage in STAGES:
@@ -74,10 +71,12 @@ def quoted(live: Results, grid: Results, profile: str) -> Numbers:
         values |= numbers.circumstances(found, f"{name}.")
     values |= {f"cost.{s}": float(v) for s, v in costs_of(live)["all"].items()}
     values |= {f"bayes.{sigma}": accuracy for sigma, accuracy in bayes().items()}
-    values["chance.ece"] = ece_by_chance(live.records(row("none"))[0])
+    if row("none") in live:
+        values["chance.ece"] = ece_by_chance(live.records(row("none"))[0])
     strategies, blocks = kl.shape
     counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": strategies}
-    return values | counts
+    counts |= {"strategies.papers": strategies - 2, "freedom": strategies - 1}
+    return numbers.known(values | counts) | written(live, grid)
 
 
 def _key(key: str, stage: str) -> str:
@@ -88,7 +87,7 @@ def _key(key: str, stage: str) -> str:
 
 def _of_places(kl: pd.DataFrame) -> dict[str, float]:
     """What cells say of each strategy."""
-    ratio = kl / kl.loc["none"]
+    ratio = against_hard(kl)
     columns = {
         "rank": mean_ranks(kl),
         "ratio": ratio.mean(axis=1),
@@ -111,9 +110,13 @@ def _of_scores(results: Results, stage: str) -> dict[str, float]:
 def _of_measures(grid: Results, kl: pd.DataFrame, stage: str) -> dict[str, float]:
     """How far other measures agree with the KL to the truth."""
     measures = {metric: scores(grid, metric, stage) for metric in COMPARED}
-    found = {f"{metric}.agrees": agreement(own, kl).mean for metric, own in measures.items()}
+    found = {
+        f"{metric}.agrees": agreement(own, kl).mean
+        for metric, own in measures.items()
+        if len(kl) > 1
+    }
     variation = by_cell(measures["total_variation"])
-    ratio = (variation / variation.loc["none"]).mean(axis=1)
+    ratio = against_hard(variation).mean(axis=1)
     found |= {f"{s}.variation_ratio": float(v) for s, v in ratio.items()}
     wrong = misled(measures["ece_15_left"], kl)
     for way in ("flattered", "slandered"):

@@ -1,5 +1,6 @@
 """The tables of the chapter on one truth: a line a strategy."""
 
+import math
 import statistics
 
 import pandas as pd
@@ -60,10 +61,10 @@ def costs(results: Results) -> Styler:
         step, seconds, teachers, total = spent.loc[name]
         cells[named(name).label] = {
             "paper": named(name).paper,
-            "a step": f"{step:.2f}",
-            "its seconds": f"{seconds:.2f}",
+            "a step": _written(step),
+            "its seconds": _written(seconds),
             "teachers": f"{teachers:.0f}",
-            "in all": f"{total:.2f}",
+            "in all": _written(total),
             ACCURACY.heading: _mean(results, name, ACCURACY),
             KL.heading: _mean(results, name, KL),
             f"{KL.heading}, scaled": _mean(results, name, KL, "fitted"),
@@ -71,16 +72,20 @@ def costs(results: Results) -> Styler:
     return tables.style(pd.DataFrame.from_dict(cells, orient="index"), ("paper",))
 
 
+def _written(multiple: float) -> str:
+    return "" if math.isnan(multiple) else f"{multiple:.2f}"
+
+
 def _mean(results: Results, strategy: str, column: Column, stage: str = "plain") -> str:
-    found = results.measured(row(strategy), column.metric, stage)
-    return "" if found is None else column.write(found.estimate.mean)
+    return column.write(results.mean(row(strategy), column.metric, stage))
 
 
 def costs_of(results: Results) -> pd.DataFrame:
     """Return what strategies cost, in networks with hard labels, the cheapest first.
 
     By strategy ``step``, the operations of a step; ``seconds``, its time; ``teachers``, the
-    networks that are trained before; and ``all``, the first and the third together.
+    networks that are trained before; and ``all``, the first and the third together. Without hard
+    labels, that is NaN but for the third.
     """
     measured = {
         name: [record.values["step"] for record in results.records(row(name))]
@@ -89,14 +94,12 @@ def costs_of(results: Results) -> pd.DataFrame:
     }
     spent = pd.DataFrame(
         {
-            name: {
-                "step": steps[0]["operations"],
-                "seconds": statistics.median(step["seconds"] for step in steps),
-            }
+            name: (steps[0]["operations"], statistics.median(step["seconds"] for step in steps))
             for name, steps in measured.items()
-        }
+        },
+        index=["step", "seconds"],
     ).T
-    spent /= spent.loc["none"]
+    spent /= spent.reindex(["none"]).iloc[0]
     spent["teachers"] = [named(name).teachers for name in spent.index]
     spent["all"] = spent["step"] + spent["teachers"]
     return spent.sort_values("all", kind="stable")

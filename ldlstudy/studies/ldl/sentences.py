@@ -1,0 +1,386 @@
+"""What the LDL chapter says of its records and of the paper's tables, and when it is true."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ldlstudy import studies
+from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.results import Results
+from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
+from ldlstudy.report.tables import published, short
+from ldlstudy.studies.bench import NETWORKS
+from ldlstudy.studies.ldl import numbers
+from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
+from ldlstudy.studies.ldl.numbers import DIGITS
+from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, benches
+from ldlstudy.studies.strategies import named
+
+KL, ACC, ECE10, T, FITTED = "kl_to_truth", "accuracy", "ece_10_right", "temperature", "fitted"
+MIXINGS = ("cutout", "mixup", "cutmix", "ricap")
+FIVE = ("on_en_ldl-mixup", "on_mt_ldl-mixup", "on_mt_ldl_mean-mixup")
+NINE = (
+    "none", "ls_wrong", "kd_ldl", "off_ldl", "off_en_ldl", "off_mt_ldl",
+    *(f"on_ldl-{mixing}" for mixing in MIXINGS), *FIVE[:2],
+)  # fmt: skip
+SHOWN = ("none", "ls_wrong", "off_ldl", "on_ldl-cutmix")
+
+
+def facts() -> Reading:
+    """Return the committed records, as the conditions read them."""
+    small = studies.recorded(("ldl-methods", "ldl-truth"), "quick")
+    return Reading(studies.recorded([f"ldl-table{n}" for n in range(1, 8)]) | small)
+
+
+def written(results: Results) -> Numbers:
+    """Return the sentences that are written from records, and from the paper's tables."""
+    return {
+        "rivals.ece": _rivals(Reading(results, DIGITS)),
+        "not.lower.right": _not_lower_right(),
+        "classes.gap": _gaps(results),
+    }
+
+
+def _rivals(r: Reading) -> str:
+    """What the rivals do to Vanilla's ECE, in how many seeds."""
+    said = []
+    for strategy in RIVALS:
+        try:
+            raised = r.below("none", strategy, ECE10)
+            lowered = r.below(strategy, "none", ECE10)
+            mean = short(f"{r(strategy, ECE10):.3f}")
+        except NoRecordError:
+            continue
+        up = r(strategy, ECE10) > r("none", ECE10)
+        seeds = of_seeds(raised if up else lowered, len(r.seeds("none", ECE10)))
+        said.append(f"{label(strategy)} {'raises' if up else 'lowers'} it to {mean} in {seeds}")
+    return listed(said, "none of them has been run")
+
+
+def _not_lower_right() -> str:
+    """The rows of LDL's own strategies that Figure 10 has not at the lower right of Vanilla."""
+    found: dict[str, list[str]] = {}
+    known = benches("paper")
+    for title, (table, students) in PANELS.items():
+        printed = published(f"ldl_table{table}").droplevel("stage")
+        for bench, strategy in printed.index:
+            if bench not in students or named(strategy).group not in ("offline LDL", "online LDL"):
+                continue
+            base, own = printed.loc[(bench, "none")], printed.loc[(bench, strategy)]
+            if own["accuracy"] > base["accuracy"] and own["ece"] < base["ece"]:
+                continue
+            where = f"{'upper' if own['ece'] >= base['ece'] else 'lower'} "
+            where += "right" if own["accuracy"] > base["accuracy"] else "left"
+            student = f"{title.partition(',')[0]}'s {NETWORKS[known[bench].model]}"
+            found.setdefault(student, []).append(f"{label(strategy)}, {where}")
+    return "; ".join(f"{student} ({'; '.join(rows)})" for student, rows in found.items())
+
+
+def _losses(results: Results, strategy: str, count: int) -> tuple[float, float]:
+    """The mean losses of the best and of the worst classes after the last epoch."""
+    row = f"{REDUCED} {strategy}"
+    if row not in results:
+        raise NoRecordError(f"{row!r} has no record")
+    last = np.sort(results.figure(row, "history")["test_class_loss"][-1])
+    return float(last[:count].mean()), float(last[-count:].mean())
+
+
+def _gaps(results: Results) -> str:
+    """How far the best and the worst classes are apart, by method."""
+    parts = []
+    for count in (5, 20):
+        gaps = {}
+        for strategy in SHOWN:
+            try:
+                best, worst = _losses(results, strategy, count)
+            except NoRecordError:
+                continue
+            gaps[strategy] = worst - best
+        each = ", ".join(f"{label(s)} {short(f'{gap:.3f}')}" for s, gap in gaps.items())
+        narrower = [label(s) for s, gap in gaps.items() if gap < gaps.get("none", -1)]
+        parts.append(f"of the {count} best and worst {each}, narrower with {listed(narrower)}")
+    return "; ".join(parts)
+
+
+def _cells(r: Reading) -> dict[tuple[float, int], Reading]:
+    """The benches by noise and size."""
+    return {key: r.on(bench) for key, bench in numbers.sizes(r.results).items()}
+
+
+def _nearest(r: Reading, *without: str) -> str:
+    """The strategy compared in a cell that is the nearest as trained."""
+    return min((s for s in COMPARED if s not in without), key=lambda s: r(s, KL))
+
+
+def _falls(r: Reading, strategy: str, sigma: float) -> bool:
+    """Whether more images bring a strategy nearer to the truth, from size to size."""
+    own = [of(strategy, KL) for (noise, _), of in _cells(r).items() if noise == sigma]
+    return all(b < a for a, b in itertools.pairwise(own))
+
+
+def _digits(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
+    return lambda r: holds(r.on(DIGITS))
+
+
+def _reduced(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
+    return lambda r: holds(r.on(REDUCED))
+
+
+def _others(r: Reading) -> list[str]:
+    """What is on noisy digits beside the rivals and what was taught the truth."""
+    return [s for s in numbers.measured(r.results, DIGITS) if s not in (*RIVALS, "truth")]
+
+
+def _by_class(r: Reading, strategy: str) -> dict[str, Any]:
+    return dict(r.results.figure(f"{REDUCED} {strategy}", "by_class"))
+
+
+def _gap_to_f1(r: Reading, strategy: str) -> np.ndarray:
+    own = _by_class(r, strategy)
+    return np.array(own["f1"]) - np.array(own["confidence"])
+
+
+def _first_classes(r: Reading, who: str) -> list[tuple[int, float]]:
+    """The first class and its probability, of each mixed image."""
+    kept = r.results.figure(f"{DIGITS} on_ldl-cutmix", "supervision")[who]
+    return [(said["classes"][0], said["probabilities"][0]) for said in kept]
+
+
+def _supervised(r: Reading) -> bool:
+    teacher, truth = _first_classes(r, "teacher"), _first_classes(r, "truth")
+    alike = [a[0] == b[0] for a, b in zip(teacher, truth, strict=True)]
+    mixing = r.results.figure(f"{DIGITS} on_ldl-cutmix", "supervision")["mixing"][1]
+    return (
+        alike == [True, False, False, False]
+        and all(a[1] > b[1] for a, b in zip(teacher[2:], truth[2:], strict=True))
+        and mixing == {"classes": [1, 8], "probabilities": [0.625, 0.375]}
+        and (teacher[1][0], truth[1][0]) == (1, 2)
+    )
+
+
+def _geometry(r: Reading, strategy: str, part: str) -> tuple[float, float]:
+    """Width of the clusters of 3 and 9, and the distance of their centres, on the plane."""
+    (plane,) = r.results.figure(f"{DIGITS} {strategy}", "similar").values()
+    one, two = (np.array(points) for points in plane[part][:2])
+    width = np.mean([np.sqrt(((p - p.mean(0)) ** 2).sum(1).mean()) for p in (one, two)])
+    return float(width), float(np.linalg.norm(one.mean(0) - two.mean(0)))
+
+
+def _touch(r: Reading) -> bool:
+    (wide, far), (hard, apart) = (_geometry(r, s, "train") for s in ("on_ldl-cutmix", "none"))
+    return wide < 1.1 * hard and 0.55 < far / apart < 0.8
+
+
+SENTENCES: dict[str, Callable[[Reading], bool]] = {
+    "Mixing helps more than who labels the mixed image": _digits(
+        lambda r: (
+            r("none", KL) - r("mixup", KL) > abs(r("mixup", KL) - r("on_ldl-mixup", KL))
+            and r.sorted("mixup", "none", metric=KL, stage=FITTED)
+        )
+    ),
+    "level once scaled": _digits(lambda r: 0 < r.below("off_ldl", "none", KL, FITTED) < 3),
+    "**Five teachers online are the best of the nine**": _digits(
+        lambda r: set(sorted(NINE, key=lambda s: r(s, KL, FITTED))[:2]) == set(FIVE[:2])
+    ),
+    "**CIFAR-100 for 20 epochs does not show the joint rise.**": _reduced(
+        lambda r: (
+            r.sorted("on_ldl-cutmix", "none", metric=ECE10)
+            and r.sorted("on_ldl-cutmix", "none", metric=ACC)
+        )
+    ),
+    "with .60 to .83 on its first class, which is the truth's in one image of four": (
+        lambda r: (
+            _supervised(r)
+            and round(min(p for _, p in _first_classes(r, "teacher")), 2) == 0.6
+            and round(max(p for _, p in _first_classes(r, "teacher")), 2) == 0.83
+        )
+    ),
+    "in the second image, five eighths of a 1 and three eighths of an 8, the truth sees a 2 first, "
+    "and hardly a 1. The teacher sees a 1 there. Its first class is the truth's in one of these "
+    "four images, the first; in the last two it is surer of a class than the truth is of any": (
+        _supervised
+    ),
+    "are farther from the truth than Vanilla as trained: each makes the network surer of itself": (
+        _digits(
+            lambda r: all(
+                r.sorted("none", s, metric=KL) and r.sorted("none", s, metric=T, stage=FITTED)
+                for s in ("wsl", "off_mt_ldl", "kd_ldl")
+            )
+        )
+    ),
+    "are nearer than Vanilla … in all three seeds. KD with a tenth of its weight on the teacher is "
+    "about Vanilla": _digits(
+        lambda r: (
+            all(r.below(s, "none", KL, FITTED) == 3 for s in ("wsl", "off_mt_ldl"))
+            and abs(r("kd_ldl", KL, FITTED) - r("none", KL, FITTED)) < 0.02
+        )
+    ),
+    "**Off-LDL** is close to Vanilla": _digits(
+        lambda r: abs(r("off_ldl", KL) - r("none", KL)) < 0.1
+    ),
+    "Averaging five such teachers changes little": _digits(
+        lambda r: abs(r("off_en_ldl", KL, FITTED) - r("off_ldl", KL, FITTED)) < 0.03
+    ),
+    "bring Vanilla's KL from": _digits(
+        lambda r: (
+            min(MIXINGS, key=lambda s: r(s, KL)) == "mixup"
+            and max(MIXINGS, key=lambda s: r(s, KL)) == "cutout"
+            and r.sorted("cutout", "none", metric=KL)
+        )
+    ),
+    "The blended labels of the last three make a network less sure than it should be … a teacher's "
+    "leave it surer than it should be": _digits(
+        lambda r: all(
+            r(s, T, FITTED) < 1 < r(f"on_ldl-{s}", T, FITTED) for s in ("mixup", "cutmix", "ricap")
+        )
+    ),
+    "As trained, the own labels are nearer with mixup and CutMix in all three seeds; with CutOut "
+    "and RICAP the seeds disagree. Scaled, the teacher's labels are nearer with mixup … and CutOut "
+    "in two seeds of three, and farther with CutMix": _digits(
+        lambda r: (
+            [r.below(s, f"on_ldl-{s}", KL) for s in ("mixup", "cutmix")] == [3, 3]
+            and all(0 < r.below(s, f"on_ldl-{s}", KL) < 3 for s in ("cutout", "ricap"))
+            and [r.below(f"on_ldl-{s}", s, KL, FITTED) for s in ("mixup", "cutout")] == [2, 2]
+            and [r.below(s, f"on_ldl-{s}", KL, FITTED) for s in ("cutmix", "ricap")] == [3, 3]
+        )
+    ),
+    "are the nearest of all once scaled, and summed the most accurate on average (CutMix alone is "
+    "ahead in one seed of three); as trained they are level with mixup alone": _digits(
+        lambda r: (
+            set(sorted(_others(r), key=lambda s: r(s, KL, FITTED))[:3]) == set(FIVE)
+            and max(_others(r), key=lambda s: r(s, ACC)) == FIVE[1]
+            and r.below(FIVE[1], "cutmix", ACC) == 1
+            and all(abs(r(s, KL) - r("mixup", KL)) < 0.03 for s in FIVE[:2])
+        )
+    ),
+    "Summed, they are nearer than averaged once scaled, and more accurate, in all three seeds": (
+        _digits(
+            lambda r: (
+                r.below(FIVE[1], FIVE[2], KL, FITTED) == 3 == r.below(FIVE[2], FIVE[1], ACC)
+            )
+        )
+    ),
+    "farther from the truth than the mean as trained, and more accurate in all three seeds": (
+        _digits(
+            lambda r: (
+                r.sorted("off_mt_ldl_mean", "off_mt_ldl", metric=KL)
+                and r.below("off_mt_ldl_mean", "off_mt_ldl", ACC) == 3
+            )
+        )
+    ),
+    "Beside the rivals, **label smoothing** has the lowest ECE of all, and scaled it is the "
+    "farthest from the truth … and the least accurate": _digits(
+        lambda r: (
+            min(_others(r), key=lambda s: r(s, ECE10)) == "ls_wrong"
+            and max(_others(r), key=lambda s: r(s, KL, FITTED)) == "ls_wrong"
+            and min(_others(r), key=lambda s: r(s, ACC)) == "ls_wrong"
+        )
+    ),
+    "LS and the networks trained with mixup fall with the number of images; Vanilla and Off-LDL "
+    "fall at σ = .4 and rise at .5 and .6, where they end highest. The network taught the true "
+    "posterior is lowest throughout": lambda r: (
+        all(_falls(r, s, n) for s in ("ls_wrong", "mixup", "on_ldl-mixup") for n in (0.4, 0.5, 0.6))
+        and all(_falls(r, s, 0.4) for s in ("none", "off_ldl"))
+        and not any(_falls(r, s, n) for s in ("none", "off_ldl") for n in (0.5, 0.6))
+        and all(_nearest(of) == "truth" for of in _cells(r).values())
+        and all(
+            {"none", "off_ldl"} == set(sorted(COMPARED, key=lambda s: of(s, KL))[-2:])
+            for (noise, size), of in _cells(r).items()
+            if noise > 0.4 and size == 200
+        )
+    ),
+    "More images bring LS and the methods that mix nearer to the truth at every noise. Vanilla and "
+    "Off-LDL go the other way at σ = .5 and .6": lambda r: (
+        all(_falls(r, s, n) for s in ("ls_wrong", "mixup", "on_ldl-mixup") for n in (0.4, 0.5, 0.6))
+        and not any(_falls(r, s, n) for s in ("none", "off_ldl") for n in (0.5, 0.6))
+    ),
+    "On-LDL with mixup is the nearest at σ = .4 at all three sizes (with 200 images in two seeds "
+    "of three), but for the network that was taught the truth; at .5 and .6 mixup alone is (at .5 "
+    "with 50 images in two of three)": lambda r: (
+        all(
+            _nearest(of, "truth") == ("on_ldl-mixup" if noise == 0.4 else "mixup")
+            for (noise, _), of in _cells(r).items()
+        )
+        and _cells(r)[0.4, 200].below("on_ldl-mixup", "mixup", KL) == 2
+        and _cells(r)[0.5, 50].below("mixup", "on_ldl-mixup", KL) == 2
+    ),
+    "scaled, On-LDL has the lower mean in all nine cells, in five of them with all three seeds": (
+        lambda r: (
+            all(of.sorted("on_ldl-mixup", "mixup", metric=KL, stage=FITTED)
+                for of in _cells(r).values())
+            and sum(of.below("on_ldl-mixup", "mixup", KL, FITTED) == 3
+                    for of in _cells(r).values()) == 5
+        )
+    ),
+    "LS is the farthest at σ = .4 with 50 and 100 images, and at .5 with 50": lambda r: {
+        key for key, of in _cells(r).items() if max(COMPARED, key=lambda s: of(s, KL)) == "ls_wrong"
+    } == {(0.4, 50), (0.4, 100), (0.5, 50)},
+    "On-LDL with CutMix has the lowest ECE and needs no temperature at all": _reduced(
+        lambda r: (
+            min(SHOWN, key=lambda s: r(s, ECE10)) == "on_ldl-cutmix"
+            and abs(r("on_ldl-cutmix", T, FITTED) - 1) < 0.05
+        )
+    ),
+    "with no gain in ECE beyond what test images explain": _reduced(
+        lambda r: r("none", ECE10) - r("off_ldl", ECE10) < 0.01
+    ),
+    "NLL and Brier, which see both, prefer Vanilla": _reduced(
+        lambda r: all(
+            min(SHOWN, key=lambda s: r(s, metric)) == "none"
+            for metric in ("cross_entropy", "top_label_brier")
+        )
+    ),
+    "LS is underconfident. UCE puts LS first, which ECE puts last": _reduced(
+        lambda r: (
+            r("ls_wrong", T, FITTED) < 1
+            and min(SHOWN, key=lambda s: r(s, "uce")) == "ls_wrong"
+            and max(SHOWN, key=lambda s: r(s, ECE10)) == "ls_wrong"
+        )
+    ),
+    "but not for CIFAR-100's ResNet-20, where it is to the upper right of Vanilla, nor for "
+    "ImageNet's ResNet-18, where it is to the upper left; offline LDL is to the lower right of "
+    "Vanilla there": lambda r: (
+        "CIFAR-100's ResNet-20 (On-LDL, RICAP, long, upper right)" in _not_lower_right()
+        and "ImageNet's ResNet-18 (On-LDL, CutMix, upper left" in _not_lower_right()
+        and "Off-LDL" not in _not_lower_right()
+    ),
+    "Off-LDL lowers it everywhere, On-LDL everywhere but on the smallest": lambda r: (
+        max(printed_changes("ece")["off_ldl"].values()) < 0
+        and all(
+            [bench for bench, change in printed_changes("ece")[line].items() if change >= 0]
+            == ["cifar100-resnet20"]
+            for line in ("on_ldl-cutmix", "on_ldl-long")
+        )
+    ),
+    "nearly all above the diagonal; label smoothing lies farthest from it": lambda r: (
+        all((_gap_to_f1(r, s) > 0).mean() > 0.9 for s in SHOWN)
+        and max(SHOWN, key=lambda s: _gap_to_f1(r, s).mean()) == "ls_wrong"
+    ),
+    "The best class is the road for three of the four": lambda r: (
+        [_by_class(r, s)["best"]["class"] for s in SHOWN].count(68) == 3
+    ),
+    "the worst classes end far above the best with every method": lambda r: all(
+        _losses(r.results, s, n)[1] > 2 * _losses(r.results, s, n)[0]
+        for s in SHOWN
+        for n in (5, 20)
+    ),
+    "The worst classes lose more under a teacher's labels than under one-hot ones, the best "
+    "slightly more": lambda r: all(
+        _losses(r.results, s, 5)[1] - _losses(r.results, "none", 5)[1]
+        > _losses(r.results, s, 5)[0] - _losses(r.results, "none", 5)[0]
+        > 0
+        for s in ("off_ldl", "on_ldl-cutmix")
+    ),
+    "their clusters are no wider than Vanilla's, but a third nearer to each other": _touch,
+    "Noisy digits: Vanilla and Off-LDL far below the diagonal, On-LDL nearer, label smoothing "
+    "slightly above. CIFAR-100: label smoothing above, On-LDL on the diagonal, Vanilla and Off-LDL "
+    "slightly below": lambda r: all(
+        r.on(bench)("ls_wrong", T, FITTED) < 1
+        and r.on(bench)("on_ldl-cutmix", ECE10) < r.on(bench)("none", ECE10)
+        and r.on(bench)("on_ldl-cutmix", ECE10) < r.on(bench)("off_ldl", ECE10)
+        and min(r.on(bench)(s, T, FITTED) for s in ("none", "off_ldl")) > 1
+        for bench in (DIGITS, REDUCED)
+    ),
+}  # fmt: skip

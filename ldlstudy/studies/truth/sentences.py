@@ -1,0 +1,311 @@
+"""What the chapter on one truth says of its records, and when it is true.
+
+Lists of strategies are written from the records (:func:`written`), for strategies come and go.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from ldlstudy import studies
+from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.results import Results
+from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
+from ldlstudy.studies.strategies import named
+from ldlstudy.studies.truth import comparisons
+from ldlstudy.studies.truth.runs import row
+from ldlstudy.studies.truth.tables import costs_of
+
+KL, FITTED = "kl_to_truth", "fitted"
+ALIKE = 1e-6  # costs that are the same
+SOFTENED = ("ls", "ls_chosen", "ils1", "ils2", "ils", "cs_kd")
+PLAIN_LABELS = ("ls", "ls_chosen", "similarity", "ils1", "ils2", "ils")
+
+
+class Facts:
+    """The cell of the quick profile and the grid, as the conditions read them."""
+
+    def __init__(self, live: Results, grid: Results) -> None:
+        self.live, self.grid = live, grid
+
+    @functools.cache  # noqa: B019 - facts live as long as the page
+    def table(self, metric: str = KL, stage: str = "plain") -> pd.DataFrame:
+        """Return a metric by strategy and cell."""
+        return comparisons.by_cell(comparisons.scores(self.grid, metric, stage))
+
+    def of(self, strategy: str, metric: str = KL, stage: str = "plain") -> pd.Series:
+        """Return a metric of a strategy by cell."""
+        table = self.table(metric, stage)
+        if strategy not in table.index:
+            raise NoRecordError(f"{strategy!r} has no record in every cell")
+        return table.loc[strategy]
+
+    def ratio(self, strategy: str, metric: str = KL, stage: str = "plain") -> pd.Series:
+        """Return by cell the multiple of hard labels' value."""
+        return self.of(strategy, metric, stage) / self.of("none", metric, stage)
+
+    def mean(self, strategy: str, stage: str = "plain", metric: str = KL) -> float:
+        """Return the mean over cells of :meth:`ratio`."""
+        return float(self.ratio(strategy, metric, stage).mean())
+
+    def everywhere(self, farther: bool, stage: str = "plain") -> list[str]:
+        """Return the strategies that are nearer, or farther, than hard labels in all cells."""
+        ratios = {s: self.ratio(s, stage=stage) for s in self.table(KL, stage).index if s != "none"}
+        return [s for s, r in ratios.items() if ((r > 1) if farther else (r < 1)).all()]
+
+    def best(self, stage: str = "plain") -> list[str]:
+        """Return the strategies by their mean rank."""
+        return list(comparisons.mean_ranks(self.table(KL, stage)).sort_values().index)
+
+    @functools.cached_property
+    def costs(self) -> pd.Series:
+        """What strategies cost, in networks with hard labels."""
+        return costs_of(self.live)["all"]
+
+    @functools.cache  # noqa: B019
+    def labels(self, stage: str = "plain") -> pd.DataFrame:
+        """Return the distances of labels and students, by strategy."""
+        return comparisons.by_strategy(comparisons.label_distances(self.live, stage))
+
+    def agrees(self, metric: str, stage: str = "plain") -> float:
+        """Return the share of pairs that a metric orders as the KL does."""
+        kl, own = (comparisons.scores(self.grid, m, stage) for m in (KL, metric))
+        return comparisons.agreement(own, kl).mean
+
+    def correlation(self, kind: str, stage: str = "plain") -> float:
+        """Return the rank correlation of label and student."""
+        return comparisons.correlations(comparisons.label_distances(self.live, stage))[kind].mean
+
+    def in_cell(self) -> Reading:
+        """Return the reading of the quick cell."""
+        return Reading(self.live, row("none").rpartition(" ")[0])
+
+
+def facts() -> Facts:
+    """Return the committed records, as the conditions read them."""
+    return Facts(studies.recorded("truth", "quick"), studies.recorded("truth", "paper"))
+
+
+def written(live: Results, grid: Results) -> Numbers:
+    """Return the sentences that are written from the records; what has none is not in them."""
+    own = Facts(live, grid)
+    far = own.everywhere(farther=True, stage=FITTED)
+    labels = own.labels()
+    kinds = labels.drop(index="truth", errors="ignore")["changed"].astype(bool)
+    same = [s for s, cost in own.costs.items() if cost < 1 + ALIKE and s not in ("none", "truth")]
+    chosen = {s: _candidates(s) for s in own.table().index if named(s).chooses}
+    return {
+        "farther.all": _names(own.everywhere(farther=True)),
+        "fitted.nearer.all": _names(own.everywhere(farther=False, stage=FITTED)),
+        "fitted.farther.all": _names(far),
+        "fitted.farther.labels": _names([s for s in far if s in PLAIN_LABELS]),
+        "fitted.farther.accuracy": _errors(own, far),
+        "softened": _softened(own),
+        "labels.plain": in_words(int((~kinds).sum())),
+        "labels.changed": in_words(int(kinds.sum())),
+        "cost.same": in_words(len(same)),
+        "chosen": _names(chosen),
+        "chosen.candidates": listed(f"{n} for {_name(s)}" for s, n in chosen.items()),
+    }
+
+
+def _name(strategy: str) -> str:
+    return named(strategy).label.replace(", ", " with ")
+
+
+def _names(strategies: Iterable[str]) -> str:
+    return listed(map(_name, strategies))
+
+
+def _candidates(strategy: str) -> int:
+    """How many settings a strategy chooses among."""
+    grids = [value for value in named(strategy).settings.values() if isinstance(value, list)]
+    return math.prod(len(grid) for grid in grids)
+
+
+def _errors(own: Facts, strategies: list[str]) -> str:
+    """What those strategies lose in accuracy, in points."""
+    lost = {
+        s: 100 * float((own.of(s, "error") - own.of("none", "error")).mean()) for s in strategies
+    }
+    some = {s: points for s, points in lost.items() if points >= 0.5}
+    if not some:
+        return "None of them loses half a point of accuracy or more"
+    ends = f"{min(some.values()):.1f} to {max(some.values()):.1f} points of accuracy as well"
+    others = [s for s in lost if s not in some]
+    return f"All but {_names(others)} lose {ends}" if others else f"All lose {ends}"
+
+
+def _softened(own: Facts) -> str:
+    """How near soft labels come in the quick cell, as trained and scaled."""
+    read = own.in_cell()
+    there = [s for s in SOFTENED if row(s) in own.live]
+    parts = [
+        f"{_name(s)} has a KL of {read(s, KL):.2f} ({read(s, KL, FITTED):.2f} scaled) and is "
+        f"right on {read(s, 'accuracy'):.0%}"
+        for s in there
+    ]
+    if not parts:
+        return ""
+    base = read("none", KL, FITTED)
+    nearer = [s for s in there if read(s, KL, FITTED) < base]
+    return (
+        f"{'; '.join(parts)}. One temperature, which changes no answer, brings hard labels to "
+        f"{base:.2f}; scaled as well, nearer than that: {_names(nearer)}"
+    )
+
+
+def _last(own: Facts, stage: str, *strategies: str) -> bool:
+    """Whether strategies are in the last quarter by their mean rank."""
+    ranked = own.best(stage)
+    return set(strategies) <= set(ranked[-(len(ranked) // 4) :])
+
+
+def _first(own: Facts, stage: str, *strategies: str) -> bool:
+    return set(strategies) <= set(own.best(stage)[: len(strategies)])
+
+
+def _student(own: Facts, strategy: str) -> float:
+    """The KL of the student whose labels are compared, scaled."""
+    return float(own.labels(FITTED).loc[strategy, "student"])
+
+
+TEACHERS = ("on_en_ldl-mixup", "on_mt_ldl-mixup")
+SENTENCES: dict[str, Callable[[Facts], bool]] = {
+    "changed images have labels far from the truth, and most of their students are nearer all the "
+    "same": lambda f: (
+        (changed := f.labels(FITTED)[f.labels()["changed"] > 0])["label"].min()
+        > f.labels().loc["none", "label"]
+        and (changed["student"] < f.labels(FITTED).loc["none", "student"]).mean() > 0.5
+    ),
+    "Scaled, label smoothing is farther from the truth than hard labels": (
+        lambda f: f.mean("ls", FITTED) > 1
+    ),
+    "are nearer (× … for no more operations": lambda f: all(
+        f.mean(s, FITTED) < 1 and f.costs[s] < 1 + ALIKE for s in ("cutmix", "ricap")
+    ),
+    "Nearest without the truth are five teachers that label mixed images": (
+        lambda f: _first(f, FITTED, "truth", *TEACHERS)
+    ),
+    "still gains little or nothing over hard labels once scaled": (
+        lambda f: f.mean("cs_kd_e", FITTED) > 0.98
+    ),
+    "The network with hard labels is … far too sure": lambda f: (
+        f.in_cell()("none", "temperature", FITTED) > 1.3
+    ),
+    "most of what lowers the confidence helps": lambda f: (
+        sum(f.mean(s) < 1 for s in f.best()) > len(f.best()) / 2
+        and f.of("none", "temperature", FITTED).min() > 1
+    ),
+    "Too much of it does not": lambda f: (
+        f.of("adacos", "temperature", FITTED).mean() < 1 and f.mean("adacos") > 1
+    ),
+    "Off-MT-LDL and WSL are surer still than hard labels": lambda f: all(
+        f.of(s, "temperature", FITTED).mean() > f.of("none", "temperature", FITTED).mean()
+        and f.mean(s) > 1
+        for s in ("off_mt_ldl", "wsl")
+    ),
+    "Off-MT-LDL and WSL are among the farthest as trained and nearer in all cells once scaled": (
+        lambda f: (
+            _last(f, "plain", "off_mt_ldl", "wsl")
+            and {"off_mt_ldl", "wsl"} <= set(f.everywhere(farther=False, stage=FITTED))
+        )
+    ),
+    "As trained most are blue, nearer; Off-MT-LDL, WSL and BYOT are red in all cells. Scaled, "
+    "colours are faint: the true posterior, ensembles of teachers on mixed images and DDGSD are "
+    "blue in all cells, LS, class similarity and Virtual-softmax red in all": lambda f: (
+        {"off_mt_ldl", "wsl", "byot"} <= set(f.everywhere(farther=True))
+        and {"truth", "ddgsd", *TEACHERS} <= set(f.everywhere(farther=False, stage=FITTED))
+        and {"ls", "similarity", "virtual_softmax"} <= set(f.everywhere(True, FITTED))
+    ),
+    "from the true posterior, DDGSD and the ensembles on mixed images at the left to AdaCos, BYOT, "
+    "WSL and Off-MT-LDL at the right": lambda f: (
+        set(f.best()[:4]) == {"truth", "ddgsd", *TEACHERS}
+        and _last(f, "plain", "adacos", "byot", "wsl", "off_mt_ldl")
+    ),
+    "from the true posterior and On-MT-LDL with mixup at the left to strategies such as "
+    "Virtual-softmax and LS at the right": lambda f: (
+        f.best(FITTED)[:2] == ["truth", "on_mt_ldl-mixup"]
+        and _last(f, FITTED, "virtual_softmax", "ls")
+    ),
+    "Scaled they are nearly one": (
+        lambda f: f.agrees("error", FITTED) > 0.8 > f.agrees("error") + 0.1
+    ),
+    "as accurate as hard labels and farther, is an exception": lambda f: (
+        abs((f.of("adacos", "error") - f.of("none", "error")).mean()) < 0.005
+        and f.mean("adacos", FITTED) > 1.05
+    ),
+    "On-MT-LDL with mixup is ahead in both": lambda f: all(
+        f.table(metric, FITTED).drop(index="truth").mean(axis=1).idxmin() == "on_mt_ldl-mixup"
+        for metric in (KL, "error")
+    ),
+    "which sees additional noise, is level with On-En-LDL": (
+        lambda f: abs(f.mean("ddgsd", FITTED) - f.mean("on_en_ldl-mixup", FITTED)) < 0.02
+    ),
+    "Within each, the scaled points rise": lambda f: all(
+        f.correlation(kind, FITTED) > 0.3 for kind in ("plain", "changed")
+    ),
+    "a teacher's label is nearer than the mixed one, and its student is nearer for mixup, CutMix "
+    "and CutOut, but not for RICAP": lambda f: (
+        all(
+            f.labels().loc[f"on_ldl-{mix}", "label"] < f.labels().loc[mix, "label"]
+            and _student(f, f"on_ldl-{mix}") < _student(f, mix)
+            for mix in ("mixup", "cutmix", "cutout")
+        )
+        and _student(f, "on_ldl-ricap") > _student(f, "ricap")
+    ),
+    "the labels of changed images are farther from the truth than any hard label": lambda f: (
+        f.labels()[f.labels()["changed"] > 0]["label"].min() > f.labels().loc["none", "label"]
+    ),
+    "As trained, how sure the labels are weighs more than how near they are": (
+        lambda f: f.correlation("plain") < -0.3
+    ),
+    "Off-LDL's are hardly nearer": lambda f: (
+        0 < f.labels().loc["none", "label"] - f.labels().loc["off_ldl", "label"] < 0.01
+    ),
+    "As trained NLL agrees nearly always, Brier score mostly, the three ECEs in about four pairs "
+    "of five; scaled, NLL, Brier and total variation agree nearly always, the ECE hardly more "
+    "often than a coin": lambda f: (
+        f.agrees("cross_entropy") > 0.95
+        and f.agrees("brier") > 0.85
+        and all(
+            0.78 < f.agrees(m) < 0.88
+            for m in ("ece_15_left", "classwise_ece", "class_conditional_ece")
+        )
+        and all(f.agrees(m, FITTED) > 0.9 for m in ("cross_entropy", "brier", "total_variation"))
+        and f.agrees("ece_15_left", FITTED) < 0.6
+    ),
+    "farther than hard labels (× … where the KL finds it nearer": (
+        lambda f: f.mean("ls", metric="total_variation") > 1 > f.mean("ls")
+    ),
+    "The class-wise ones see a little more": lambda f: all(
+        f.agrees("ece_15_left", FITTED) < f.agrees(m, FITTED) < 0.75
+        for m in ("classwise_ece", "class_conditional_ece")
+    ),
+    "AdaCos hardly more": lambda f: 1 < f.costs["adacos"] < 1.01,
+    "Of these RICAP and CutMix come nearest to the truth once scaled … and nothing below the price "
+    "of two networks comes nearer": lambda f: (
+        set(
+            sorted(
+                (s for s in f.best(FITTED) if f.costs[s] < 2 - ALIKE and s != "truth"),
+                key=lambda s: f.mean(s, FITTED),
+            )[:2]
+        )
+        == {"ricap", "cutmix"}
+    ),
+    "At that price DDGSD does": lambda f: (
+        abs(f.costs["ddgsd"] - 2) < 0.01
+        and f.mean("ddgsd", FITTED) < min(f.mean(s, FITTED) for s in ("ricap", "cutmix"))
+    ),
+    "as near as five teachers with the ordinary step": (
+        lambda f: abs(f.mean("ddgsd", FITTED) - f.mean("on_en_ldl-mixup", FITTED)) < 0.02
+    ),
+    "buys little beyond the mixing": (
+        lambda f: 0 < f.mean("cutmix", FITTED) - f.mean("on_ldl-cutmix", FITTED) < 0.03
+    ),
+    "SSKD costs nearly as much as five teachers … and gains little here": (
+        lambda f: f.costs["sskd"] > 6 and 0.95 < f.mean("sskd", FITTED) < 1
+    ),
+}

@@ -1,0 +1,147 @@
+"""A strategy that was not run leaves its cells empty: no table, figure or number fails for it.
+
+Each chapter is made from the committed records without half of its strategies, eight times, and
+without each of its data sets. A strategy is missing in four of the eight times, no two in the same
+four: each is missing once while any other one is there.
+"""
+
+import ast
+import contextlib
+import functools
+import itertools
+from collections import defaultdict
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+from pandas.io.formats.style import Styler
+
+from ldlstudy import files, stats, studies
+from ldlstudy.report import numbers
+from ldlstudy.report.results import Results, row_of
+from ldlstudy.report.tables import render
+from ldlstudy.studies import STUDIES
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.usefixtures("book_style")
+SHOWS_NETWORKS = "explorer("  # in cells that ask for no results of the study
+NEEDED = ("setup", "draws")  # cells that others build on
+recorded = studies.recorded
+
+
+@functools.cache
+def few(tables, profile):
+    """The results of two seeds at most."""
+    every = recorded(tables, profile)
+    return Results([each for each in every.planned if each.run.seed < 2], every.recorded)
+
+
+@functools.cache
+def cells(chapter):
+    """The cells of a page that build on the study's results: what to run, what they show."""
+    page = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", as_version=4)
+    made, found = {"studies"}, []
+    for cell in page.cells:
+        if cell.cell_type != "code" or SHOWS_NETWORKS in cell.source:
+            continue
+        tree = ast.parse(cell.source)
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        if cell.id not in NEEDED and made.isdisjoint(n.id for n in names):
+            continue
+        if cell.id != "draws":
+            made |= {n.id for n in names if isinstance(n.ctx, ast.Store)} - {"DIGITS"}
+            made |= {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+        last = tree.body.pop().value if isinstance(tree.body[-1], ast.Expr) else None
+        value = last and compile(ast.Expression(last), cell.source, "eval")
+        found.append((cell.source, compile(tree, cell.source, "exec"), value))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def quick_parts(monkeypatch):
+    """Intervals are computed once; embeddings, which are slow, are the first two features."""
+    estimate = functools.cache(stats.estimate)
+    monkeypatch.setattr(stats, "estimate", lambda values: estimate(tuple(values)))
+    monkeypatch.setattr("sklearn.manifold.TSNE.fit_transform", lambda self, x: x[:, :2])
+
+
+def chapter(study, monkeypatch, drop=lambda each: False):
+    """What a page shows by the code of its cells, and its numbers, without some of the records."""
+
+    def some(tables, profile="paper", *_):
+        every = few(tables if isinstance(tables, str) else tuple(tables), profile)
+        return Results([each for each in every.planned if not drop(each)], every.recorded)
+
+    quick = "paper" if study == "ils" else "quick"  # what has records
+    monkeypatch.setattr(studies, "recorded", some)
+    monkeypatch.setattr(studies, "live", lambda tables, profile: some(tables, quick))
+    quoted, page, shown = {}, {"profile": "quick"}, {}
+    monkeypatch.setattr(files, "publish", lambda _, values: quoted.update(values))
+    for source, run, value in cells(STUDIES[study].chapter):
+        exec(run, page)
+        shown[source] = eval(value, page) if value else None
+        plt.close("all")
+    return shown, quoted, page.get("results", page.get("recorded"))
+
+
+def parts(cell):
+    """What a cell says of ours, and the records that it leads to."""
+    said = cell.parts() if hasattr(cell, "parts") else {"": render(cell)}
+    return said[""], set(said.get("records", "").split())
+
+
+def cells_of(table):
+    """The cells of a table by label and heading: what they say and what they lead to."""
+    labels = [parts(label) for label in table.data.index]
+    return {
+        (label, heading): (said, own | records)
+        for (label, records), line in zip(labels, table.data.to_dict("records"), strict=True)
+        for heading, cell in line.items()
+        for said, own in [parts(cell)]
+    }
+
+
+def check(full, left, planned, dropped, relative):
+    """Nothing but what is of the dropped runs, or is compared with them, has become empty."""
+    anchors = {record.anchor for each, record in planned.items() if each in dropped}
+    names = {name for each in dropped for name in (row_of(each), each.strategy)}
+    no_base = relative and "none" in names  # of a chapter in multiples of hard labels
+    tables = {code: cells_of(of) for code, of in full[0].items() if isinstance(of, Styler)}
+    known = defaultdict(set)  # records by label, of whatever table has them
+    for (label, _), (_, records) in (item for of in tables.values() for item in of.items()):
+        known[label] |= records
+    for code, table in tables.items():
+        now = cells_of(left[0][code])
+        for (label, heading), (said, records) in table.items():
+            if said and not now.get((label, heading), [""])[0]:
+                beside = (known[other] for line, other in table if line == label)
+                of = records or known[label].union(*beside)
+                assert of & anchors or label in names or no_base, (code, label, heading)
+    values = left[1]
+    assert all(value == value for value in values.values())
+    if left[2] is not None:
+        assert numbers.known(numbers.of_results(left[2])).items() <= values.items()
+    else:  # the numbers of chapter 5 are of strategies
+        keys = {key for key in full[1] if key.split(".")[0] in ("grid", "quick")}
+        assert {key for key in keys if names.isdisjoint(key.split("."))} <= values.keys()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_was_not_run_empties_nothing_else(study, monkeypatch):
+    planned = {}
+    for tables, profile in ((t, p) for t in STUDIES[study].tables for p in ("paper", "quick")):
+        with contextlib.suppress(ValueError):  # a table that the profile lacks
+            found = few(tables, profile)
+            planned |= {each: found.recorded[each.run] for each in found.planned}
+    full = chapter(study, monkeypatch)
+    strategies = sorted({each.strategy for each in planned})
+    halves = itertools.combinations(range(8), 4)
+    groups = [set() for _ in range(8)]
+    for strategy, half in zip(strategies, halves, strict=False):
+        for number in half:
+            groups[number].add(strategy)
+    sets = {each.run.dataset for each in planned}
+    for group in [*groups, *({name} for name in sets if len(sets) > 1)]:
+        gone = {each for each in planned if not group.isdisjoint((each.strategy, each.run.dataset))}
+        left = chapter(study, monkeypatch, gone.__contains__)
+        check(full, left, planned, gone, study == "truth")
