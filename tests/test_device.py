@@ -89,9 +89,14 @@ def test_the_random_state_comes_back():
 
 
 def test_a_record_says_how_and_on_what_it_was_made():
-    made = Execution(precision="bf16", channels_last=False).circumstances()
+    execution = Execution(precision="bf16", channels_last=False, threads=3)
+    made = execution.circumstances()
     assert (made["precision"], made["channels_last"], made["compile"]) == ("bf16", False, "no")
     assert made["threads"] == torch.get_num_threads()
+    with execution.limited():
+        assert execution.circumstances()["threads"] == 3
+    with pytest.raises(ValueError, match="threads must be a whole number of at least 1, got 0"):
+        Execution(threads=0)
     assert made["device"].startswith("CPU, ")
     assert f"{device.cores()} cores" in made["device"]
     assert made["versions"] == {

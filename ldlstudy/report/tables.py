@@ -9,7 +9,7 @@ import html
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -232,13 +232,19 @@ def published(name: str, folder: Path | None = None) -> pd.DataFrame:
     keys = keys if table.columns[0] in KEYS else [str(table.columns[0])]
     for key in keys:
         table[key] = table[key].fillna("plain" if key == "stage" else "")
+    table.attrs["file"] = file.name
     return table.set_index(keys)
 
 
 def printed(table: pd.DataFrame | None, key: Any, column: str) -> float:
-    """Return a number of a published table; NaN where it has none."""
-    if table is None or key not in table.index or column not in table.columns:
+    """Return a number of a published table; NaN without a table, or where its cell is empty.
+
+    A row that it lacks is a ValueError; a column that it lacks has no numbers.
+    """
+    if table is None or column not in table.columns:
         return math.nan
+    if key not in table.index:
+        raise ValueError(f"{table.attrs.get('file', 'the published table')} has no row {key!r}")
     return float(table.loc[key, column])
 
 
@@ -258,6 +264,7 @@ def comparison(
     lines: Mapping[str, Line],
     columns: Sequence[Column],
     keys: Mapping[str, Any] | None = None,
+    own: Collection[Line] = (),
 ) -> Styler:
     """Return a table of our means with half their 95 % interval, the paper's numbers under them.
 
@@ -273,6 +280,8 @@ def comparison(
         The metrics to show.
     keys : Mapping, optional
         The paper's row of a line, where it is not the line's own.
+    own : collection
+        Rows and stages that are ours alone. Another that the paper's table lacks is a ValueError.
 
     Returns
     -------
@@ -284,7 +293,7 @@ def comparison(
     for label, (row, stage) in lines.items():
         for column in columns:
             key = (keys or {}).get(label, (row, stage))
-            number = printed(paper, key, column.metric)
+            number = printed(None if key in own else paper, key, column.metric)
             found = results.measured(row, column.metric, stage)
             agreed = None if found is None else agrees(number, found.values)
             ours = None if found is None else found.estimate

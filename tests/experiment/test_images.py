@@ -151,6 +151,27 @@ def test_two_executions_give_the_same_and_another_seed_does_not(tmp_path):
     assert equal(weights(run, tmp_path / "a"), weights(run, tmp_path / "b"))
 
 
+def test_the_threads_of_the_process_change_no_record(tmp_path):
+    """A network large enough that its sums are split among threads where there are several."""
+    run = tiny(model="small_cnn", network={}, data={"train": 100, "test": 100, "draw": 0},
+               recipe={"batch": 128, "epochs": 2})  # fmt: skip
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            record = execute(run, tmp_path / str(threads))
+            assert record.made["threads"] == 1
+            assert torch.get_num_threads() == threads
+            found.append((record.values, weights(run, tmp_path / str(threads))))
+        (one, first), (two, second) = found
+        (more,) = images.execute(plans([run]), Execution(threads=2), tmp_path / "more")
+    finally:
+        torch.set_num_threads(before)
+    assert one == two
+    assert equal(first, second)
+    assert more.made["threads"] == 2
+
+
 CUT_OFF = """
 import json, pathlib, sys, time
 from ldlstudy import device

@@ -92,7 +92,8 @@ def test_a_comparison_holds_both_numbers_and_their_agreement():
         "near": ("ls", "plain"), "far": ("ls", "plain"), "none": ("ls", "fitted"),
         "ILS": ("ils", "plain"),
     }  # fmt: skip
-    table = tables.comparison(known, paper, lines, [CE], {"far": ("far", "plain")})
+    keys, own = {"far": ("far", "plain")}, [("ls", "fitted")]
+    table = tables.comparison(known, paper, lines, [CE], keys, own)
     cells = {label: row["cross entropy"] for label, row in shown(table).items()}
     assert cells["near"].startswith(".5300 <small>±.0")
     assert cells["near"].endswith('<br><span class="paper">≈ .5318</span>')
@@ -100,7 +101,9 @@ def test_a_comparison_holds_both_numbers_and_their_agreement():
     assert cells["none"] == ""
     assert cells["ILS"] == '<span class="paper">.9000</span>'  # not measured: no verdict
     page = table.to_html()
-    assert page == tables.comparison(known, paper, lines, [CE], {"far": ("far", "plain")}).to_html()
+    assert page == tables.comparison(known, paper, lines, [CE], keys, own).to_html()
+    with pytest.raises(ValueError, match=r"has no row \('ls', 'fitted'\)"):
+        tables.comparison(known, paper, lines, [CE], keys)
 
 
 def test_a_grid_asks_for_each_of_its_cells():
@@ -218,8 +221,10 @@ def test_published_tables_are_indexed_by_what_names_a_row():
     assert tables.published("re_table4", PUBLISHED).index.names == ["strategy"]
     assert tables.published("re_claims", PUBLISHED).index.names == ["id"]
     assert tables.printed(table, ("none", "scaled"), "temperature") == 1.202
-    for missing in ((table, ("none", "dense"), "accuracy"), (table, ("bayes", "plain"), "epsilon")):
-        assert math.isnan(tables.printed(*missing))
+    assert math.isnan(tables.printed(table, ("bayes", "plain"), "epsilon"))
+    assert math.isnan(tables.printed(table, ("bayes", "plain"), "brier"))
+    with pytest.raises(ValueError, match=r"ils_table1.csv has no row \('none', 'dense'\)"):
+        tables.printed(table, ("none", "dense"), "accuracy")
     assert math.isnan(tables.printed(None, "x", "accuracy"))
 
 

@@ -62,6 +62,10 @@ STUDENTS: dict[str, Line] = {
     "taught by Standard LS": ("distil_ls", "plain"),
     "taught by ILS": ("distil_ils", "plain"),
 }
+OURS: tuple[Line, ...] = (  # of which the paper prints no row
+    *((name, "plain") for name in ("sinusoidal", "ils_grid", "similarity", "bootstrap", "beta")),
+    *((f"ls_{part}_stop", "plain") for part in ("dense", "sparse")),
+)
 UNTUNED = ("bayes", "bootstrap", "beta")  # without parameters to choose
 BUDGETS: dict[str, tuple[Line, Line]] = {  # methods less hard labels at as many candidates
     "Standard LS − best of 12": (("ls", "plain"), ("restarts", "best of 12")),
@@ -80,7 +84,7 @@ def table1(results: Results) -> Styler:
         ACCURACY, DENSE, SPARSE, CROSS_ENTROPY, ECE, CONDITIONAL, TEMPERATURE, EPSILON,
     )  # fmt: skip
     paper = tables.published("ils_table1")
-    return tables.comparison(results, paper, SMOOTHED | ONE_PART, columns)
+    return tables.comparison(results, paper, SMOOTHED | ONE_PART, columns, own=OURS)
 
 
 def both_errors(results: Results) -> Styler:
@@ -94,7 +98,7 @@ def both_errors(results: Results) -> Styler:
         ]
     )
     columns = (ECE, CONDITIONAL, CLASSWISE)
-    return tables.comparison(results, paper, EVERY | ONE_PART | STUDENTS, columns)
+    return tables.comparison(results, paper, EVERY | ONE_PART | STUDENTS, columns, own=OURS)
 
 
 def students(results: Results) -> Styler:
@@ -106,7 +110,7 @@ def students(results: Results) -> Styler:
 def table5(results: Results) -> Styler:
     """Table V: every method."""
     columns = (HELD_OUT, ACCURACY, DENSE, SPARSE, CROSS_ENTROPY, ECE, CONDITIONAL)
-    return tables.comparison(results, _table5(), EVERY, columns)
+    return tables.comparison(results, _table5(), EVERY, columns, own=OURS)
 
 
 def chosen(results: Results) -> Styler:
@@ -119,7 +123,7 @@ def chosen(results: Results) -> Styler:
         Column("teacher_temperature", "teacher T", digits=2),
     )
     tuned = {label: line for label, line in EVERY.items() if line[0] not in UNTUNED}
-    return tables.comparison(results, _table5(), tuned, columns)
+    return tables.comparison(results, _table5(), tuned, columns, own=OURS)
 
 
 def _table5() -> pd.DataFrame:
