@@ -82,7 +82,7 @@ def test_each_failing_notebook_is_named_and_the_others_are_kept(toy_book, said):
         dies=notebook("import os\nos._exit(3)"),
     )
     prepare(project)
-    options = Options(profile="smoke", jobs=5, cell_seconds=4)
+    options = Options(profile="smoke", jobs=5, stall_seconds=4)
     with pytest.raises(BookError) as caught:
         run_notebooks(project, list(project.notebooks), options, said.append)
     faults = str(caught.value).splitlines()
@@ -90,13 +90,36 @@ def test_each_failing_notebook_is_named_and_the_others_are_kept(toy_book, said):
     assert faults[0].startswith("dies.ipynb: cell 3 (import os): ")
     assert "died" in faults[0].lower()
     assert faults[1] == "fails.ipynb: cell 4 (# why): ZeroDivisionError: division by zero"
-    assert faults[2] == "hangs.ipynb: cell 3 (import time): took longer than the limit of 4 s"
+    assert faults[2] == "hangs.ipynb: cell 3 (import time): stopped, nothing had moved for 4 s"
     assert faults[3].startswith("warns.ipynb: cell 3 (import warnings) wrote to stderr: ")
+    assert said[-1] == "done and kept: good; the next call goes on with dies, fails, hangs, warns"
     said.clear()
     run_notebooks(project, ["good"], options, said.append)
     assert said == ["good: unchanged, skipped"]
     assert [path.stem for path in (project.build / "cache" / "smoke").iterdir()] == ["good"]
     assert not list((project.stage / "notebooks").glob(".*"))
+
+
+SLOW = """
+import os, time
+for step in range(12):
+    time.sleep(0.5)
+    os.utime(os.environ["LDLSTUDY_PULSE"])
+"""
+TALKS = """
+import time
+for step in range(12):
+    time.sleep(0.5)
+    print(step)
+"""
+
+
+def test_a_slow_cell_is_not_stopped_while_it_trains_or_talks(toy_book, said):
+    project = toy_book(slow=notebook(SLOW, TALKS))
+    prepare(project)
+    run_notebooks(project, ["slow"], Options(profile="smoke", stall_seconds=4), said.append)
+    assert len(said) == 2
+    assert float(said[1].removeprefix("slow: ").removesuffix(" s")) > 12
 
 
 def test_a_paper_run_is_kept_with_its_records_and_two_runs_give_the_same_file(toy_book, said):
