@@ -1,6 +1,5 @@
 """Sweeps: each run once, teachers first, and nothing lost to kills, failures or full disks."""
 
-import contextlib
 import errno
 import io
 import multiprocessing
@@ -27,7 +26,7 @@ from ldlstudy.experiment import records, sweep
 from ldlstudy.experiment.plan import Planned, merged
 from ldlstudy.experiment.prepare import NETWORK, checkpoint_of, workplace
 from ldlstudy.experiment.records import Record, Run
-from tests.experiment.runs import CUTMIX, TEACHER, plans, tiny, until
+from tests.experiment.runs import CUTMIX, TEACHER, plans, stay_in_this_process, tiny, until
 
 STUDENTS = [tiny("kd", {"weight": w, "temperature": 2.0}, [TEACHER]) for w in (0.3, 0.7)]
 GRANDCHILD = tiny("distil", {}, [STUDENTS[0]])
@@ -65,18 +64,6 @@ class Study:
 @pytest.fixture
 def study(tmp_path):
     return Study(tmp_path)
-
-
-def stay_in_this_process(monkeypatch):
-    """Carry runs out one after the other where processes of their own are not the point."""
-
-    @contextlib.contextmanager
-    def pool(workers, cluster):
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
-
-    monkeypatch.setattr(sweep, "pool", pool)
-    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
 
 
 def noted(study, monkeypatch, carry_out):
