@@ -18,7 +18,7 @@ HAVE = @$(FOUND) .ci/environment.py
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: ## Build the book in _build/html; PROFILE=smoke, quick (default) or paper
+book: ## Build the book in _build/html; PROFILE=smoke, quick (default), full or paper
 	$(HAVE) book
 	$(BIN)/ldlstudy book --profile $(PROFILE) $(ARGS)
 
@@ -36,7 +36,7 @@ lab: ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
 
 bench: ## Measure speed; BENCHES names the benchmarks
-	$(HAVE)
+	$(HAVE) test
 	@set -e; for name in $(BENCHES); do $(BIN)/python -m tests.benchmarks.$$name $(ARGS); done
 
 lock: ## Pin every dependency anew in requirements.txt, for all platforms

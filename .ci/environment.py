@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ WHERE = "import sys, sysconfig; print(sys.version_info >= (3, 11), sysconfig.get
 
 def main(extras: set[str]) -> None:
     """Leave ``.venv`` as it is, add to it, or make it anew; say which, and why."""
+    known = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
+    if not extras <= known.keys():
+        unknown = ", ".join(sorted(extras - known.keys()))
+        sys.exit(f"unknown extra {unknown}; known: {', '.join(sorted(known))}")
     uv = os.environ.get("UV", shutil.which("uv"))
     state = _state()
     fault = _fault(state)

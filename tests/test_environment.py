@@ -32,8 +32,10 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout in a folder with a space, beside a `uv` that writes down what it is asked."""
     folder = tmp_path / "a checkout"
     folder.mkdir()
-    for name in ("pyproject.toml", "requirements.txt"):
-        (folder / name).write_text("")
+    (folder / "requirements.txt").write_text("")
+    (folder / "pyproject.toml").write_text(
+        "[project.optional-dependencies]\nbook = []\ntest = []\n"
+    )
     uv = tmp_path / "uv"
     uv.write_text(f"#!{sys.executable}\n{UV}")
     uv.chmod(0o755)
@@ -136,3 +138,10 @@ def test_without_a_python_make_says_so_in_one_line(tmp_path):
     assert done.returncode == 2
     assert "Python 3.11 or newer is needed, none was found" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_extra_leaves_the_environment_alone(checkout):
+    ready(checkout, "book")
+    said, asked = ready(checkout, "--help")
+    assert (said, asked) == ("unknown extra --help; known: book, test\n", [])
+    assert ready(checkout, "book") == ("", [])

@@ -18,7 +18,7 @@ from pathlib import Path
 from ldlstudy import checks, device
 from ldlstudy.book import STALL_SECONDS, BookError
 from ldlstudy.book import notebook as nb
-from ldlstudy.experiment.plan import PROFILES
+from ldlstudy.experiment.plan import BUILDS
 
 LOOK_SECONDS = 0.5  # between two looks for such a sign
 START_SECONDS = 120  # for the kernel to answer
@@ -28,7 +28,7 @@ LINE_BYTES = 2**24  # papermill logs the outputs, a table may be one long line
 
 def parameters_for(profile: str) -> dict[str, str]:
     """Return what a chapter is run with under ``profile``; raise ValueError if it is unknown."""
-    return {"profile": checks.one_of("profile", profile, PROFILES)}
+    return {"profile": checks.one_of("profile", profile, BUILDS)}
 
 
 async def execute(

@@ -18,8 +18,9 @@ def book(
     profile: Annotated[
         str,
         typer.Option(
-            help="How much to train: smoke (seconds, to test the pages), quick (minutes, real "
-            "results) or paper (the papers' own sizes)."
+            help="How much to train beside the records: smoke (seconds, to test the pages), quick "
+            "(a few networks of each chapter), full (all that two cores train) or paper (what has "
+            "no record yet at the papers' own sizes)."
         ),
     ] = "quick",
     jobs: Annotated[

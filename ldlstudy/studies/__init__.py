@@ -13,7 +13,7 @@ import torch
 from ldlstudy import checks, data
 from ldlstudy.device import Execution
 from ldlstudy.experiment import records
-from ldlstudy.experiment.plan import PROFILES, Planned
+from ldlstudy.experiment.plan import BUILDS, Planned
 from ldlstudy.experiment.sweep import live as carry_out
 from ldlstudy.experiment.sweep import sweep
 from ldlstudy.report.results import Results
@@ -164,7 +164,7 @@ def again(
     execution, title
         As in :func:`ldlstudy.experiment.sweep.live`. Nothing is kept.
     """
-    checks.one_of("profile", profile, (*PROFILES, "full"))
+    checks.one_of("profile", profile, BUILDS)
     wanted = planned(tables, "smoke" if profile == "smoke" else "quick")
     if profile != "full":
         wanted = [each for each in wanted if each.strategy in strategies and not each.run.seed]
