@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "requirements.txt").write_text("")
     (folder / "pyproject.toml").write_text(
-        "[project.optional-dependencies]\nbook = []\ntest = []\n"
+        "[project.optional-dependencies]\nbook = []\nlab = []\ntest = []\n"
     )
     uv = tmp_path / "uv"
     uv.write_text(f"#!{sys.executable}\n{UV}")
@@ -143,5 +143,5 @@ def test_without_a_python_make_says_so_in_one_line(tmp_path):
 def test_an_unknown_extra_leaves_the_environment_alone(checkout):
     ready(checkout, "book")
     said, asked = ready(checkout, "--help")
-    assert (said, asked) == ("unknown extra --help; known: book, test\n", [])
+    assert (said, asked) == ("unknown extra --help; known: book, lab, test\n", [])
     assert ready(checkout, "book") == ("", [])
