@@ -1,3 +1,4 @@
+import os
 import subprocess
 import threading
 from importlib import metadata
@@ -177,6 +178,19 @@ def test_the_first_product_of_a_new_thread_adds_up_like_the_rest(two_threads):
             with device.threads(1) as pool:
                 for result in pool.submit(products, 0).result():
                     assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("title", ["title", None])
+def test_progress_is_a_sign_of_life(title, monkeypatch, tmp_path, capsys):
+    pulse = tmp_path / "pulse"
+    monkeypatch.setenv(device.PULSE, str(pulse))
+    with device.progress(2, title, "unit") as bar:
+        bar.update()  # nobody watches
+        assert not pulse.exists()
+        pulse.touch()
+        os.utime(pulse, (0, 0))
+        bar.update(0)
+        assert pulse.stat().st_mtime > 0
 
 
 def test_progress_can_be_turned_off(monkeypatch, capsys):

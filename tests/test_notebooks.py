@@ -7,7 +7,7 @@ import pytest
 
 from ldlstudy.book import gates
 from ldlstudy.book import notebook as nb
-from ldlstudy.book.execute import CELL_SECONDS, execute, parameters_for
+from ldlstudy.book.execute import execute, parameters_for
 from ldlstudy.book.stage import Project, prepare
 from tests.conftest import ROOT
 
@@ -22,5 +22,5 @@ def test_chapter_runs(name: str, tmp_path: Path):
     prepare(project)
     source, output = project.notebooks[name], project.staged(name)
     parameters = parameters_for("smoke")
-    asyncio.run(execute(source, output, parameters, CELL_SECONDS["smoke"]))
+    asyncio.run(execute(source, output, parameters, stall_seconds=300))
     gates.check_executed(source.name, nb.read(output), ROOT)

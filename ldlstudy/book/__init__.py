@@ -6,6 +6,8 @@ Sphinx build the pages (``sphinx_ext`` adds the role for numbers), checks the re
 only then puts it where the last good site stood (``build``).
 """
 
+STALL_SECONDS = 1800.0  # the longest a cell may go without a sign of progress
+
 
 class BookError(Exception):
     """The book cannot be built; the message is written for the reader who has to mend it."""

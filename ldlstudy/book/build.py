@@ -17,9 +17,18 @@ import nbformat
 from tqdm import tqdm
 
 from ldlstudy import checks, device, files
-from ldlstudy.book import BookError, api_pages, cache, data_links, gates, record_pages, site
+from ldlstudy.book import (
+    STALL_SECONDS,
+    BookError,
+    api_pages,
+    cache,
+    data_links,
+    gates,
+    record_pages,
+    site,
+)
 from ldlstudy.book import notebook as nb
-from ldlstudy.book.execute import CELL_SECONDS, CHILD, execute, lifeline, parameters_for
+from ldlstudy.book.execute import CHILD, execute, lifeline, parameters_for
 from ldlstudy.book.stage import Project, alone, prepare
 
 
@@ -31,7 +40,7 @@ class Options:
     jobs: int | None = None  # notebooks at once; a notebook uses two cores by itself
     force: bool = False  # run notebooks that have not changed, too
     only: str | None = None  # run this notebook alone and leave the site as it is
-    cell_seconds: float | None = None
+    stall_seconds: float = STALL_SECONDS
 
 
 def build(project: Project, options: Options, say: Callable[[str], None] = print) -> None:
@@ -82,12 +91,22 @@ def run_notebooks(
         else:
             say(f"{name}: {'forced' if found else reason}, running ({options.profile})")
             pending.append(name)
-    if pending:
-        asyncio.run(_run_pending(project, pending, options, say))
+    left = list(pending)
+    try:
+        if pending:
+            asyncio.run(_run_pending(project, pending, options, say, left.remove))
+    finally:
+        if left:
+            kept = ", ".join(name for name in names if name not in left) or "none"
+            say(f"done and kept: {kept}; the next call goes on with {', '.join(left)}")
 
 
 async def _run_pending(
-    project: Project, names: list[str], options: Options, say: Callable[[str], None]
+    project: Project,
+    names: list[str],
+    options: Options,
+    say: Callable[[str], None],
+    on_done: Callable[[str], object],
 ) -> None:
     """Run the notebooks side by side; all finish, then all failures are reported together."""
     jobs = options.jobs or max(1, device.cores() // 2)
@@ -98,6 +117,7 @@ async def _run_pending(
         async def run(name: str) -> None:
             async with free:
                 seconds = await _run(project, name, options, jobs == 1, bar.update)
+            on_done(name)
             with tqdm.external_write_mode():
                 say(f"{name}: {seconds:.1f} s")
 
@@ -115,9 +135,8 @@ async def _run(
     """Execute one notebook, check it, keep it; return its seconds."""
     source, output = project.notebooks[name], project.staged(name)
     parameters = parameters_for(options.profile)
-    limit = options.cell_seconds or CELL_SECONDS[options.profile]
     code, known = cache.code_key(project, source, parameters), cache.records_key(project)
-    seconds = await execute(source, output, parameters, limit, on_cell)
+    seconds = await execute(source, output, parameters, options.stall_seconds, on_cell)
     executed = nb.read(output)
     gates.check_executed(source.name, executed, project.root)
     numbers = project.stage / "book" / "numbers" / f"{name}.json"

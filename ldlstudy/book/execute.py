@@ -1,8 +1,10 @@
-"""Running one notebook: papermill in a process of its own, with time limits and a plain failure.
+"""Running one notebook: papermill in a process of its own, watched, with a plain failure.
 
 A process of its own, because a hanging or dying kernel then takes nothing with it, several
 notebooks can run at once, and an interruption ends them all. papermill writes the notebook after
-each cell to a temporary name; only a finished one is renamed to where the book reads it.
+each cell to a temporary name; only a finished one is renamed to where the book reads it. A cell may
+take as long as it moves: it is stopped when for long it has neither trained a step, moved a
+progress bar, evaluated a batch of images nor written a line (:func:`ldlstudy.device.alive`).
 """
 
 import asyncio
@@ -14,12 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ldlstudy import checks
-from ldlstudy.book import BookError
+from ldlstudy import checks, device
+from ldlstudy.book import STALL_SECONDS, BookError
 from ldlstudy.book import notebook as nb
-from ldlstudy.experiment.plan import PROFILES
+from ldlstudy.experiment.plan import BUILDS
 
-CELL_SECONDS = {"smoke": 300, "quick": 900, "paper": 4 * 3600}  # the longest a cell may take
+LOOK_SECONDS = 0.5  # between two looks for such a sign
 START_SECONDS = 120  # for the kernel to answer
 STOP_SECONDS = 10  # for an interrupted papermill to end its kernel
 LINE_BYTES = 2**24  # papermill logs the outputs, a table may be one long line
@@ -39,26 +41,28 @@ PAPERMILL = CHILD + "from papermill.cli import papermill; papermill()"
 
 def parameters_for(profile: str) -> dict[str, str]:
     """Return what a chapter is run with under ``profile``; raise ValueError if it is unknown."""
-    return {"profile": checks.one_of("profile", profile, PROFILES)}
+    return {"profile": checks.one_of("profile", profile, BUILDS)}
 
 
 async def execute(
     source: Path,
     output: Path,
     parameters: dict[str, str],
-    cell_seconds: float,
+    stall_seconds: float = STALL_SECONDS,
     on_cell: Callable[[], object] = lambda: None,
 ) -> float:
     """Run ``source`` in the folder of ``output``, write ``output``, return the seconds it took.
 
-    ``on_cell`` is called after each cell. Raises BookError naming the cell and its error.
+    ``on_cell`` is called after each cell. Raises BookError naming the cell and its error, or that
+    nothing moved in it for ``stall_seconds``.
     """
     partial = output.with_name(f".{output.stem}.partial.ipynb")
+    pulse = output.with_name(f".{output.stem}.pulse")  # signs of progress touch it
     start = time.monotonic()
     with lifeline() as stdin:
         process = await asyncio.create_subprocess_exec(
-            *_command(source, partial, parameters, output.parent, cell_seconds),
-            env=_environment(),
+            *_command(source, partial, parameters, output.parent),
+            env=_environment() | {device.PULSE: str(pulse)},
             stdin=stdin,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -67,13 +71,17 @@ async def execute(
             close_fds=False,  # the build's lock is its, too
         )
         try:
-            log = await _follow(process, on_cell)
+            log = await _follow(process, on_cell, pulse, stall_seconds)
+            if log is None:
+                stalled = f"stopped, nothing had moved for {stall_seconds:g} s"
+                raise BookError(f"{source.name}: {_failure(partial, stalled)}")
             if await process.wait():
-                raise BookError(f"{source.name}: {_failure(partial, log, cell_seconds)}")
+                raise BookError(f"{source.name}: {_failure(partial, log)}")
             partial.replace(output)
         finally:
             await _end(process)
             partial.unlink(missing_ok=True)
+            pulse.unlink(missing_ok=True)
     return time.monotonic() - start
 
 
@@ -91,15 +99,12 @@ def lifeline() -> Iterator[int]:
         os.close(write)
 
 
-def _command(
-    source: Path, partial: Path, parameters: dict[str, str], folder: Path, cell_seconds: float
-) -> list[str]:
+def _command(source: Path, partial: Path, parameters: dict[str, str], folder: Path) -> list[str]:
     return [
         *(sys.executable, "-c", PAPERMILL, str(source), str(partial)),
         *("--kernel", "python3", "--language", "python", "--cwd", str(folder)),
         *("--parameters_yaml", json.dumps(parameters)),
         *("--start-timeout", str(START_SECONDS)),
-        *("--execution-timeout", str(max(1, round(cell_seconds)))),
         *("--log-output", "--no-progress-bar"),
     ]
 
@@ -116,16 +121,50 @@ def _environment() -> dict[str, str]:
     }
 
 
-async def _follow(process: asyncio.subprocess.Process, on_cell: Callable[[], object]) -> str:
+async def _follow(
+    process: asyncio.subprocess.Process,
+    on_cell: Callable[[], object],
+    pulse: Path,
+    stall_seconds: float,
+) -> str | None:
+    """Return the last lines of papermill's log once it ends; None if before it nothing moves."""
+    reading = asyncio.create_task(_read(process, on_cell, pulse))
+    watching = asyncio.create_task(_stalled(pulse, stall_seconds))
+    try:
+        await asyncio.wait({reading, watching}, return_when=asyncio.FIRST_COMPLETED)
+        return reading.result() if reading.done() else None
+    finally:
+        reading.cancel()
+        watching.cancel()
+
+
+async def _read(
+    process: asyncio.subprocess.Process, on_cell: Callable[[], object], pulse: Path
+) -> str:
     """Read papermill's log to its end, report each finished cell, return the last lines."""
     assert process.stderr is not None
     tail: list[str] = []
     async for line in process.stderr:
         decoded = line.decode(errors="replace").rstrip()
+        if pulse.exists() or decoded.startswith("Executing Cell"):  # the kernel has answered
+            pulse.touch()
         if decoded.startswith("Ending Cell"):
             on_cell()
         tail = [*tail[-99:], decoded]
     return "\n".join(tail)
+
+
+async def _stalled(pulse: Path, seconds: float) -> None:
+    """Return when nothing has touched ``pulse`` for so long; not before it is there.
+
+    Looks are counted by a clock that stands still while the machine sleeps.
+    """
+    seen, since = 0, time.monotonic()
+    while not seen or time.monotonic() - since < seconds:
+        await asyncio.sleep(min(LOOK_SECONDS, seconds))
+        touched = pulse.stat().st_mtime_ns if pulse.exists() else 0
+        if touched != seen:
+            seen, since = touched, time.monotonic()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -140,7 +179,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _failure(partial: Path, log: str, cell_seconds: float) -> str:
+def _failure(partial: Path, log: str) -> str:
     """Say in which cell the notebook stopped and why, from what papermill left behind."""
     last = log.strip().rpartition("\n")[2] or "no message"
     try:
@@ -151,7 +190,5 @@ def _failure(partial: Path, log: str, cell_seconds: float) -> str:
     if not begun:
         return last
     name, cell = begun[-1]
-    if "CellTimeoutError" in log:
-        return f"{name}: took longer than the limit of {cell_seconds:g} s"
     errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
     return f"{name}: {errors[0] if errors else last}"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ldlstudy.book import STALL_SECONDS
 from ldlstudy.cli.errors import one_line_errors
 from ldlstudy.extras import needs
 
@@ -16,8 +17,9 @@ def book(
     profile: Annotated[
         str,
         typer.Option(
-            help="How much to train: smoke (seconds, to test the pages), quick (minutes, real "
-            "results) or paper (the papers' own sizes)."
+            help="How much to train beside the records: smoke (seconds, to test the pages), quick "
+            "(a few networks of each chapter), full (all that two cores train) or paper (what has "
+            "no record yet at the papers' own sizes)."
         ),
     ] = "quick",
     jobs: Annotated[
@@ -31,10 +33,14 @@ def book(
             metavar="NAME", help="Run and check this notebook alone; leave the site as it is."
         ),
     ] = None,
-    cell_seconds: Annotated[
-        float | None,
-        typer.Option(min=1, help="The longest a cell may take.", show_default="by profile"),
-    ] = None,
+    stall_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="The longest a cell may go without a step of training or any other sign of "
+            "progress.",
+        ),
+    ] = STALL_SECONDS,
 ) -> None:
     """Run the notebooks that changed and build the site in _build/html.
 
@@ -49,7 +55,7 @@ def book(
         root = Path.cwd()
         if not (root / "_toc.yml").is_file():
             raise ValueError(f"no _toc.yml in {root}: run this in the repository's root")
-        build(Project(root), Options(profile, jobs, force, only, cell_seconds), typer.echo)
+        build(Project(root), Options(profile, jobs, force, only, stall_seconds), typer.echo)
 
 
 @app.command("export")

@@ -140,15 +140,18 @@ def measure(
 
 
 def stages(test: Outcome, held: Outcome | None = None) -> Stages:
-    """Return what the network says of the test images, in each of the three stages."""
+    """Return what the network says of the test images, in each of the three stages.
+
+    One image alone has no other half to fit a temperature to: without held-out ones it has no stage
+    ``fitted``.
+    """
+    found: Stages = {"plain": (test.logits.softmax(1), 1.0)}
+    if held is not None or len(test.labels) > 1:
+        with scaling.unwarned():
+            found["fitted"] = _fitted(test, held)
     searched = search(test.logits, test.labels)
-    with scaling.unwarned():
-        fitted = _fitted(test, held)
-    return {
-        "plain": (test.logits.softmax(1), 1.0),
-        "fitted": fitted,
-        "searched": (scaling.scale(test.logits, searched), searched),
-    }
+    found["searched"] = (scaling.scale(test.logits, searched), searched)
+    return found
 
 
 def search(logits: Tensor, labels: Tensor) -> float:
@@ -166,11 +169,25 @@ def _fitted(test: Outcome, held: Outcome | None) -> tuple[Tensor, float]:
         temperature = scaling.fit_temperature(held.logits, held.labels)
         return scaling.scale(test.logits, temperature), temperature
     probabilities, temperatures = torch.empty_like(test.logits), []
-    halves = split(test.labels, 0.5, seed=0)
+    halves = _halves(test.labels)
     for fit, scored in (halves, halves[::-1]):
         temperatures.append(scaling.fit_temperature(test.logits[fit], test.labels[fit]))
         probabilities[scored] = scaling.scale(test.logits[scored], temperatures[-1])
     return probabilities, float(np.mean(temperatures))
+
+
+def _halves(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions of the two halves of each class; images alone in theirs take turns."""
+    alone = labels.bincount()[labels] == 1
+    single, several = alone.nonzero()[:, 0], (~alone).nonzero()[:, 0]
+    halves = [single[::2], single[1::2]]
+    if len(several):
+        parts = split(labels[several], 0.5, seed=0)
+        halves = [
+            torch.cat([several[part], rest]).sort().values
+            for part, rest in zip(parts, halves, strict=True)
+        ]
+    return halves[0], halves[1]
 
 
 def score(

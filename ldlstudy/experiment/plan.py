@@ -12,6 +12,7 @@ LEVELS = {  # of evidence, the best first
     "quick": "noisy digits",
 }
 PROFILES = ("smoke", "quick", "paper")
+BUILDS = (*PROFILES, "full")  # of the book; full is quick, with all of it trained again
 
 
 @dataclass(frozen=True)

@@ -402,28 +402,6 @@ def line(
     return {heading: Asked(row, column, stage) for heading, (stage, column) in columns.items()}
 
 
-def check(
-    live: Results, recorded: Results, lines: Mapping[str, Line], columns: Sequence[Column]
-) -> Styler:
-    """Return what this machine just measured / the record, over the replicates that both have."""
-    body: dict[str, list[str]] = {column.heading: [] for column in columns}
-    labels = [
-        label
-        for label, (row, stage) in lines.items()
-        if all(stage in each.stages(row) for each in (live, recorded))
-    ]
-    for label in labels:
-        row, stage = lines[label]
-        for column in columns:
-            now, then = (each.measured(row, column.metric, stage) for each in (live, recorded))
-            assert now is not None
-            assert then is not None
-            n = min(len(now.values), len(then.values))
-            means = (statistics.fmean(each.values[:n]) for each in (now, then))
-            body[column.heading].append(" / ".join(column.write(m) for m in means))
-    return style(pd.DataFrame(body, index=labels))
-
-
 def differences(
     results: Results, pairs: Mapping[str, tuple[Line, Line]], columns: Sequence[Column]
 ) -> Styler:

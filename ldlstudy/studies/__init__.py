@@ -5,15 +5,15 @@ or carries them out here and now.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from ldlstudy import checks, data
 from ldlstudy.device import Execution
 from ldlstudy.experiment import records
-from ldlstudy.experiment.plan import Planned
+from ldlstudy.experiment.plan import BUILDS, Planned
 from ldlstudy.experiment.sweep import live as carry_out
 from ldlstudy.experiment.sweep import sweep
 from ldlstudy.report.results import Results
@@ -143,12 +143,30 @@ def _is_there(dataset: str, made_here: tuple[str, ...]) -> bool:
     return place is not None and place.exists()
 
 
-def live(
+def again(
     tables: str | Iterable[str],
     profile: str,
+    strategies: Container[str],
     execution: Execution = Execution(),  # noqa: B008 - frozen
     title: str | None = "training",
 ) -> Results:
-    """Carry out every run of some tables here and now; none is kept."""
-    wanted = planned(tables, profile)
+    """Carry out runs of some tables here and now, to hold them against their records.
+
+    Parameters
+    ----------
+    tables : str or iterable of str
+        Keys of `TABLES`.
+    profile : str
+        At "smoke" the small runs of the ``strategies``, which have no records; at "full" every run
+        of the quick profile; at others the first seed of the ``strategies`` there.
+    strategies : container of str
+        Strategies as their runs are planned.
+    execution, title
+        As in :func:`ldlstudy.experiment.sweep.live`. Nothing is kept.
+    """
+    checks.one_of("profile", profile, BUILDS)
+    wanted = planned(tables, "smoke" if profile == "smoke" else "quick")
+    if profile != "full":
+        wanted = [each for each in wanted if each.strategy in strategies and not each.run.seed]
+    wanted = [replace(each, keep=()) for each in wanted]
     return Results(wanted, carry_out(wanted, execution, title))

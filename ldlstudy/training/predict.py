@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ldlstudy.data.images import Images
-from ldlstudy.device import Execution
+from ldlstudy.device import Execution, alive
 from ldlstudy.models import dropout
 from ldlstudy.seeds import seed_of
 from ldlstudy.training.augment import Augmentation
@@ -61,8 +61,11 @@ class Predictor:
     @torch.no_grad()
     def _all(self, images: Images, function: Callable[[Tensor], Tensor]) -> Tensor:
         self.network.eval()
-        passes = batches(images, EVALUATION_BATCH, self.augmentation)
-        return torch.cat([function(self.execution.layout(batch.images)) for batch in passes])
+        answers = []
+        for batch in batches(images, EVALUATION_BATCH, self.augmentation):
+            answers.append(function(self.execution.layout(batch.images)))
+            alive()
+        return torch.cat(answers)
 
 
 def columns_of(name: str, by_class: bool) -> set[str]:

@@ -1,14 +1,16 @@
 """Whole builds of small books, with real kernels and Sphinx."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
 
-from ldlstudy.book import BookError, site
+from ldlstudy.book import BookError, execute, site
 from ldlstudy.book.build import Options, build, publish, run_notebooks
 from ldlstudy.book.exported import export
 from ldlstudy.book.stage import alone, prepare
@@ -82,7 +84,7 @@ def test_each_failing_notebook_is_named_and_the_others_are_kept(toy_book, said):
         dies=notebook("import os\nos._exit(3)"),
     )
     prepare(project)
-    options = Options(profile="smoke", jobs=5, cell_seconds=4)
+    options = Options(profile="smoke", jobs=5, stall_seconds=8)
     with pytest.raises(BookError) as caught:
         run_notebooks(project, list(project.notebooks), options, said.append)
     faults = str(caught.value).splitlines()
@@ -90,13 +92,51 @@ def test_each_failing_notebook_is_named_and_the_others_are_kept(toy_book, said):
     assert faults[0].startswith("dies.ipynb: cell 3 (import os): ")
     assert "died" in faults[0].lower()
     assert faults[1] == "fails.ipynb: cell 4 (# why): ZeroDivisionError: division by zero"
-    assert faults[2] == "hangs.ipynb: cell 3 (import time): took longer than the limit of 4 s"
+    assert faults[2] == "hangs.ipynb: cell 3 (import time): stopped, nothing had moved for 8 s"
     assert faults[3].startswith("warns.ipynb: cell 3 (import warnings) wrote to stderr: ")
+    assert said[-1] == "done and kept: good; the next call goes on with dies, fails, hangs, warns"
     said.clear()
     run_notebooks(project, ["good"], options, said.append)
     assert said == ["good: unchanged, skipped"]
     assert [path.stem for path in (project.build / "cache" / "smoke").iterdir()] == ["good"]
     assert not list((project.stage / "notebooks").glob(".*"))
+
+
+TALKS = """
+import os, pathlib, time
+pulse, end = pathlib.Path(os.environ["LDLSTUDY_PULSE"]), time.monotonic() + 60
+os.utime(pulse, (0, 0))
+print("still here", flush=True)
+while pulse.stat().st_mtime == 0:
+    assert time.monotonic() < end
+    time.sleep(0.1)
+"""
+
+
+def test_what_a_cell_writes_is_a_sign_of_progress(toy_book, said):
+    project = toy_book(talks=notebook(TALKS))
+    prepare(project)
+    run_notebooks(project, ["talks"], SMOKE, said.append)
+    assert said[1].startswith("talks: ")
+
+
+@pytest.mark.parametrize("signs", [0, 1, 7])
+def test_a_cell_may_take_as_long_as_it_gives_signs(signs, tmp_path, monkeypatch):
+    """The kernel starts in 100 s, then gives a sign in every 9 s, where 10 are allowed."""
+    clock, pulse, wait = 0.0, tmp_path / "pulse", asyncio.sleep
+
+    async def sleep(seconds):
+        nonlocal clock
+        clock += seconds
+        if clock >= 100 and (clock - 100) % 9 == 0 and (clock - 100) // 9 <= signs:
+            pulse.touch()
+            os.utime(pulse, (clock, clock))
+        await wait(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    asyncio.run(execute._stalled(pulse, 10))
+    assert clock == 100 + 9 * signs + 10
 
 
 def test_a_paper_run_is_kept_with_its_records_and_two_runs_give_the_same_file(toy_book, said):
@@ -191,7 +231,7 @@ def test_a_kernel_ends_with_the_papermill_that_started_it(toy_book):
     os.kill(int(started.stdout), signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "ldlstudy: hangs.ipynb: cell 4 (import time): " in stderr
+    assert "ldlstudy: hangs.ipynb: " in stderr
     until(lambda: gone(kernel))
 
 

@@ -12,6 +12,7 @@ from ldlstudy.experiment.prepare import NETWORK
 from ldlstudy.experiment.records import Record, Run
 from ldlstudy.experiment.sweep import perform
 from tests.cli.invoked import failed, passed
+from tests.experiment.runs import stay_in_this_process
 from tests.report.made import MADE
 
 TINY = [
@@ -197,7 +198,8 @@ def test_networks_whose_weights_are_here_get_the_metrics_that_their_records_lack
     assert "brier" not in records.load(student).values["plain"]
 
 
-def test_a_recorded_run_is_run_again_with_its_teachers_and_compared(study, toy_table):
+def test_a_recorded_run_is_run_again_with_its_teachers_and_compared(study, toy_table, monkeypatch):
+    stay_in_this_process(monkeypatch)
     student = records.load(toy_table[1])
     before = {path: path.read_bytes() for path in (study / "book" / "results").glob("*.jsonl")}
     weights = sorted((study / "runs").rglob("*"))

@@ -1,9 +1,12 @@
 """Runs that train in a blink, and what tests of experiments ask of them."""
 
+import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from ldlstudy.experiment import sweep
 from ldlstudy.experiment.plan import Planned
 from ldlstudy.experiment.prepare import NETWORK, workplace
 from ldlstudy.experiment.records import Run
@@ -65,3 +68,14 @@ def until(there, process=None, seconds=120):
         assert process is None or process.poll() is None, "the process ended"
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
+
+
+def stay_in_this_process(monkeypatch):
+    """Carry runs out one after the other where processes of their own are not the point."""
+
+    @contextlib.contextmanager
+    def pool(workers, cluster):
+        with ThreadPoolExecutor(1) as executor:
+            yield executor
+
+    monkeypatch.setattr(sweep, "pool", pool)

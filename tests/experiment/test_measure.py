@@ -313,3 +313,20 @@ def test_cifar100_has_superclasses(tmp_path, monkeypatch):
     assert plain["superclass_accuracy"] == pytest.approx(near.mean(), rel=1e-5)
     assert plain["error_within_superclass"] == pytest.approx(near[said != true].mean(), rel=1e-5)
     assert 0 < near[said != true].mean() < 1
+
+
+def test_classes_with_one_image_and_one_image_alone_are_measured():
+    """Every image is scored by a temperature that was fitted to others."""
+    labels = torch.tensor([0, 0, 0, 0, 1, 2, 3])
+    logits = torch.randn(7, 4, generator=torch.Generator().manual_seed(3))
+    found = stages(Outcome(logits, labels))
+    assert list(found) == ["plain", "fitted", "searched"]
+    p, temperature = found["fitted"]
+    used = (logits[:, 0] - logits[:, 1]) / (p.log()[:, 0] - p.log()[:, 1])  # T of each image
+    both = used.round(decimals=3).unique()
+    assert len(both) == 2
+    assert float(both.mean()) == pytest.approx(temperature, rel=1e-2)
+    one = Outcome(logits[:1], labels[:1])
+    assert list(stages(one)) == ["plain", "searched"]
+    held = Outcome(logits[1:], labels[1:])
+    assert list(stages(one, held)) == ["plain", "fitted", "searched"]

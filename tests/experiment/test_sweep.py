@@ -1,6 +1,5 @@
 """Sweeps: each run once, teachers first, and nothing lost to kills, failures or full disks."""
 
-import contextlib
 import errno
 import io
 import multiprocessing
@@ -28,7 +27,17 @@ from ldlstudy.experiment.plan import Planned, merged
 from ldlstudy.experiment.prepare import NETWORK, checkpoint_of, workplace
 from ldlstudy.experiment.records import Record, Run
 from tests.conftest import ROOT
-from tests.experiment.runs import CUTMIX, KINDS, TEACHER, equal, plans, tiny, until, weights
+from tests.experiment.runs import (
+    CUTMIX,
+    KINDS,
+    TEACHER,
+    equal,
+    plans,
+    stay_in_this_process,
+    tiny,
+    until,
+    weights,
+)  # fmt: skip
 from tests.report.made import MADE
 
 STUDENTS = [tiny("kd", {"weight": w, "temperature": 2.0}, [TEACHER]) for w in (0.3, 0.7)]
@@ -67,17 +76,6 @@ class Study:
 @pytest.fixture
 def study(tmp_path):
     return Study(tmp_path)
-
-
-def stay_in_this_process(monkeypatch):
-    """Carry runs out one after the other where processes of their own are not the point."""
-
-    @contextlib.contextmanager
-    def pool(workers, cluster):
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
-
-    monkeypatch.setattr(sweep, "pool", pool)
 
 
 def noted(study, monkeypatch, carry_out):

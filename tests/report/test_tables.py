@@ -171,14 +171,6 @@ def test_what_has_not_been_run_stays_away():
     assert found["plain"] == {"before": ".2500", "after": ".1250"}
 
 
-def test_a_check_compares_the_replicates_that_both_have():
-    live = results({"ls": {"cross_entropy": [1.0, 2.0]}, "new": {"cross_entropy": 1.0}})
-    then = results({"ls": {"cross_entropy": [1.0, 3.0, 100.0]}})
-    lines = {name.upper(): (name, "plain") for name in ("ls", "new", "old")}
-    table = tables.check(live, then, lines, [CE])
-    assert shown(table) == {"LS": {"cross entropy": "1.5000 / 2.0000"}}
-
-
 def test_differences_are_paired():
     known = results({"a": {"cross_entropy": [1.0, 2.0]}, "b": {"cross_entropy": [0.5, 1.4]}})
     a, b = ("a", "plain"), ("b", "plain")

@@ -48,10 +48,9 @@ PAGES: dict[str, dict] = {}  # what the cells that were run have left, by chapte
 
 
 def draw(name):
-    """Draw a figure as its page does, with the quick records in place of networks trained there."""
+    """Draw a figure as its page does."""
     page = PAGES.setdefault(FIGURES[name], {"profile": "smoke", "done": set()})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studies, "live", lambda tables, profile: studies.recorded(tables, "quick"))
         patch.setattr(cs_kd, "embeddings", functools.partial(thinned, cs_kd.embeddings))
         for own, source in cells(FIGURES[name]):
             if own == name or source not in page["done"]:

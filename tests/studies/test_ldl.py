@@ -257,10 +257,10 @@ def test_numbers_of_the_prose():
     taught = ("on_en_ldl-mixup", "on_mt_ldl-mixup", "off_mt_ldl", "off_mt_ldl_mean")
     every = studies.recorded("ldl-methods", "quick")
     own = [each for each in every.planned if each.strategy in ("none", "truth", *taught)]
-    live, paper = Results(own, every.recorded), studies.recorded("ldl-table1")
-    found = paper | live
+    quick, paper = Results(own, every.recorded), studies.recorded("ldl-table1")
+    found = paper | quick
     judged = claims.judge(found, published("ldl_claims"))
-    values = numbers.quoted(found, live, results({}), paper, judged, "quick")
+    values = numbers.quoted(found, quick, results({}), paper, judged, "quick")
 
     def kl(strategy):
         return found.measured(f"{DIGITS} {strategy}", "kl_to_truth", "fitted").estimate.mean
@@ -269,4 +269,4 @@ def test_numbers_of_the_prose():
     assert values["gain.share"] == pytest.approx((kl("none") - best) / (kl("none") - kl("truth")))
     right = [found.measured(f"{REDUCED} {s}", "accuracy").values[0] for s in ("none", "off_ldl")]
     assert values["loss.off"] == pytest.approx(100 * (right[0] - right[1]))
-    assert (values["live.networks"], values["grid.networks"]) == (len(live.recorded), 0)
+    assert (values["quick.networks"], values["grid.networks"]) == (len(quick.recorded), 0)

@@ -17,7 +17,7 @@ import pytest
 from pandas.io.formats.style import Styler
 
 from ldlstudy import files, stats, studies
-from ldlstudy.report import numbers
+from ldlstudy.report import again, numbers
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import render
 from ldlstudy.studies import STUDIES
@@ -74,7 +74,8 @@ def chapter(study, monkeypatch, drop=lambda each: False):
 
     quick = "paper" if study == "ils" else "quick"  # what has records
     monkeypatch.setattr(studies, "recorded", some)
-    monkeypatch.setattr(studies, "live", lambda tables, profile: some(tables, quick))
+    monkeypatch.setattr(studies, "again", lambda tables, *_: some(tables, quick))
+    monkeypatch.setattr(again, "table", lambda here, recorded: None)
     quoted, page, shown = {}, {"profile": "quick"}, {}
     monkeypatch.setattr(files, "publish", lambda _, values: quoted.update(values))
     for source, run, value in cells(STUDIES[study].chapter):

@@ -94,11 +94,11 @@ def judged(name):
 PAGES = {  # what draws tables and figures of a study
     "ils": [
         ils.table1, ils.both_errors, ils.students, ils.table5, ils.chosen, ils.truth, ils.by_recipe,
-        ils.gain_by_recipe, lambda r: ils.live(r, r), judged("claims"),
+        ils.gain_by_recipe, judged("claims"),
     ],
     "smoothing": [
         smoothing.accuracy, smoothing.table2, smoothing.planes, smoothing.calibration,
-        smoothing.table3, smoothing.table4, lambda r: smoothing.live(r, r), judged("re_claims"),
+        smoothing.table3, smoothing.table4, judged("re_claims"),
         *(lambda r, n=n: smoothing.series(r, n) for n in (smoothing.FIGURE7, smoothing.FIGURE8)),
     ],
     "cs_kd": [
@@ -106,10 +106,10 @@ PAGES = {  # what draws tables and figures of a study
         cs_kd.partner, cs_kd.combined, cs_kd.grid, cs_kd.imagenet,
         *(lambda r, n=n: cs_kd.against_paper(r, n) for n in range(1, 5)),
         *(lambda r, m=m: cs_kd.measures(r, m) for m in cs_kd.MEASURES),
-        lambda r: cs_kd.live(r, r), judged("cskd_claims"),
+        judged("cskd_claims"),
     ],
     "ldl": [
-        ldl.true_distribution, ldl.grid, ldl.reduced, ldl.what_was_run, lambda r: ldl.live(r, r),
+        ldl.true_distribution, ldl.grid, ldl.reduced, ldl.what_was_run,
         *(lambda r, n=n: ldl.against_paper(r, n) for n in range(1, 8)), judged("ldl_claims"),
     ],
     "truth": [

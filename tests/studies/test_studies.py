@@ -96,15 +96,21 @@ def test_an_unknown_table_or_profile_is_named():
             studies.planned(table, "fast")
 
 
-def test_live_results_are_those_of_what_is_carried_out_here(monkeypatch):
-    planned = studies.planned("cskd-table4", "smoke")
+@pytest.mark.parametrize(("profile", "seeds"), [("quick", 1), ("paper", 1), ("full", 3)])
+def test_what_is_carried_out_again_here(profile, seeds, monkeypatch):
+    planned = studies.planned("cskd-table4", "quick")
     made = {each.run: record(each.run, {"accuracy": 0.75}) for each in planned}
     asked = []
     monkeypatch.setattr(studies, "carry_out", lambda *of: asked.append(of) or made)
-    found = studies.live("cskd-table4", "smoke")
-    assert asked == [(planned, Execution(), "training")]
-    assert found.planned == planned
-    assert found.measured("quick noisy_digits-small_fcn kd", "error").values == [0.25, 0.25]
+    found = studies.again("cskd-table4", profile, ("kd",))
+    ((wanted, *how),) = asked
+    assert how == [Execution(), "training"]
+    assert {each.strategy for each in wanted} == ({"kd"} if seeds == 1 else
+                                                  {each.strategy for each in planned})  # fmt: skip
+    assert not any(each.keep for each in wanted)
+    assert found.measured("quick noisy_digits-small_fcn kd", "error").values == [0.25] * seeds
+    with pytest.raises(ValueError, match="unknown profile 'fast'; known: full, paper, quick"):
+        studies.again("cskd-table4", "fast", ("kd",))
 
 
 def save(planned, results=None):

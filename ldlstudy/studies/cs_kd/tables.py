@@ -11,7 +11,6 @@ from ldlstudy.report import claims, tables
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import (
     ACCURACY,
-    CROSS_ENTROPY,
     ERROR,
     NLL,
     RECALL,
@@ -19,7 +18,6 @@ from ldlstudy.report.tables import (
     TOP5_ERROR,
     Asked,
     Column,
-    Line,
 )
 from ldlstudy.studies.bench import DATASETS, NETWORKS
 from ldlstudy.studies.cs_kd import numbers, runs
@@ -42,7 +40,6 @@ TITLES = {f"quick {DIGITS}": "noisy digits", REDUCED: "CIFAR-100, reduced"}
 EVERYONE = tuple(  # on noisy digits
     dict.fromkeys(strategy for t in (1, 2, 3) for _, strategy in runs.QUICK_TABLES[t])
 )
-LIVE = ("none", "ls", "cs_kd", "byot")
 Columns = Mapping[str, tuple[str, Column]] | Sequence[Column]
 
 
@@ -258,9 +255,3 @@ def in_its_own_tables() -> Styler:
         for claim, sets in missing.items()
     }
     return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("not on",))
-
-
-def live(now: Results, recorded: Results) -> Styler:
-    """What was trained while the page was built, beside the record."""
-    lines: dict[str, Line] = {label(s): (f"quick {DIGITS} {s}", "plain") for s in LIVE}
-    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE))

@@ -1,7 +1,5 @@
 """The tables of the ILS chapter."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -174,9 +172,3 @@ def planned_ways(results: Results, smoothed: bool, init: str | None = None) -> l
 
 def _ways(results: Results, smoothed: bool) -> dict[str, Line]:
     return {each.row: (each.row, "plain") for each in planned_ways(results, smoothed)}
-
-
-def live(now: Results, recorded: Results) -> Styler:
-    """What was trained while the page was built, beside the record."""
-    lines: Mapping[str, Line] = EVERY | STUDENTS
-    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE, CLASSWISE))

@@ -233,7 +233,7 @@ def sizes(results: Results) -> dict[tuple[float, int], str]:
 
 def quoted(
     results: Results,
-    live: Results,
+    quick: Results,
     grid: Results,
     paper: Results,
     judged: pd.DataFrame,
@@ -241,7 +241,7 @@ def quoted(
 ) -> Numbers:
     """Return every number that the chapter quotes.
 
-    ``results`` are of all networks, of which ``live`` are those of the table of methods on noisy
+    ``results`` are of all networks, of which ``quick`` are those of the table of methods on noisy
     digits, ``grid`` those by noise and size, ``paper`` those of the paper profile; ``judged`` are
     the claims with their verdicts.
     """
@@ -262,7 +262,7 @@ def quoted(
     history = results.figure(f"{REDUCED} none", "history")
     if history is not None:
         values["loss.cifar"] = history["loss"][-1]
-    for prefix, some in (("live.", live), ("grid.", grid), ("paper.", paper)):
+    for prefix, some in (("quick.", quick), ("grid.", grid), ("paper.", paper)):
         values |= numbers.circumstances(some, prefix)
     values["profile"] = profile
     return numbers.known(values)

@@ -14,12 +14,10 @@ from ldlstudy.report.numbers import seconds
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import (
     ACCURACY,
-    CROSS_ENTROPY,
     NLL,
     TEMPERATURE,
     Asked,
     Column,
-    Line,
 )
 from ldlstudy.studies.bench import DATASETS, NETWORKS
 from ldlstudy.studies.ldl import numbers, runs
@@ -41,7 +39,6 @@ PRINTED = {  # by column of the published tables
     "brier": BRIER,
 }
 STACKED = 7  # the table that prints its students one below the other
-LIVE = ("none", "ls_wrong", "off_ldl", "on_ldl-mixup", "on_mt_ldl-mixup")
 
 
 def label(strategy: str, stage: str = "plain") -> str:
@@ -208,9 +205,3 @@ def recomputed() -> Styler:
             "its tables": f"{' to '.join(ends)} {found.unit}".replace("-", "−"),
         }
     return tables.style(pd.DataFrame.from_dict(body, orient="index"))
-
-
-def live(now: Results, recorded: Results) -> Styler:
-    """What was trained while the page was built, beside the record."""
-    lines: dict[str, Line] = {label(name): (f"{DIGITS} {name}", "plain") for name in LIVE}
-    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE))

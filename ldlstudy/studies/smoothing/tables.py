@@ -10,12 +10,10 @@ from ldlstudy.report import tables
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import (
     ACCURACY,
-    CROSS_ENTROPY,
     KL,
     TEMPERATURE,
     Asked,
     Column,
-    Line,
     published,
 )
 from ldlstudy.studies.smoothing import distillation
@@ -206,13 +204,3 @@ def series(results: Results, names: Mapping[str, str]) -> Styler:
         for name, label in names.items()
     }
     return tables.grid(results, lines)
-
-
-def live(now: Results, recorded: Results) -> Styler:
-    """What was trained while the page was built, beside the record."""
-    lines: dict[str, Line] = {
-        f"{label}, α = {a:g}": (row(bench, a), "plain")
-        for bench, label in SMALL.items()
-        for a in HARD_SOFT
-    }
-    return tables.check(now, recorded, lines, (ACCURACY, CROSS_ENTROPY, ECE))

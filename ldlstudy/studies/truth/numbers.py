@@ -1,7 +1,5 @@
 """The numbers that the prose of the chapter on one truth quotes."""
 
-from typing import NamedTuple
-
 import pandas as pd
 
 from ldlstudy.report import numbers
@@ -29,54 +27,35 @@ from ldlstudy.studies.truth.tables import costs_of
 STAGES = ("plain", "fitted")
 
 
-class Repeated(NamedTuple):
-    """How many of ``compared`` numbers are ``equal``, and the largest difference of accuracies."""
-
-    equal: int
-    compared: int
-    accuracy: float
-
-
-def repeated(live: Results, recorded: Results) -> Repeated:
-    """Hold networks trained here against the records of the same runs, number by number."""
-    pairs, right = [], [0.0]
-    for run in live.recorded.keys() & recorded.recorded.keys():
-        for stage in STAGES:
-            ours, theirs = (each.recorded[run].values[stage] for each in (live, recorded))
-            pairs += [(ours[metric], theirs[metric]) for metric in ours.keys() & theirs.keys()]
-            right.append(abs(ours["accuracy"] - theirs["accuracy"]))
-    return Repeated(sum(a == b for a, b in pairs), len(pairs), max(right))
-
-
-def quoted(live: Results, grid: Results, profile: str) -> Numbers:
+def quoted(quick: Results, grid: Results, profile: str) -> Numbers:
     """Return every number that the chapter quotes.
 
     Keys end in what they are: ``<strategy>.rank``, ``.ratio`` (mean multiple of hard labels' KL to
     the truth), ``.variation_ratio`` (of their total variation), ``.nearer`` and ``.farther`` (cells
     where the first is below and above 1), ``.flattered`` and ``.slandered`` (as `misled` has them),
     ``.label`` (distance of its labels); ``<metric>.agrees`` (share of pairs);
-    ``quick.<strategy>.<metric>`` of the live cell and ``grid.<strategy>.<metric>`` over all blocks.
+    ``quick.<strategy>.<metric>`` of the quick profile's cell, ``grid.<strategy>.<metric>`` of all.
     Before the last part stands ``fitted`` where predictions are scaled. Lists of strategies are
-    those of :func:`ldlstudy.studies.truth.sentences.written`. ``live`` are the results of the cell
+    those of :func:`ldlstudy.studies.truth.sentences.written`. ``quick`` are the results of the cell
     of the quick profile, ``grid`` those of all cells.
     """
     values: Numbers = {"profile": profile}
     for stage in STAGES:
         kl = scores(grid, "kl_to_truth", stage)
-        parts = (_of_places(by_cell(kl)), _of_measures(grid, kl, stage), _of_labels(live, stage))
+        parts = (_of_places(by_cell(kl)), _of_measures(grid, kl, stage), _of_labels(quick, stage))
         values |= {_key(k, stage): v for part in parts for k, v in part.items()}
-        for name, found in (("quick", live), ("grid", grid)):
+        for name, found in (("quick", quick), ("grid", grid)):
             values |= {f"{name}.{_key(k, stage)}": v for k, v in _of_scores(found, stage).items()}
-    for name, found in (("live", live), ("grid", grid)):
+    for name, found in (("quick", quick), ("grid", grid)):
         values |= numbers.circumstances(found, f"{name}.")
-    values |= {f"cost.{s}": float(v) for s, v in costs_of(live)["all"].items()}
+    values |= {f"cost.{s}": float(v) for s, v in costs_of(quick)["all"].items()}
     values |= {f"bayes.{sigma}": accuracy for sigma, accuracy in bayes().items()}
-    if row("none") in live:
-        values["chance.ece"] = ece_by_chance(live.records(row("none"))[0])
+    if row("none") in quick:
+        values["chance.ece"] = ece_by_chance(quick.records(row("none"))[0])
     strategies, blocks = kl.shape
     counts = {"blocks": blocks, "seeds": blocks / len(places()), "strategies": strategies}
     counts |= {"strategies.papers": strategies - 2, "freedom": strategies - 1}
-    return numbers.known(values | counts) | written(live, grid)
+    return numbers.known(values | counts) | written(quick, grid)
 
 
 def _key(key: str, stage: str) -> str:
@@ -124,9 +103,9 @@ def _of_measures(grid: Results, kl: pd.DataFrame, stage: str) -> dict[str, float
     return found
 
 
-def _of_labels(live: Results, stage: str) -> dict[str, float]:
+def _of_labels(quick: Results, stage: str) -> dict[str, float]:
     """How near labels are, and how that goes with their students."""
-    distances = label_distances(live, stage)
+    distances = label_distances(quick, stage)
     means = by_strategy(distances)
     found = {f"{s}.label": float(v) for s, v in means["label"].items()}
     for name, (mean, low, high) in correlations(distances).items():

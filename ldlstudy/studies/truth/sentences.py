@@ -27,8 +27,8 @@ PLAIN_LABELS = ("ls", "ls_chosen", "similarity", "ils1", "ils2", "ils")
 class Facts:
     """The cell of the quick profile and the grid, as the conditions read them."""
 
-    def __init__(self, live: Results, grid: Results) -> None:
-        self.live, self.grid = live, grid
+    def __init__(self, quick: Results, grid: Results) -> None:
+        self.quick, self.grid = quick, grid
 
     @functools.cache  # noqa: B019 - facts live as long as the page
     def table(self, metric: str = KL, stage: str = "plain") -> pd.DataFrame:
@@ -62,12 +62,12 @@ class Facts:
     @functools.cached_property
     def costs(self) -> pd.Series:
         """What strategies cost, in networks with hard labels."""
-        return costs_of(self.live)["all"]
+        return costs_of(self.quick)["all"]
 
     @functools.cache  # noqa: B019
     def labels(self, stage: str = "plain") -> pd.DataFrame:
         """Return the distances of labels and students, by strategy."""
-        return comparisons.by_strategy(comparisons.label_distances(self.live, stage))
+        return comparisons.by_strategy(comparisons.label_distances(self.quick, stage))
 
     def agrees(self, metric: str, stage: str = "plain") -> float:
         """Return the share of pairs that a metric orders as the KL does."""
@@ -76,11 +76,11 @@ class Facts:
 
     def correlation(self, kind: str, stage: str = "plain") -> float:
         """Return the rank correlation of label and student."""
-        return comparisons.correlations(comparisons.label_distances(self.live, stage))[kind].mean
+        return comparisons.correlations(comparisons.label_distances(self.quick, stage))[kind].mean
 
     def in_cell(self) -> Reading:
         """Return the reading of the quick cell."""
-        return Reading(self.live, row("none").rpartition(" ")[0])
+        return Reading(self.quick, row("none").rpartition(" ")[0])
 
 
 def facts() -> Facts:
@@ -88,9 +88,9 @@ def facts() -> Facts:
     return Facts(studies.recorded("truth", "quick"), studies.recorded("truth", "paper"))
 
 
-def written(live: Results, grid: Results) -> Numbers:
+def written(quick: Results, grid: Results) -> Numbers:
     """Return the sentences that are written from the records; what has none is not in them."""
-    own = Facts(live, grid)
+    own = Facts(quick, grid)
     far = own.everywhere(farther=True, stage=FITTED)
     labels = own.labels()
     kinds = labels.drop(index="truth", errors="ignore")["changed"].astype(bool)
@@ -141,7 +141,7 @@ def _errors(own: Facts, strategies: list[str]) -> str:
 def _softened(own: Facts) -> str:
     """How near soft labels come in the quick cell, as trained and scaled."""
     read = own.in_cell()
-    there = [s for s in SOFTENED if row(s) in own.live]
+    there = [s for s in SOFTENED if row(s) in own.quick]
     parts = [
         f"{_name(s)} has a KL of {read(s, KL):.2f} ({read(s, KL, FITTED):.2f} scaled) and is "
         f"right on {read(s, 'accuracy'):.0%}"
