@@ -1,7 +1,6 @@
 """The tables of the chapter on one truth: a line a strategy."""
 
 import math
-import statistics
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -58,11 +57,10 @@ def costs(results: Results) -> Styler:
     spent = costs_of(results)
     cells = {}
     for name in spent.index:
-        step, seconds, teachers, total = spent.loc[name]
+        step, teachers, total = spent.loc[name]
         cells[named(name).label] = {
             "paper": named(name).paper,
             "a step": _written(step),
-            "its seconds": _written(seconds),
             "teachers": f"{teachers:.0f}",
             "in all": _written(total),
             ACCURACY.heading: _mean(results, name, ACCURACY),
@@ -83,22 +81,15 @@ def _mean(results: Results, strategy: str, column: Column, stage: str = "plain")
 def costs_of(results: Results) -> pd.DataFrame:
     """Return what strategies cost, in networks with hard labels, the cheapest first.
 
-    By strategy ``step``, the operations of a step; ``seconds``, its time; ``teachers``, the
-    networks that are trained before; and ``all``, the first and the third together. Without hard
-    labels, that is NaN but for the third.
+    By strategy ``step``, the operations of a step; ``teachers``, the networks that are trained
+    before; and ``all``, both together. Without hard labels, that is NaN but for the second.
     """
-    measured = {
-        name: [record.values["step"] for record in results.records(row(name))]
+    operations = {
+        name: results.records(row(name))[0].values["step"]["operations"]
         for name in STRATEGIES
         if row(name) in results
     }
-    spent = pd.DataFrame(
-        {
-            name: (steps[0]["operations"], statistics.median(step["seconds"] for step in steps))
-            for name, steps in measured.items()
-        },
-        index=["step", "seconds"],
-    ).T
+    spent = pd.DataFrame({"step": pd.Series(operations, dtype=float)})
     spent /= spent.reindex(["none"]).iloc[0]
     spent["teachers"] = [named(name).teachers for name in spent.index]
     spent["all"] = spent["step"] + spent["teachers"]
