@@ -260,7 +260,9 @@ def test_publishing_replaces_the_site_whole(tmp_path):
 
 def test_an_unknown_profile_or_notebook_lists_the_known_ones(toy_book, said):
     project = toy_book()
-    with pytest.raises(ValueError, match="unknown profile 'fast'; known: paper, quick, smoke"):
+    with pytest.raises(
+        ValueError, match="unknown profile 'fast'; known: full, paper, quick, smoke"
+    ):
         build(project, Options(profile="fast"), said.append)
     with pytest.raises(ValueError, match="unknown notebook '02_x'; known: 01_toy"):
         build(project, Options(profile="smoke", only="02_x"), said.append)

@@ -24,7 +24,7 @@ def test_a_book_that_cannot_be_built_is_one_line(toy_book, monkeypatch):
     root = toy_book().root
     monkeypatch.chdir(root)
     message = failed("book", "--profile", "fast")
-    assert message == "ldlstudy: unknown profile 'fast'; known: paper, quick, smoke\n"
+    assert message == "ldlstudy: unknown profile 'fast'; known: full, paper, quick, smoke\n"
     monkeypatch.chdir(root / "book")
     assert "run this in the repository's root" in failed("book")
 

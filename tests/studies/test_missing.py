@@ -17,7 +17,7 @@ import pytest
 from pandas.io.formats.style import Styler
 
 from ldlstudy import files, stats, studies
-from ldlstudy.report import again, numbers
+from ldlstudy.report import again, numbers, sentences
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import render
 from ldlstudy.studies import STUDIES
@@ -75,6 +75,8 @@ def chapter(study, monkeypatch, drop=lambda each: False):
     quick = "paper" if study == "ils" else "quick"  # what has records
     monkeypatch.setattr(studies, "recorded", some)
     monkeypatch.setattr(studies, "again", lambda tables, *_: some(tables, quick))
+    # of all seeds; the page reads two
+    monkeypatch.setattr(sentences, "require", lambda said, facts: None)
     monkeypatch.setattr(again, "table", lambda here, recorded: None)
     quoted, page, shown = {}, {"profile": "quick"}, {}
     monkeypatch.setattr(files, "publish", lambda _, values: quoted.update(values))
