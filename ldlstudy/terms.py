@@ -7,7 +7,7 @@ sample was drawn. Terms are float64.
 
 What happens in a bin differs by chance from what was predicted, so a calibration error of a finite
 sample is too high even if each of its bins is estimated without bias: ``raised`` bounds by how
-much. With the true gap d of a bin and its chance part e, E|d + e| is at most |d| + E|e|.
+much. With the true gap d of a bin and its chance part e, ``E|d + e|`` is at most ``|d| + E|e|``.
 """
 
 import math
@@ -68,7 +68,7 @@ class Mean:
 class Gaps:
     """A calibration error of one prediction a sample.
 
-    The mean over groups of samples, of those that have any, of sum_b |sum of gaps in bin b| / n,
+    The mean over groups of samples, of those that have any, of sum_b abs(sum of gaps in bin b) / n,
     where n is the number of samples of the group.
 
     Attributes
@@ -122,7 +122,7 @@ class Gaps:
 class ClasswiseGaps:
     """A calibration error of the probabilities of all classes, each binned by itself.
 
-    The mean over classes of sum_b |sum of gaps in bin b| / N. Nearly all probabilities of many
+    The mean over classes of sum_b abs(sum of gaps in bin b) / N. Nearly all probabilities of many
     classes lie in the first bin: its sum is what the sum over all bins leaves.
 
     Attributes
@@ -185,7 +185,7 @@ class ClasswiseGaps:
 
 
 def by_chance(variance: Tensor) -> Tensor:
-    """Return the mean of |hits - expected hits| where the hits have a ``variance``.
+    """Return the mean of abs(hits - expected hits) where the hits have a ``variance``.
 
     That of a normal variable, and where there are few hits, with a variance below 1, an upper
     bound: the standard deviation, or twice the variance if that is less.
@@ -195,7 +195,7 @@ def by_chance(variance: Tensor) -> Tensor:
 
 
 def _raised(gaps: Tensor, variance: Tensor) -> Tensor:
-    """Return by how much chance raises |gaps|, a gap of 3 standard deviations being none of it."""
+    """Return what chance adds to absolute gaps; one of 3 standard deviations is none of it."""
     clear = (variance >= 1) & (gaps.abs() > 3 * variance.sqrt())
     return torch.where(clear, 0, by_chance(variance))
 

@@ -93,17 +93,17 @@ def nothing() -> Figure:
     return fig
 
 
-Shown = TypeVar("Shown", bound=Sized)
+S = TypeVar("S", bound=Sized)
 More = ParamSpec("More")
 
 
 def of_there(
-    draw: Callable[Concatenate[Mapping[str, Shown], More], Figure],
-) -> Callable[Concatenate[Mapping[str, Shown | None], More], Figure]:
+    draw: Callable[Concatenate[Mapping[str, S], More], Figure],
+) -> Callable[Concatenate[Mapping[str, S | None], More], Figure]:
     """Let a function draw what there is: what was not run, None or empty, is left out before."""
 
     @functools.wraps(draw)
-    def drawn(shown: Mapping[str, Shown | None], *more: More.args, **named: More.kwargs) -> Figure:
+    def drawn(shown: Mapping[str, S | None], *more: More.args, **named: More.kwargs) -> Figure:
         there = {name: of for name, of in shown.items() if of is not None and len(of)}
         return draw(there, *more, **named) if there else nothing()
 

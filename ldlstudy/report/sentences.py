@@ -24,13 +24,13 @@ class Known(Results):
     """Results where asking for what has no record raises :class:`NoRecordError`."""
 
     def figure(self, row: str, name: str, seed: int = 0) -> Any:
-        """Return the data of a figure, as :meth:`Results.figure`."""
+        """Return the data of a figure, as :class:`~ldlstudy.report.results.Results` does."""
         return self._there(super().figure(row, name, seed), row, name)
 
     def measured(  # type: ignore[override]
         self, row: str, metric: str, stage: str = "plain"
     ) -> Measured:
-        """Return a metric of a row, as :meth:`Results.measured`."""
+        """Return a metric of a row, as :class:`~ldlstudy.report.results.Results` does."""
         return self._there(super().measured(row, metric, stage), row, f"{metric} at {stage}")
 
     @staticmethod
