@@ -45,3 +45,9 @@ def test_the_loss_of_the_first_epoch_is_held_against_the_record_closely():
     again.table(with_losses([2.0001, 0.5]), then)
     with pytest.raises(ValueError, match="b: loss of the first epoch 2.001 / 2"):
         again.table(with_losses([2.001, 1.0]), then)
+
+
+def test_a_loss_may_be_negative_and_replicates_have_no_quick_row():
+    again.table(with_losses([-0.35, 1.0]), with_losses([-0.35001, 1.0]))
+    here = results({"quick a": {"accuracy": [0.51, 0.7]}})
+    assert len(again.compared(here, results(THEN))) == 1
