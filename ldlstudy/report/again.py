@@ -9,6 +9,7 @@ where a teacher was trained anew, too.
 """
 
 import statistics
+from collections.abc import Callable
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -66,8 +67,10 @@ def _first_loss(records: tuple[Record, ...]) -> float:
     return float(history["loss"][0]) if history else 0.0
 
 
-def table(here: Results, recorded: Results) -> Styler:
+def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -> Styler:
     """Return what this machine just measured beside the records, a line for each row.
+
+    ``label`` says what the page calls a strategy.
 
     Raises
     ------
@@ -90,8 +93,13 @@ def table(here: Results, recorded: Results) -> Styler:
     cells = written.pivot(index="row", columns="metric", values="cell").loc[rows]
     columns = [name for name in (*SEEN, FIRST) if name in cells]
     body = cells[columns].fillna("").set_axis([HEADINGS[name] for name in columns], axis=1)
-    records = [recorded.records(_recorded_row(row, recorded)) for row in body.index]
-    return style(body.set_axis([Text(*each) for each in zip(body.index, records, strict=True)]))
+    several = len({each.bench for each in here.planned}) > 1
+    lines = []
+    for row in body.index:
+        own = here.of(row)[0]
+        name = f"{label(own.strategy)} ({own.bench})" if several else label(own.strategy)
+        lines.append(Text(name, recorded.records(_recorded_row(row, recorded))))
+    return style(body.set_axis(lines))
 
 
 HEADINGS = {
