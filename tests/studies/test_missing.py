@@ -77,7 +77,7 @@ def chapter(study, monkeypatch, drop=lambda each: False):
     monkeypatch.setattr(studies, "again", lambda tables, *_: some(tables, quick))
     # of all seeds; the page reads two
     monkeypatch.setattr(sentences, "require", lambda said, facts: None)
-    monkeypatch.setattr(again, "table", lambda here, recorded: None)
+    monkeypatch.setattr(again, "table", lambda *_: None)
     quoted, page, shown = {}, {"profile": "quick"}, {}
     monkeypatch.setattr(files, "publish", lambda _, values: quoted.update(values))
     for source, run, value in cells(STUDIES[study].chapter):
