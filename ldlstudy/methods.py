@@ -226,8 +226,7 @@ def candidates(settings: Settings) -> list[dict[str, Any]]:
 
 def taught_label(network: Network, batch: Batch) -> Tensor:
     """Cross entropy towards the label distribution of each image."""
-    assert batch.target is not None
-    return losses.soft_cross_entropy(network(batch.images), batch.target)
+    return losses.soft_cross_entropy(network(batch.images), batch.need("target"))
 
 
 def true_posterior(truth: Tensor) -> Tensor:
@@ -293,9 +292,9 @@ def kd(
         return losses.kd(student, teacher, batch.labels, weight, temperature, square)
     if not relabel:
         raise ValueError("kd on mixed images needs `relabel`: a teacher that sees them")
-    assert batch.target is not None
+    hard = losses.soft_cross_entropy(student, batch.need("target"))
     soft = losses.kd(student, teacher, batch.labels, 1.0, temperature, square)
-    return (1 - weight) * losses.soft_cross_entropy(student, batch.target) + weight * soft
+    return (1 - weight) * hard + weight * soft
 
 
 def kd_printed(
@@ -336,11 +335,10 @@ def cs_kd(
     Partners of mixed images are mixed alike, so that they share the mixed label.
     """
     logits = network(batch.images)
-    own = without_gradient(network, batch.partner, partner)
+    own = without_gradient(network, batch.need("partner"), partner)
     if batch.mixed is None:
         return losses.cs_kd(logits, own, batch.labels, temperature, weight)
-    assert batch.target is not None
-    hard = losses.soft_cross_entropy(logits, batch.target)
+    hard = losses.soft_cross_entropy(logits, batch.need("target"))
     return hard + weight * losses.divergence(logits, own, temperature)
 
 
@@ -355,13 +353,13 @@ def cs_kd_e(
     """CS-KD and consistency: also l_E T^2 KL(P(x) || P(x_aug)), x the image as it is."""
     checks.in_range("consistency", consistency, 0)
     logits = network(batch.images)
-    of_class = without_gradient(network, batch.partner, partner)
+    of_class = without_gradient(network, batch.need("partner"), partner)
     class_wise = losses.cs_kd(logits, of_class, batch.labels, temperature, weight)
-    plain = without_gradient(network, batch.plain, partner)
+    plain = without_gradient(network, batch.need("plain"), partner)
     return class_wise + consistency * losses.divergence(logits, plain, temperature)
 
 
-def without_gradient(network: Network, images: Tensor | None, mode: str = "train") -> Tensor:
+def without_gradient(network: Network, images: Tensor, mode: str = "train") -> Tensor:
     """Return the network's logits (B, K) of other images, as constants.
 
     In ``train`` mode, as in CS-KD's code, batch norm uses and remembers the statistics of these
@@ -391,7 +389,7 @@ def kd_cs_kd(
     checks.in_range("class_temperature", class_temperature, 0, losses.HOTTEST, open_low=True)
     logits, teacher = network(batch.images), batch.taught_mean(relabel)
     taught = losses.kd(logits, teacher, batch.labels, weight, temperature)
-    own = without_gradient(network, batch.partner, partner)
+    own = without_gradient(network, batch.need("partner"), partner)
     return taught + class_weight * losses.divergence(logits, own, class_temperature)
 
 
@@ -425,7 +423,7 @@ def ddgsd(
     """
     checks.in_range("weight", weight, 0)
     checks.in_range("discrepancy", discrepancy, 0)
-    both = torch.cat([batch.images, *batch.views])
+    both = torch.cat([batch.images, *batch.need("views")])
     logits, features = network(both, return_features=True)
     (one, other), (here, there) = logits.chunk(2), features.float().chunk(2)
     hard = losses.cross_entropy(logits, batch.labels.repeat(2))
@@ -460,8 +458,7 @@ def ogr(
     """
     checks.one_of("form of the ratio", form, ["label", "loss"])
     checks.in_range("alpha", alpha, 0, 1)
-    logits, hard = network(batch.images), batch.target
-    assert hard is not None
+    logits, hard = network(batch.images), batch.need("target")
     if len(batch.history) <= checks.whole("gap", gap, 1):
         return losses.cross_entropy(logits, batch.labels)
     parts = ("train_class_loss", "held_class_loss")
@@ -604,15 +601,17 @@ def _turned(batch: Batch) -> Tensor:
     size, _, height, width = batch.images.shape
     if height != width or size < 2:
         raise ValueError(f"sskd needs 2 square images or more, got {tuple(batch.images.shape)}")
-    others = [torch.rot90(x, k, (2, 3)) for k, x in enumerate(batch.views, start=1)]
+    others = [torch.rot90(x, k, (2, 3)) for k, x in enumerate(batch.need("views"), start=1)]
     return torch.cat([batch.images, *others])
 
 
 def _look(batch: Batch, images: Tensor) -> tuple[Tensor, Tensor]:
     """The logits and features of the only teacher."""
-    assert batch.teacher is not None
-    assert batch.teacher.look is not None
-    return batch.teacher.look(images)
+    look = batch.need("teacher").look
+    if look is None:
+        raise ValueError("this method needs the features of one teacher, got its logits alone")
+    found: tuple[Tensor, Tensor] = look(images)
+    return found
 
 
 _linear = functools.partial(nn.Linear, bias=False)  # logits are w_k . x (Chen et al., 2018)

@@ -326,3 +326,13 @@ def test_every_setting_changes_what_is_learnt(method, name):
         for more in (settings, settings | change)
     )
     assert any(not torch.equal(tensor, other[key]) for key, tensor in one.items())
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [(m, name) for m, row in METHODS.items() for name in {*row.sees}]
+)
+def test_a_batch_without_what_a_method_sees_beside_its_images(method, name):
+    field = "views" if name == "view" else name
+    seen = replace(steps.batch(method), **{field: () if name == "view" else None})
+    with pytest.raises(ValueError, match=f"this method needs a batch with its {field}"):
+        loss(method, network(method), seen)

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ldlstudy import methods, metrics, scaling
 from ldlstudy.batch import Teacher
 from ldlstudy.data import cifar100
-from ldlstudy.data.images import Images
 from ldlstudy.device import Execution
 from ldlstudy.experiment import keep, measure
 from ldlstudy.experiment.plan import Planned
@@ -31,7 +28,14 @@ from ldlstudy.experiment.prepare import (
 from ldlstudy.experiment.records import Record, Run, Values
 from ldlstudy.heads import Cosine
 from ldlstudy.models import Classifier
-from ldlstudy.training import History, Predictor, Student, checkpoints, train_together
+from ldlstudy.training import (
+    History,
+    Predictor,
+    Student,
+    checkpoints,
+    logits_of,
+    train_together,
+)
 
 
 def execute(
@@ -198,7 +202,7 @@ class _Work:
         dataset = self.setting.dataset
         temperature = float(settings.get("temperature", 1.0))
         softened = scaling.scale(scaling.mean_logits(teacher.logits), temperature)
-        test = scaling.mean_logits(_stacked(self.predictors, dataset.test))
+        test = scaling.mean_logits(logits_of(self.predictors, dataset.test))
         found = {
             "smoothness": metrics.smoothness(softened, dataset.train.labels),
             "accuracy": metrics.accuracy(test.softmax(1), dataset.test.labels),
@@ -211,10 +215,6 @@ def best(candidates: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that were chosen, from the figure ``candidates`` of a record."""
     values: list[dict[str, Any]] = candidates["values"]
     return values[int(np.argmin(candidates["held_out_loss"]))]
-
-
-def _stacked(predictors: Sequence[Predictor], images: Images) -> Tensor:
-    return torch.stack([predictor.logits(images) for predictor in predictors])
 
 
 def measured(

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ldlstudy.experiment.records import Record
-from ldlstudy.report.results import Results
+from ldlstudy.experiment.plan import Planned
+from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import Text, style
 
 SEEN = {  # the largest difference between two processors
@@ -40,7 +40,10 @@ def compared(here: Results, recorded: Results) -> pd.DataFrame:
     """
     lines = []
     for row in here.rows:
-        kept = _recorded_row(row, recorded)
+        own = here.of(row)[0]
+        kept = _recorded_row(own, recorded)
+        if kept not in recorded:
+            continue
         for metric, seen in SEEN.items():
             now, then = here.measured(row, metric), recorded.measured(kept, metric)
             if now is None or then is None:
@@ -48,23 +51,30 @@ def compared(here: Results, recorded: Results) -> pd.DataFrame:
             n = min(len(now.values), len(then.values))
             means = [statistics.fmean(each.values[:n]) for each in (now, then)]
             lines.append((row, metric, *means, TIMES * seen))
-        losses = [_first_loss(here.records(row)), _first_loss(recorded.records(kept))]
-        if all(losses) and not here.of(row)[0].run.teachers:
+        first = here.records(row)[0], recorded.records(kept)[0]
+        histories = [record.all_figures.get("history") for record in first]  # points have none
+        losses = [float(history["loss"][0]) for history in histories if history]
+        if len(losses) == len(first) and not own.run.teachers:
             lines.append((row, FIRST, *losses, FIRST_LOSS * abs(losses[1])))
     found = pd.DataFrame(lines, columns=["row", "metric", "here", "record", "allowed"])
     found.insert(4, "difference", (found["here"] - found["record"]).abs())
     return found
 
 
-def _recorded_row(row: str, recorded: Results) -> str:
+def _recorded_row(own: Planned, recorded: Results) -> str:
     """The row of the same runs among the records; replicates have none of the quick profile."""
-    return row if row in recorded else row.removeprefix("quick ")
+    row = row_of(own)
+    return row if row in recorded else own.row
 
 
-def _first_loss(records: tuple[Record, ...]) -> float:
-    """The mean loss of the first seed's first epoch; 0 where there are no epochs."""
-    history = records[0].all_figures.get("history") if records else None
-    return float(history["loss"][0]) if history else 0.0
+def shown(
+    profile: str, here: Results, recorded: Results, label: Callable[[str], str] = str
+) -> Styler | None:
+    """Return the :func:`table`; at the smoke profile, whose runs have no records, say why not."""
+    if profile == "smoke":
+        print("The smoke profile shows that the code runs, not its numbers.")
+        return None
+    return table(here, recorded, label)
 
 
 def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -> Styler:
@@ -98,7 +108,7 @@ def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -
     for row in body.index:
         own = here.of(row)[0]
         name = f"{label(own.strategy)} ({own.bench})" if several else label(own.strategy)
-        lines.append(Text(name, recorded.records(_recorded_row(row, recorded))))
+        lines.append(Text(name, recorded.records(_recorded_row(own, recorded))))
     return style(body.set_axis(lines))
 
 

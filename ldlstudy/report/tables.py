@@ -25,7 +25,7 @@ from ldlstudy.stats import Estimate
 
 ROUNDING = 1e-9  # so that a constant agrees with itself
 KEYS = ("bench", "network", "strategy", "stage", "source", "metric", "dataset")  # of printed rows
-PLUS, MINUS, ARROW = "+", "−", " → "
+ARROW = " → "
 
 
 class Column(NamedTuple):

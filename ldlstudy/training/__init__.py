@@ -11,7 +11,7 @@ from ldlstudy.training.checkpoints import History
 from ldlstudy.training.loop import Student, train, train_together
 from ldlstudy.training.predict import Predictor
 from ldlstudy.training.recipe import Recipe
-from ldlstudy.training.teachers import ask
+from ldlstudy.training.teachers import ask, logits_of
 
 __all__ = [
     "Augmentation",
@@ -21,6 +21,7 @@ __all__ = [
     "Student",
     "ask",
     "batches",
+    "logits_of",
     "train",
     "train_together",
 ]

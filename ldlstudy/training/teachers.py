@@ -33,13 +33,14 @@ def ask(teachers: Sequence[Predictor], training: Images, held: Images | None = N
         teacher.network.eval()
     temperature = None
     if held is not None:
-        mean = scaling.mean_logits(_all(teachers, held))
+        mean = scaling.mean_logits(logits_of(teachers, held))
         temperature = scaling.fit_temperature(mean, held.labels)
     look = _Look(teachers[0]) if len(teachers) == 1 else None
-    return Teacher(_all(teachers, training), temperature, _Answer(teachers), look)
+    return Teacher(logits_of(teachers, training), temperature, _Answer(teachers), look)
 
 
-def _all(teachers: Sequence[Predictor], images: Images) -> Tensor:
+def logits_of(teachers: Sequence[Predictor], images: Images) -> Tensor:
+    """Return the logits (T, N, K) of every network for all ``images``."""
     return torch.stack([teacher.logits(images) for teacher in teachers])
 
 
