@@ -329,7 +329,7 @@ def test_every_setting_changes_what_is_learnt(method, name):
 
 
 @pytest.mark.parametrize(
-    ("method", "name"), [(m, name) for m, row in METHODS.items() for name in {*row.sees}]
+    ("method", "name"), [(m, name) for m, row in METHODS.items() for name in sorted({*row.sees})]
 )
 def test_a_batch_without_what_a_method_sees_beside_its_images(method, name):
     field = "views" if name == "view" else name
