@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ldlstudy import checks, errors, metrics, mixing, scaling
 from ldlstudy.experiment import labels, planes
-from ldlstudy.experiment.measure import Outcome, Stages, share
+from ldlstudy.experiment.measure import ECES, Outcome, Stages, share
 from ldlstudy.experiment.prepare import Setting
 from ldlstudy.experiment.records import Values
 from ldlstudy.files import FIGURE_DIGITS, rounded
@@ -152,9 +152,9 @@ def sampled(p: Tensor, y: Tensor) -> dict[str, list[Any]]:
     }
 
 
-def reliability(p: Tensor, y: Tensor) -> dict[str, list[float | None]]:
-    """Count, accuracy and confidence in 15 bins ([Re] Figures 3 and 9); None in an empty bin."""
-    bins = metrics.reliability(p, y, bins=15, edges="left")
+def reliability(p: Tensor, y: Tensor, ece: str) -> dict[str, list[float | None]]:
+    """Count, accuracy and confidence in the bins of an ECE of `ECES`; None in an empty bin."""
+    bins = metrics.reliability(p, y, *ECES[ece])
 
     def full(values: Any) -> list[float | None]:
         return [None if n == 0 else v for n, v in zip(bins.count, values, strict=True)]
@@ -299,8 +299,10 @@ def _needs_label(setting: Setting) -> None:
         )
 
 
-def _of_stages(t: Finished) -> Kept:
-    return Kept({name: reliability(p, t.test.labels) for name, (p, _) in t.stages.items()})
+def _diagrams(ece: str) -> Keep:
+    return Keep(
+        lambda t: Kept({s: reliability(p, t.test.labels, ece) for s, (p, _) in t.stages.items()})
+    )
 
 
 KEEP: dict[str, Keep] = {
@@ -314,7 +316,9 @@ KEEP: dict[str, Keep] = {
     "operations": Keep(operations),
     "plane": Keep(plane),
     "planes": Keep(lambda t: Kept(planes.planes(t.predictor, t.setting.dataset))),
-    "reliability": Keep(_of_stages),
+    "reliability": _diagrams("ece_15_left"),  # [Re]
+    "reliability_10": _diagrams("ece_10_right"),  # LDL
+    "reliability_20": _diagrams("ece_20_right"),  # CS-KD
     "sampled": Keep(lambda t: Kept(sampled(t.p, t.test.labels))),
     "similar": Keep(lambda t: Kept(planes.similar(t.predictor, t.setting.dataset)), _needs_groups),
     "supervision": Keep(supervision, _needs_mixing_teacher),

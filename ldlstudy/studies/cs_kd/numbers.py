@@ -211,7 +211,7 @@ def quoted(
 def diagrams(results: Results) -> dict[str, dict[str, Any]]:
     """Return the reliability diagrams of CS-KD and each rival, by the rival's name (Figure 4)."""
     own, *others = (
-        results.figure(f"quick {DIGITS} {strategy}", "reliability")
+        results.figure(f"quick {DIGITS} {strategy}", "reliability_20")
         for strategy in ("cs_kd", *RIVALS)
     )
     panels = {}

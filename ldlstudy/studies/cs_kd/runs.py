@@ -170,7 +170,7 @@ def _plan(known: Mapping[str, Bench], bench: str, strategy: str, seed: int) -> P
         settings = {"class_weight" if method == "kd_cs_kd" else "weight": weight}
     keep: Iterable[str] = ("errors", "neighbours")
     if seed == 0:
-        keep = (*keep, "reliability")
+        keep = (*keep, "reliability_20")
         if strategy in ("none", "cs_kd"):
             keep = ("answers", "embedding", *keep)
     teachers: tuple[Run, ...] = ()
