@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ldlstudy import checks
 from ldlstudy.checks import ArrayLike
+from ldlstudy.terms import blocks
 
 # in units of a model's spread, the largest difference of a logit from the true class's:
 SEARCHED = 1e-9, 1e6  # temperatures among which a best one is sought; outliers widen the spread
@@ -154,9 +155,7 @@ def _fit(logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> Ten
     missing, step = 0, max(1, BLOCK_ELEMENTS // (samples * classes))
     for start in range(0, models, step):
         block = slice(start, start + step)
-        # softmax ignores a shift, so the true class's logit serves as origin: z - z_t, (m, N, K)
-        margins = logits[block].double() - logits[block].double().gather(2, y[block, :, None])
-        found, exists = _solve(margins, weights[block])
+        found, exists = _solve(logits[block].double(), y[block], weights[block])
         result[block] = torch.from_numpy(found).to(result)
         missing += int((~exists).sum())
     if missing:
@@ -169,21 +168,30 @@ def _fit(logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> Ten
     return result
 
 
-def _solve(margins: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return for z - z_t (m, N, K) the temperatures (m,), and whether each is the best one."""
+def _solve(z: Tensor, y: Tensor, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return for logits (m, N, K) the temperatures (m,), and whether each is the best one."""
     # needed here alone, so that the package imports without SciPy
     from scipy.optimize.elementwise import find_root
 
+    # softmax ignores a shift, so the largest logit serves as origin, and no exponential overflows
+    z = z - z.amax(2, keepdim=True)
+    true = z.gather(2, y[..., None])[..., 0]
+    parts = list(blocks(z[0])) if len(z) == 1 else [slice(None)]
+
     def slope(log_beta: np.ndarray, model: np.ndarray) -> np.ndarray:
         """Return the NLL's derivative in beta = 1 / T, mean E_p[z] - z_t; it rises with beta."""
-        beta = torch.from_numpy(np.exp(log_beta)).to(margins.device)
-        chosen = torch.from_numpy(model).to(margins.device)  # the solver drops finished models
-        z = margins[chosen]
-        expected = ((beta[:, None, None] * z).softmax(2) * z).sum(2)
-        return (expected * weights[chosen]).sum(1).cpu().numpy()
+        beta = torch.from_numpy(np.exp(log_beta)).to(z.device)[:, None, None]
+        chosen = torch.from_numpy(model).to(z.device)  # the solver drops finished models
+        found = torch.zeros(len(model), dtype=z.dtype, device=z.device)
+        for part in parts:
+            own = z[chosen, part] if len(model) < len(z) else z[:, part]
+            likely = (beta * own).exp_()
+            expected = (likely * own).sum(2) / likely.sum(2)
+            found += ((expected - true[chosen, part]) * weights[chosen, part]).sum(1)
+        return found.cpu().numpy()
 
-    model = np.arange(len(margins))
-    counted = margins.abs().amax(2) * (weights > 0)
+    model = np.arange(len(z))
+    counted = (z - true[..., None]).abs().amax(2) * (weights > 0)
     spread = counted.amax(1).cpu().numpy()
     spread[spread == 0] = 1.0
     low, high = (-np.log(spread * bound) for bound in reversed(SEARCHED))  # of log beta
