@@ -136,7 +136,8 @@ async def _run(
     source, output = project.notebooks[name], project.staged(name)
     parameters = parameters_for(options.profile)
     code, known = cache.code_key(project, source, parameters), cache.records_key(project)
-    seconds = await execute(source, output, parameters, options.stall_seconds, on_cell)
+    trained = _trained(project, name, code)
+    seconds = await execute(source, output, parameters, options.stall_seconds, on_cell, trained)
     executed = nb.read(output)
     gates.check_executed(source.name, executed, project.root)
     numbers = project.stage / "book" / "numbers" / f"{name}.json"
@@ -149,7 +150,18 @@ async def _run(
     if alone:
         known = cache.records_key(project)
     cache.store(project, name, options.profile, code + known, result)
+    shutil.rmtree(trained, ignore_errors=True)
     return seconds
+
+
+def _trained(project: Project, name: str, code: str) -> Path:
+    """Return where a notebook keeps what it trains until it is done; of other code it goes."""
+    folder = project.build / "trained"
+    own = folder / f"{name}-{code[:12]}"
+    for other in folder.glob(f"{name}-*"):
+        if other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    return own
 
 
 def _place(project: Project, name: str, result: cache.Executed) -> None:

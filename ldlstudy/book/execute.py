@@ -19,6 +19,7 @@ from pathlib import Path
 from ldlstudy import checks, device
 from ldlstudy.book import STALL_SECONDS, BookError
 from ldlstudy.book import notebook as nb
+from ldlstudy.experiment import sweep
 from ldlstudy.experiment.plan import BUILDS
 
 LOOK_SECONDS = 0.5  # between two looks for such a sign
@@ -50,19 +51,22 @@ async def execute(
     parameters: dict[str, str],
     stall_seconds: float = STALL_SECONDS,
     on_cell: Callable[[], object] = lambda: None,
+    trained: Path | None = None,
 ) -> float:
     """Run ``source`` in the folder of ``output``, write ``output``, return the seconds it took.
 
-    ``on_cell`` is called after each cell. Raises BookError naming the cell and its error, or that
+    ``on_cell`` is called after each cell. What the notebook trains stays in the folder ``trained``:
+    the next call goes on from there. Raises BookError naming the cell and its error, or that
     nothing moved in it for ``stall_seconds``.
     """
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     pulse = output.with_name(f".{output.stem}.pulse")  # signs of progress touch it
+    kept = {} if trained is None else {sweep.LIVE: str(trained)}
     start = time.monotonic()
     with lifeline() as stdin:
         process = await asyncio.create_subprocess_exec(
             *_command(source, partial, parameters, output.parent),
-            env=_environment() | {device.PULSE: str(pulse)},
+            env=_environment() | {device.PULSE: str(pulse)} | kept,
             stdin=stdin,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

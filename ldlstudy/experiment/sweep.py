@@ -7,6 +7,7 @@ goes on from its checkpoint.
 
 import contextlib
 import functools
+import os
 import tempfile
 import threading
 from collections import deque
@@ -27,6 +28,7 @@ from ldlstudy.experiment.records import Record, Run
 from ldlstudy.experiment.workers import killed, pool
 
 TOGETHER = 4
+LIVE = "LDLSTUDY_LIVE"  # the variable that names the folder of what a build trains
 ONE_AT_A_TIME = threading.Lock()  # torch's global generator, from which dropout draws, is shared
 
 
@@ -266,9 +268,13 @@ def live(
     execution: Execution = Execution(),  # noqa: B008 - frozen
     title: str | None = "training",
 ) -> dict[Run, Record]:
-    """Carry out runs here and now, whatever records there are; return theirs, none is kept."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as shown:
-        results, work = Path(folder, "results"), Path(folder, "runs")
+    """Carry out runs here and now, whatever records there are; return theirs, none is kept.
+
+    Where a build names a folder for them by ``LDLSTUDY_LIVE``, what a stopped one had trained of
+    the same code is not trained again.
+    """
+    with _folder_of_live() as folder, contextlib.ExitStack() as shown:
+        results, work = folder / "results", folder / "runs"
         todo = missing(planned, results, work)
         bar = shown.enter_context(device.progress(len(todo), title, "run"))
 
@@ -283,6 +289,15 @@ def live(
             for run, record in found.items()
             if record is not None
         }
+
+
+@contextlib.contextmanager
+def _folder_of_live() -> Iterator[Path]:
+    if named := os.environ.get(LIVE):
+        yield Path(named)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def _in_words(error: Exception) -> str:

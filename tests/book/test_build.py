@@ -113,6 +113,31 @@ while pulse.stat().st_mtime == 0:
 """
 
 
+def test_what_a_stopped_chapter_trained_is_kept_for_the_same_code_until_it_is_done(toy_book, said):
+    trains = "import os, pathlib\nfolder = pathlib.Path(os.environ['LDLSTUDY_LIVE'])\n"
+    trains += "folder.mkdir(parents=True, exist_ok=True)\nbefore = len(list(folder.iterdir()))\n"
+    trains += "(folder / f'network{before}').touch()\n"
+    chapter = notebook(f"{trains}assert before >= 2, f'{{before}} were there'")
+    project = toy_book(toy=chapter)
+    kept = project.build / "trained"
+
+    def run():
+        prepare(project)
+        run_notebooks(project, ["toy"], SMOKE, said.append)
+
+    for there in range(2):
+        with pytest.raises(BookError, match=f"{there} were there"):
+            run()
+    run()
+    assert list(kept.iterdir()) == []
+    for word in ("one", "other"):  # of other code there is nothing
+        chapter.cells[-1].source = f"{trains}assert not before\nassert before, 'stopped {word}'"
+        nbformat.write(chapter, project.notebooks["toy"])
+        with pytest.raises(BookError, match=f"stopped {word}"):
+            run()
+    assert len(list(kept.iterdir())) == 1
+
+
 def test_what_a_cell_writes_is_a_sign_of_progress(toy_book, said):
     project = toy_book(talks=notebook(TALKS))
     prepare(project)

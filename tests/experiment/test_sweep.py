@@ -258,6 +258,17 @@ def test_live_runs_leave_nothing_but_their_records_in_memory(here, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_live_runs_of_a_stopped_build_are_not_trained_again(here, monkeypatch, tmp_path):
+    monkeypatch.setenv(sweep.LIVE, str(tmp_path / "trained"))
+    first = sweep.live([Planned(STUDENTS[0])], title=None)
+    assert set(here.executed) == {TEACHER, STUDENTS[0]}
+    here.executed.clear()
+    again = sweep.live([Planned(STUDENTS[0]), Planned(ALONE)], title=None)
+    assert here.executed == [ALONE]
+    assert again[STUDENTS[0]].values == first[STUDENTS[0]].values
+    assert again[STUDENTS[0]].figure("history") == first[STUDENTS[0]].figure("history")
+
+
 def test_the_bar_of_live_runs_counts_teachers_of_teachers(here, monkeypatch):
     bars = []
 
