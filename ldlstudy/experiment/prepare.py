@@ -21,9 +21,11 @@ from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Run
 from ldlstudy.methods import Method
 from ldlstudy.models import Classifier, dropout
+from ldlstudy.models.fast import FastCNN
 from ldlstudy.seeds import seed_of
-from ldlstudy.training import Augmentation, Predictor, Recipe, ask, checkpoints
+from ldlstudy.training import Augmentation, Predictor, Recipe, ask, batches, checkpoints
 
+ADAPTED = 5000  # training images that a network's first layer is adapted to
 NETWORK, PREDICTIONS = "network.pt", "predictions.pt"
 Teachers = dict[tuple[str, ...], tuple[Teacher, Sequence[Predictor]]]  # by the teachers' ids
 
@@ -58,6 +60,9 @@ class Setting:
                 width = self._untrained(self.run.teachers[0]).head.in_features
             self.method.fit(network, self.dataset.shape, self.dataset.train.labels, width)
         self.execution.place(network)
+        if isinstance(network, FastCNN):
+            first = next(batches(self.dataset.train, ADAPTED, self.augmentation))
+            network.adapt(first.images)
         return network
 
     def _untrained(self, run: Run) -> Classifier:

@@ -14,6 +14,7 @@ from ldlstudy.models import (
     cifar_resnet,
     densenet,
     dla,
+    fast,
     fcn,
     plain,
     preact_resnet,
@@ -29,6 +30,7 @@ _FAMILIES = (
     cifar_resnet,
     densenet,
     dla,
+    fast,
     fcn,
     plain,
     preact_resnet,
@@ -58,7 +60,8 @@ def build(name: str, classes: int, **options: Any) -> Classifier:
     **options
         What the network's family takes: ``channels`` of an image for all but the fully-connected
         ones (which take ``shape`` and ``dropout``, `small_fcn` also ``hidden``), ``stem`` ("3x3" or
-        "7x7") for several, ``size`` for LeNet, ``weights`` for ResNet-34 and ResNet-50.
+        "7x7") for several, ``size`` for LeNet, ``widths`` for the fast network, ``weights`` for
+        ResNet-34 and ResNet-50.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from ldlstudy.experiment.sweep import live as carry_out
 from ldlstudy.experiment.sweep import sweep
 from ldlstudy.report.results import Results
 from ldlstudy.studies.cs_kd import runs as cs_kd
+from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.ils import runs as ils
 from ldlstudy.studies.ldl import runs as ldl
 from ldlstudy.studies.smoothing import distillation
@@ -93,7 +94,7 @@ STUDIES: dict[str, Study] = {
         tuple(f"ldl-table{n}" for n in range(1, 8)),
         ("ldl-methods",),
     ),
-    "truth": Study("one truth", "05_truth", {"truth": truth.runs}),
+    "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
 }
 TABLES: dict[str, Table] = {
     name: table for study in STUDIES.values() for name, table in study.tables.items()

@@ -28,6 +28,7 @@ NETWORKS = {
     "alexnet24": "AlexNet",
     "densenet121": "DenseNet-121",
     "dla": "DLA",
+    "fast_cnn": "fast CNN",
     "fcn1200": "FCN",
     "preact_resnet10": "ResNet-10",
     "preact_resnet18": "ResNet-18",
@@ -81,8 +82,9 @@ class Bench:
     @property
     def label(self) -> str:
         """What the book calls it: its data set and its network."""
-        short = f" (reduced: {self.recipe['epochs']} epochs)" if self.level == "reduced" else ""
-        return f"{DATASETS[self.dataset]}, {NETWORKS[self.model]}{short}"
+        epochs = self.recipe["epochs"]
+        told = {"reduced": f" (reduced: {epochs} epochs)", "fast": f" ({epochs} epochs)"}
+        return f"{DATASETS[self.dataset]}, {NETWORKS[self.model]}{told.get(self.level, '')}"
 
     def run(
         self,

@@ -102,6 +102,7 @@ FIVE = 5  # teachers of LDL's En and MT
 # every other value of the grids for images of ILS's appendix, of the factor all
 PARABOLAS = {"p1": [0.975, 0.925, 0.85], "p2": [0.75, 1.25, 2.0]}
 FACTORS = {"epsilon": [0.01, 0.05, 0.1, 0.15, 0.2]}
+PARABOLA = {"p1": 0.925, "p2": 1.25}
 TEACHER = {"teacher_temperature": [1.0, 4.0, 16.0]}
 SOFT = {"temperature": 4.0, "weight": 1.0}  # CS-KD's, its authors' on CIFAR-100
 HALF = {"temperature": 4.0, "weight": 0.5, "relabel": True}  # KD in CS-KD's Table 4
@@ -140,6 +141,12 @@ _SINGLE: dict[str, Strategy] = {
     "ils1": _ls("ILS1", "ils1", "ILS", 1, **PARABOLAS),
     "ils2": _ls("ILS2", "ils2", "ILS", 1, **FACTORS, **TEACHER),
     "ils": _ls("ILS", "ils", "ILS", 1, **PARABOLAS, **TEACHER),
+    # settings from the middle of those grids, where choosing would cost 9 to 27 trainings a network
+    "ils1_fixed": replace(_ls("ILS1, settings fixed", "ils1", "ILS", 1, **PARABOLA), held=0.1),
+    "ils2_fixed": replace(_ls("ILS2, settings fixed", "ils2", "ILS", 1, epsilon=0.1,
+                              teacher_temperature=4.0), held=0.1),
+    "ils_fixed": replace(_ls("ILS, settings fixed", "ils", "ILS", 1, **PARABOLA,
+                             teacher_temperature=4.0), held=0.1),
     # CS-KD and what it is compared with; the heavy penalty is what its printed ECE implies
     "max_entropy": _cs_kd("maximum entropy, weight 1", "max_entropy", {"weight": 1.0},
                           called={"CS-KD": "maximum entropy"}),
@@ -173,6 +180,8 @@ _SINGLE: dict[str, Strategy] = {
     "on_mt_ldl": replace(_taught("On-MT-LDL", "online", FIVE, combine="sum"),
                          called={"LDL": "On-MT-LDL (sum)"}),
     "on_mt_ldl_mean": _taught("On-MT-LDL (mean)", "online", FIVE, combine="mean"),
+    "on_en_ldl3": _taught("On-En-LDL, 3 teachers", "online", 3, combine="ensemble"),
+    "on_mt_ldl3": _taught("On-MT-LDL, 3 teachers", "online", 3, combine="mean"),
     "none-held": Strategy("hard labels, on 90 % of the images", "none", held=0.1,
                           called={"LDL": "Vanilla, on 90 % of the images"}),
     "mcdo": Strategy("MCDO", "none", paper="LDL", network=SAMPLED),
@@ -189,7 +198,7 @@ _SINGLE: dict[str, Strategy] = {
     "truth": Strategy("the true posterior", "truth", paper="ours"),
 }  # fmt: skip
 _MIXED = ("none", "ls_wrong", "kd_ldl", "off_ldl", "on_ldl", "on_en_ldl", "on_mt_ldl",
-          "on_mt_ldl_mean", "on_ldl-mcdo_t")  # fmt: skip
+          "on_mt_ldl_mean", "on_en_ldl3", "on_mt_ldl3", "on_ldl-mcdo_t")  # fmt: skip
 
 
 def _variants() -> dict[str, Strategy]:

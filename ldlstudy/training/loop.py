@@ -224,6 +224,7 @@ def train_together(
             for number, batch in enumerate(epoch_batches):
                 batch = _laid_out(batch, execution)
                 for learner in active:
+                    learner.move(epoch + number * size / images)
                     learner.learn(batch, number % CHECK_EVERY == 0, alone=len(active) == 1)
                     bar.update(len(batch.labels))
             losses = [learner.finite_loss() for learner in active]
@@ -326,6 +327,11 @@ class _Learner:
         torch.manual_seed(seed_of(self.student.seed, "dropout", epoch))
         self.random_state = self.execution.random_state()
         self.total, self.seen = torch.zeros(()), 0
+
+    def move(self, epoch: float) -> None:
+        """Set the rate of a step, where it is not that of the whole epoch."""
+        if self.recipe.moves:
+            self.recipe.set_rate(self.optimiser, epoch)
 
     def learn(self, batch: Batch, check: bool, alone: bool) -> None:
         """Take a step on a batch; one of several networks goes on with its own random numbers."""

@@ -14,7 +14,8 @@ from torch import nn
 from ldlstudy import checks
 
 OPTIMISERS = ("adam", "sgd")
-SCHEDULES = ("constant", "linear", "steps")
+SCHEDULES = ("constant", "linear", "steps", "triangle")
+START, PEAK = 0.2, 0.23  # of a triangle: its first share of the rate, and where in training it is 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Recipe:
     dampening: float = 0.0
     nesterov: bool = False
     weight_decay: float | Sequence[float] = 0.0  # added to the gradient: decay times weight
-    schedule: str = "steps"  # steps: times `factor` from each epoch of `drops` on; linear: to 0
+    schedule: str = "steps"  # see `share`
     drops: Sequence[int] = ()
     factor: float = 0.1
     loss_scale: float = 1.0
@@ -81,10 +82,24 @@ class Recipe:
         except TypeError as error:  # a text where a number belongs, a number where a list does
             raise ValueError(f"recipe {dict(settings)}: {error}") from error
 
-    def share(self, epoch: int) -> float:
-        """Return the rate of ``epoch``, counted from 0, as a share of the first one."""
+    @property
+    def moves(self) -> bool:
+        """Whether the rate changes within an epoch."""
+        return self.schedule == "triangle"
+
+    def share(self, epoch: float) -> float:
+        """Return what the rate is multiplied by after so many epochs.
+
+        ``steps`` multiplies by ``factor`` from each epoch of ``drops`` on; ``linear`` falls from 1
+        to 0; ``triangle`` rises from .2 to 1 in the first 23 % of all steps, as airbench94 does,
+        and falls to 0.
+        """
+        done = epoch / self.epochs
         if self.schedule == "linear":
-            return 1 - epoch / self.epochs
+            return 1 - done
+        if self.schedule == "triangle":
+            rising = START + (1 - START) * done / PEAK
+            return rising if done < PEAK else (1 - done) / (1 - PEAK)
         drops = self.drops if self.schedule == "steps" else ()
         return float(self.factor ** sum(epoch >= drop for drop in drops))
 
@@ -111,8 +126,8 @@ class Recipe:
             nesterov=self.nesterov,
         )
 
-    def set_rate(self, optimiser: torch.optim.Optimizer, epoch: int) -> None:
-        """Give every group of ``optimiser`` the rate of ``epoch``."""
+    def set_rate(self, optimiser: torch.optim.Optimizer, epoch: float) -> None:
+        """Give every group of ``optimiser`` the rate after so many epochs."""
         for group in optimiser.param_groups:
             group["lr"] = group["start"] * self.share(epoch)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -129,6 +130,22 @@ def test_full_batch_training_is_a_hand_written_loop(clip):
             v.mul_(0.9).add_(slope * share + 0.01 * parameter)
             parameter.sub_(rate * v)
     torch.testing.assert_close(list(net.parameters()), [weight, bias], rtol=1e-4, atol=1e-5)
+
+
+def test_a_triangle_sets_the_rate_of_every_step(monkeypatch):
+    rates = []
+    step = torch.optim.SGD.step
+
+    def noted(self, *args, **options):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    history = fit(linear(), recipe=Recipe(4, batch=10, rate=0.5, schedule="triangle"))
+    done = np.arange(20) / 20
+    expected = np.interp(done, [0, 0.23, 1], [0.1, 0.5, 0])
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    assert [each["rate"] for each in history] == pytest.approx(expected[::5] / 0.5)
 
 
 def test_the_history():

@@ -27,6 +27,12 @@ def test_the_linear_schedule_would_reach_0_after_the_last_epoch(epochs, data):
     assert recipe.share(epochs) == 0
 
 
+def test_the_triangle_rises_from_a_fifth_and_falls_to_0():
+    recipe = Recipe(100, schedule="triangle")
+    shares = [recipe.share(epoch) for epoch in (0, 11.5, 23, 61.5, 100)]
+    assert shares == pytest.approx([0.2, 0.6, 1, 0.5, 0])
+
+
 @given(st.lists(st.integers(1, 99), unique=True, max_size=4), st.floats(0.1, 1), st.integers(0, 99))
 def test_steps_multiply_the_rate_from_each_drop_on(drops, factor, epoch):
     share = 1.0

@@ -1,0 +1,105 @@
+"""Every strategy on CIFAR-10 and CIFAR-100 with a network that a processor trains to the end.
+
+The papers' networks need a GPU. The fast one (:mod:`ldlstudy.models.fast`) reaches 93 % on CIFAR-10
+in minutes, so that strategies can be compared on real images with three seeds. These are paired:
+the same first weights and the same order of images. The networks with hard labels of all seeds
+teach where several teachers are asked for, that of the same seed where one is.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from ldlstudy import checks
+from ldlstudy.experiment.plan import PROFILES, Planned
+from ldlstudy.experiment.records import Run
+from ldlstudy.studies.bench import Bench
+from ldlstudy.studies.strategies import named
+
+SEEDS = 3
+RECIPE = {
+    "epochs": 12,
+    "batch": 500,
+    "rate": 1.5,
+    "momentum": 0.85,
+    "nesterov": True,
+    "weight_decay": 1e-3,
+    "schedule": "triangle",
+}
+LONG = {"epochs": 48}  # the regime of the papers: the training set is learnt by heart
+DATASETS = ("cifar10", "cifar100")
+FIRST = ("none", "ls", "cs_kd", "off_ldl", "on_ldl-cutmix", "none-held", "ils_fixed")
+THEN = (
+    "ils1_fixed", "ils2_fixed", "mixup", "cutmix", "kd_ldl", "kd", "max_entropy",
+    "max_entropy_light", "adacos", "on_en_ldl3-cutmix", "on_mt_ldl3-cutmix", "ddgsd",
+)  # fmt: skip
+STRATEGIES = (*FIRST, *THEN)
+KEEP = ("errors", "neighbours")
+DRAWN = (  # of the first seed
+    "answers", "by_class", "embedding", "plane", "reliability", "reliability_10", "reliability_20",
+    "sampled",
+)  # fmt: skip
+
+
+def benches(profile: str) -> dict[str, Bench]:
+    """Return the benches by name: of each set that of full training, and the long one.
+
+    The smoke profile has noisy digits in their place; the quick profile has none.
+    """
+    checks.one_of("profile of the fast network", profile, ("paper", "smoke"))
+    if profile == "smoke":
+        data: dict[str, Any] = {"sigma": 0.5, "train": 20, "test": 20}
+        short = {**RECIPE, "epochs": 2, "batch": 50}
+        made = [
+            Bench("noisy_digits-fast_cnn", "noisy_digits", "fast_cnn", short, data, seeds=2,
+                  network={"widths": [8, 16, 16], "padding": 1}, level="fast")
+        ]  # fmt: skip
+    else:
+        made = [bench for name in DATASETS for bench in (_bench(name), _long(_bench(name)))]
+    return {bench.name: bench for bench in made}
+
+
+def _bench(dataset: str) -> Bench:
+    augmentation = {"crop": 32, "pad": 2, "flip": True, "normalise": dataset}
+    return Bench(
+        f"{dataset}-fast_cnn", dataset, "fast_cnn", RECIPE, augmentation=augmentation,
+        seeds=SEEDS, level="fast",
+    )  # fmt: skip
+
+
+def _long(bench: Bench) -> Bench:
+    recipe = {**bench.recipe, **LONG}
+    return replace(bench, name=f"{bench.name}-long", recipe=recipe)
+
+
+def runs(profile: str) -> list[Planned]:
+    """Return every run: of a data set all strategies of a seed, those of most chapters first.
+
+    The long benches have the first strategies alone. The quick profile has no runs; an unknown
+    one is a ValueError.
+    """
+    checks.one_of("profile", profile, PROFILES)
+    if profile == "quick":
+        return []
+    known = benches(profile)
+    wanted = [
+        (bench, strategy, seed)
+        for names in (FIRST, THEN)
+        for bench in known.values()
+        for seed in range(bench.seeds)
+        for strategy in names
+        if names is FIRST or not bench.name.endswith("-long")
+    ]
+    return [plan(known[bench.name], strategy, seed) for bench, strategy, seed in wanted]
+
+
+def plan(bench: Bench, strategy: str, seed: int) -> Planned:
+    """Return one network."""
+    chosen, teachers = named(strategy), tuple[Run, ...]()
+    if chosen.teachers:
+        teacher = "none-held" if chosen.held else "none"
+        seeds = range(bench.seeds) if chosen.teachers > 1 else [seed]
+        teachers = tuple(plan(bench, teacher, each).run for each in seeds)
+    keep = (*KEEP, *(DRAWN if seed == 0 else ()))
+    if bench.dataset == "cifar100" and seed == 0:
+        keep = (*keep, "similar")
+    return bench.plan_strategy(strategy, seed, keep, teachers)
