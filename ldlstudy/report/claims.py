@@ -1,7 +1,8 @@
 """Papers' claims as comparisons of measured rows, each with a verdict.
 
 The rules are those of the book's definitions page: a claim that A beats B is *reproduced* when the
-paired difference has the claimed sign and its 95 % interval excludes zero.
+paired difference has the claimed sign and its 95 % interval excludes zero. Where networks or data
+stand in for the paper's, it *carries over* or does not, which says nothing of the paper's number.
 """
 
 import html
@@ -13,24 +14,81 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, stats
+from ldlstudy.experiment.plan import LEVELS
 from ldlstudy.report import results as measured
 from ldlstudy.report.results import ERRORS, Measured, Results
 from ldlstudy.report.tables import Column, Number, Pair, Text, short, style
 
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
-VERDICTS = ("reproduced", "direction only", "not reproduced", "not reproduced (reversed)")
+OWN = "paper"  # the level of evidence of a paper's own networks and protocol
+WORDS = {  # verdicts at that level and at others, the weakest last
+    "reproduced": "carries over",
+    "direction only": "carries over (direction only)",
+    "undecided": "undecided",
+    "not reproduced": "does not carry over",
+    "not reproduced (reversed)": "does not carry over",
+}
+VERDICTS = tuple(dict.fromkeys(word for pair in WORDS.items() for word in pair))
+HELD = ("reproduced", "carries over")  # the verdicts that bear a claim out
+EXPECTED = ("lower", "higher", "can be lower", "can be higher", "level")
 NOT_RUN = "not yet run"
 UNJUDGED = {**dict.fromkeys(NUMBERS, math.nan), "verdict": NOT_RUN, "level": ""}
 SIDES = ("right", "left")  # read from what is compared with to what the claim is about
 
 
-def verdict_on(difference: stats.Estimate, expects: str) -> str:
-    """Return one of :data:`VERDICTS` on the claim that a difference is lower, or higher, than 0."""
-    checks.one_of("expectation", expects, ["lower", "higher"])
-    right_way = difference.mean < 0 if expects == "lower" else difference.mean > 0
+def verdict_on(
+    difference: stats.Estimate, expects: str, level: str = OWN, margin: float = math.nan
+) -> str:
+    """Return the verdict on a claim about a difference, by the rules of the definitions page.
+
+    Parameters
+    ----------
+    difference : Estimate
+        Of what the claim is about, less what it is compared with.
+    expects : str
+        One of :data:`EXPECTED`: the difference is below or above 0, or can be, or is about 0.
+    level : str
+        Of the evidence, a key of :data:`ldlstudy.experiment.plan.LEVELS`.
+    margin : float
+        How large a difference still counts as level; only where ``expects`` is "level".
+
+    Returns
+    -------
+    str
+        One of :data:`VERDICTS`.
+
+    Raises
+    ------
+    ValueError
+        If ``expects`` or ``level`` is unknown, or the margin of a claim of "level" is not positive.
+    """
+    checks.one_of("expectation", expects, EXPECTED)
+    checks.one_of("level of evidence", level, LEVELS)
+    found = _alike(difference, margin) if expects == "level" else _signed(difference, expects)
+    return found if level == OWN else WORDS[found]
+
+
+def _alike(difference: stats.Estimate, margin: float) -> str:
+    """Whether the interval lies within the margin, beyond it, or neither."""
+    checks.in_range("the margin of a claim of level", margin, 0, open_low=True)
+    if -margin <= difference.low and difference.high <= margin:
+        return "reproduced"
+    beyond = difference.low > margin or difference.high < -margin
+    return "not reproduced" if beyond else "undecided"
+
+
+def _signed(difference: stats.Estimate, expects: str) -> str:
+    """Whether the difference has the claimed sign; a case without it reverses no "can"."""
+    right_way = difference.mean < 0 if expects.endswith("lower") else difference.mean > 0
     if right_way:
         return "reproduced" if difference.excludes_zero else "direction only"
-    return "not reproduced (reversed)" if difference.excludes_zero else "not reproduced"
+    against = difference.excludes_zero and not can_be(expects)
+    return "not reproduced (reversed)" if against else "not reproduced"
+
+
+def can_be(expects: object) -> bool:
+    """Return whether a claim is that something can happen, which one case shows."""
+    return str(expects).startswith("can ")
 
 
 def best_elsewhere(losses: np.ndarray) -> np.ndarray:
@@ -46,7 +104,7 @@ def best_elsewhere(losses: np.ndarray) -> np.ndarray:
     return np.take_along_axis(losses, best[:, None], 1)[:, 0]
 
 
-def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
+def judge_optimum(losses: np.ndarray, claimed: int, level: str = OWN) -> dict[str, Any]:
     """Judge the claim that one candidate of a grid has the lowest mean loss.
 
     Parameters
@@ -55,13 +113,16 @@ def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
         Loss of each of C candidates in each of R replicates.
     claimed : int
         The candidate that is claimed to be best.
+    level : str
+        Of the evidence, a key of :data:`ldlstudy.experiment.plan.LEVELS`.
 
     Returns
     -------
     dict
         What :func:`judge` says of a claim: its loss against that of our best, measured as
         :func:`best_elsewhere` says, within replicates. The verdict is "reproduced" if it is our
-        best, "not reproduced" if the interval lies above zero, else "direction only".
+        best, "not reproduced" if the interval lies above zero, else "direction only", or what
+        these are called at another level.
     """
     own, elsewhere = losses[:, claimed], best_elsewhere(losses)
     means = (float(own.mean()), float(elsewhere.mean()))
@@ -70,7 +131,9 @@ def judge_optimum(losses: np.ndarray, claimed: int) -> dict[str, Any]:
     found = "not reproduced" if above.low > 0 else "direction only"
     if claimed == int(losses.mean(0).argmin()):
         found = "reproduced"
-    return {**dict(zip(NUMBERS, (*means, *above, p), strict=True)), "verdict": found}
+    verdict = found if level == OWN else WORDS[found]
+    numbers = dict(zip(NUMBERS, (*means, *above, p), strict=True))
+    return {**numbers, "verdict": verdict, "level": level}
 
 
 def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +145,7 @@ def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
         Of all rows that are compared.
     listed : DataFrame
         Indexed by id, with ``claim``, ``published``, ``left`` and ``right`` with their stages,
-        ``metric``, ``expects``.
+        ``metric``, ``expects``, and the ``margin`` of those that expect "level".
 
     Returns
     -------
@@ -99,19 +162,19 @@ def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
         )
         result: dict[str, Any] = {"id": key, **claim, **UNJUDGED}
         if left is not None and right is not None:
-            compared = _compare(left, right)
-            result |= dict(zip(NUMBERS, compared, strict=True))
-            result["verdict"] = verdict_on(stats.Estimate(*compared[2:5]), claim["expects"])
-            result["level"] = results.of(claim["left"])[0].level
+            result |= compare(claim, left, right, results.of(claim["left"])[0].level)
         out.append(result)
     return pd.DataFrame(out).set_index("id")
 
 
-def _compare(left: Measured, right: Measured) -> tuple[float, ...]:
-    """Both means, the difference with its interval, and the p of the paired t test (or NaN)."""
+def compare(claim: pd.Series, left: Measured, right: Measured, level: str) -> dict[str, Any]:
+    """Return what :func:`judge` adds to a claim on two sides that were measured at a level."""
     paired = len(left.values) == len(right.values) > 1
     p = stats.paired_p(left.values, right.values) if paired else math.nan
-    return left.estimate.mean, right.estimate.mean, *measured.difference(left, right), p
+    change = measured.difference(left, right)
+    numbers = (left.estimate.mean, right.estimate.mean, *change, p)
+    verdict = verdict_on(change, claim["expects"], level, claim.get("margin", math.nan))
+    return {**dict(zip(NUMBERS, numbers, strict=True)), "verdict": verdict, "level": level}
 
 
 def show(judged: pd.DataFrame, results: Results) -> Styler:
@@ -127,7 +190,7 @@ def show(judged: pd.DataFrame, results: Results) -> Styler:
         lines.append({"claim": written.pop("claim"), "published": written.pop("published"),
                       "ours": ours, **written})  # fmt: skip
     shown = pd.DataFrame(lines, index=list(judged.index))
-    return style(shown, ("claim", "verdict"), "study claims")
+    return style(shown, ("claim", "verdict", "evidence"), "study claims")
 
 
 def in_words(claim: pd.Series) -> dict[str, Any]:
@@ -135,14 +198,16 @@ def in_words(claim: pd.Series) -> dict[str, Any]:
     column = Column(claim["metric"], "", percent=_in_percent(str(claim["metric"])))
     left, right, d, low, high, p = (float(claim[number]) for number in NUMBERS)
     printed = "" if pd.isna(claim["published"]) else claim["published"].replace("->", "→")
+    within = f" (within {column.write(claim['margin'])})" if claim["expects"] == "level" else ""
     return {
-        "claim": html.escape(claim["claim"]),
+        "claim": html.escape(claim["claim"] + within),
         "published": html.escape(printed.replace(" % →", " →")),
         "right": column.write(right),
         "left": column.write(left),
         "difference": Number(column, stats.Estimate(d, low, high), ends=True),
         "p": write_p(p),
         "verdict": claim["verdict"],
+        "evidence": html.escape(LEVELS.get(claim["level"], "")),
     }
 
 

@@ -1,6 +1,7 @@
 """Claims get the verdict that the definitions page gives them."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,12 +43,66 @@ def test_a_claim_and_its_opposite_are_never_both_reproduced(mean, spread):
     )  # fmt: skip
 
 
-def test_an_unknown_expectation_is_named():
-    with pytest.raises(ValueError, match=r"unknown expectation 'smaller'; known: higher, lower"):
-        claims.verdict_on(Estimate(1.0, 0.5, 2.0), "smaller")
+@pytest.mark.parametrize("level", ["reduced", "quick"])
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "lower", "higher"),
+    [
+        (-1.0, -2.0, -0.1, "carries over", "does not carry over"),
+        (-1.0, -2.0, 0.0, "carries over (direction only)", "does not carry over"),
+        (-1.0, math.nan, math.nan, "carries over (direction only)", "does not carry over"),
+        (0.0, 0.0, 0.0, "does not carry over", "does not carry over"),
+    ],
+)
+def test_where_something_stands_in_for_the_papers_own_a_claim_carries_over_or_does_not(
+    mean, low, high, lower, higher, level
+):
+    difference = Estimate(mean, low, high)
+    assert claims.verdict_on(difference, "lower", level) == lower
+    assert claims.verdict_on(difference, "higher", level) == higher
 
 
-def listed(*metrics: str, stage: str = "plain", **more: str) -> pd.DataFrame:
+@pytest.mark.parametrize(
+    ("low", "high", "own", "elsewhere"),
+    [
+        (-0.3, 0.3, "reproduced", "carries over"),
+        (0.1, 0.5, "reproduced", "carries over"),  # not zero, but no more than the margin
+        (-0.3, 0.6, "undecided", "undecided"),
+        (0.1, 0.6, "undecided", "undecided"),
+        (-2.0, 2.0, "undecided", "undecided"),
+        (0.6, 0.7, "not reproduced", "does not carry over"),
+        (-0.7, -0.6, "not reproduced", "does not carry over"),
+        (math.nan, math.nan, "undecided", "undecided"),
+    ],
+)
+def test_a_claim_that_two_are_level_is_judged_by_its_margin(low, high, own, elsewhere):
+    difference = Estimate((low + high) / 2, low, high)
+    assert claims.verdict_on(difference, "level", margin=0.5) == own
+    assert claims.verdict_on(difference, "level", "quick", 0.5) == elsewhere
+
+
+def test_a_case_without_it_does_not_reverse_a_claim_that_something_can_happen():
+    for expects, sign in (("can be lower", -1), ("can be higher", 1)):
+        clear, unclear = Estimate(sign, sign - 0.5, sign + 0.5), Estimate(sign, -2.0, 2.0)
+        assert claims.verdict_on(clear, expects) == "reproduced"
+        assert claims.verdict_on(unclear, expects) == "direction only"
+        other = Estimate(-sign, -sign - 0.5, -sign + 0.5)
+        assert claims.verdict_on(other, expects) == "not reproduced"
+        assert claims.verdict_on(other, expects, "quick") == "does not carry over"
+
+
+def test_what_a_claim_cannot_be_judged_by_is_named():
+    above = Estimate(1.0, 0.5, 2.0)
+    known = "can be higher, can be lower, higher, level, lower"
+    with pytest.raises(ValueError, match=f"unknown expectation 'smaller'; known: {known}"):
+        claims.verdict_on(above, "smaller")
+    with pytest.raises(ValueError, match="unknown level of evidence 'own'; known: paper, quick, r"):
+        claims.verdict_on(above, "lower", "own")
+    for margin in (math.nan, 0.0, -1.0):
+        with pytest.raises(ValueError, match="margin of a claim of level must lie in"):
+            claims.verdict_on(above, "level", margin=margin)
+
+
+def listed(*metrics: str, stage: str = "plain", **more: Any) -> pd.DataFrame:
     """A claim about each metric: it is lower in row a than in row b."""
     claim = {
         "claim": "A < B", "published": None, "left": "a", "left_stage": stage, "right": "b",
@@ -72,6 +127,19 @@ def test_claims_of_repeated_networks_are_judged_within_seeds():
     page = claims.show(judged, known).to_html()
     assert "2 → 1" in page
     assert "A &lt; B" in page
+
+
+def test_a_claim_is_shown_with_its_level_of_evidence_and_its_margin():
+    right = {"a": 0.9, "b": 0.9005, "quick a": 0.9, "quick b": 0.8}
+    known = results({row: {"accuracy": (mean, 0.001)} for row, mean in right.items()})
+    own = listed("accuracy", expects="level", margin=0.0026)
+    there = listed("accuracy", left="quick a", right="quick b").rename({"X-0": "X-1"})
+    judged = claims.judge(known, pd.concat([own, there]))
+    assert list(judged["verdict"]) == ["reproduced", "does not carry over"]
+    assert list(judged["level"]) == ["paper", "quick"]
+    shown = claims.show(judged, known).data
+    assert list(shown["claim"]) == ["A &lt; B (within 0.26)", "A &lt; B"]
+    assert list(shown["evidence"]) == ["the paper&#x27;s own network and protocol", "noisy digits"]
 
 
 def test_claims_of_single_networks_are_judged_by_their_intervals():
@@ -137,6 +205,8 @@ def test_the_optimum_of_a_grid():
     assert claims.judge_optimum(losses, 0)["verdict"] == "reproduced"
     line = claims.judge_optimum(losses, 1)
     assert line["verdict"] == "not reproduced"
+    assert claims.judge_optimum(losses, 0, "quick")["verdict"] == "carries over"
+    assert claims.judge_optimum(losses, 1, "quick")["verdict"] == "does not carry over"
     behind = stats.difference(losses[:, 1].tolist(), losses[:, 0].tolist())  # clear enough
     assert (line["difference"], line["low"], line["high"]) == pytest.approx(tuple(behind))
     assert line["left_mean"] - line["right_mean"] == pytest.approx(line["difference"])

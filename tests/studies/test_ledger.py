@@ -35,24 +35,24 @@ def ledgers(evidence):
     return {prefix: verdicts.of_paper(prefix, found) for prefix, found in evidence.items()}
 
 
-def compared(*pairs):
+def compared(*pairs, expects="higher"):
     """Comparisons X-1a, X-1b, ... of given levels and verdicts."""
     names = [f"X-1{letter}" for letter in "abcdefgh"[: len(pairs)]]
-    return pd.DataFrame(list(pairs), names, ["level", "verdict"])
+    return pd.DataFrame(list(pairs), names, ["level", "verdict"]).assign(expects=expects)
 
 
 def test_the_weakest_verdict_at_the_best_level_decides():
     said = verdicts.one_verdict(
         compared(
-            ("quick", "not reproduced (reversed)"),
+            ("quick", "does not carry over"),
             ("", NOT_RUN),
-            ("reduced", "reproduced"),
-            ("reduced", "direction only"),
-            ("reduced", "reproduced"),
+            ("reduced", "carries over"),
+            ("reduced", "carries over (direction only)"),
+            ("reduced", "carries over"),
         )
     )
     assert said == {
-        "verdict": "direction only", "level": "reduced", "compared": 3, "reproduced": 2,
+        "verdict": "carries over (direction only)", "level": "reduced", "compared": 3, "held": 2,
         "deciding": "X-1d",
     }  # fmt: skip
     for nothing in (compared(), compared(("", NOT_RUN), ("", NOT_RUN))):
@@ -60,9 +60,38 @@ def test_the_weakest_verdict_at_the_best_level_decides():
         assert (said["verdict"], said["level"], said["deciding"]) == (NOT_RUN, "", "")
 
 
+def test_one_case_shows_what_can_happen():
+    pairs = [
+        ("paper", "not reproduced"),
+        ("paper", "reproduced"),
+        ("paper", "direction only"),
+        ("quick", "does not carry over"),
+    ]
+    said = verdicts.one_verdict(compared(*pairs, expects="can be higher"))
+    assert (said["verdict"], said["deciding"]) == ("reproduced", "X-1b")
+    assert (said["compared"], said["held"]) == (3, 1)
+    mixed = compared(*pairs)
+    mixed.loc[["X-1a", "X-1b"], "expects"] = "can be lower"
+    assert verdicts.one_verdict(mixed)["deciding"] == "X-1c"  # weaker than what the two show
+    none = verdicts.one_verdict(compared(*pairs[:1], *pairs[3:], expects="can be higher"))
+    assert none["verdict"] == "not reproduced"
+
+
+OWN = [  # as the definitions page orders them, the weakest last
+    "reproduced", "direction only", "undecided", "not reproduced", "not reproduced (reversed)",
+]  # fmt: skip
+STOOD_IN = [
+    "carries over", "carries over (direction only)", "undecided", "does not carry over"
+]  # fmt: skip
+
+
 @given(
     st.lists(
-        st.tuples(st.sampled_from(list(LEVELS)), st.sampled_from([*claims.VERDICTS, NOT_RUN])),
+        st.sampled_from(list(LEVELS)).flatmap(
+            lambda level: st.tuples(
+                st.just(level), st.sampled_from([*(OWN if level == "paper" else STOOD_IN), NOT_RUN])
+            )
+        ),
         min_size=1,
         max_size=8,
     )
@@ -76,8 +105,9 @@ def test_a_verdict_is_of_the_best_level_and_none_there_is_weaker(pairs):
     best = min((level for level, _ in run), key=list(LEVELS).index)
     there = [verdict for level, verdict in run if level == best]
     assert said["level"] == best
-    assert said["verdict"] == max(there, key=claims.VERDICTS.index)
-    assert (said["compared"], said["reproduced"]) == (len(there), there.count("reproduced"))
+    order = OWN if best == "paper" else STOOD_IN
+    assert said["verdict"] == max(there, key=order.index)
+    assert (said["compared"], said["held"]) == (len(there), there.count(order[0]))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +159,24 @@ def test_verdicts_are_those_of_the_chapters(evidence):
             assert all(records.find(record.id).id == record.id for record in made)
 
 
+def test_nothing_is_reversed_where_something_stands_in_for_the_papers_own(ledgers, evidence):
+    every = pd.concat([found.judged for found in evidence.values()] + list(ledgers.values()))
+    run = every[every["verdict"] != NOT_RUN]
+    own = run["level"] == "paper"
+    assert set(run["verdict"][own]) <= set(OWN)
+    assert set(run["verdict"][~own]) <= set(STOOD_IN)
+    assert own.sum() > 20
+    assert (~own).sum() > 20
+
+
+def test_claims_of_level_and_of_what_can_happen_are_judged_as_such(evidence):
+    expects = pd.concat([found.judged["expects"] for found in evidence.values()])
+    own = {key: verdicts.number(str(key)) for key in expects.index}
+    assert {own[key] for key in expects.index[expects == "level"]} == {"LD-2", "LD-9", "RE-5"}
+    can = expects.index[expects.str.startswith("can", na=False)]
+    assert {own[key] for key in can} == {"LD-8"}
+
+
 def test_every_claim_has_its_line_and_its_category(ledgers, evidence):
     everything = pd.concat(list(ledgers.values()))
     assert list(everything.index) == list(LISTED.index)
@@ -158,7 +206,8 @@ def test_the_page_has_a_line_a_claim_with_words_and_links(evidence, ledgers):
             assert f'{PAPERS[prefix].chapter}.html#{claim["section"]}">{key}</a>' in line
             assert tables.badge(claim["category"]) in line
             if claim["deciding"]:
-                assert html.escape(LEVELS[claim["level"]]) in line
+                beside = f"{tables.badge(claim['category'])}<small>"
+                assert beside + html.escape(LEVELS[claim["level"]]) in line
                 for record in evidence[prefix].of(claim["deciding"]):
                     place = f"{record.specification['dataset']}.jsonl#{record.anchor}"
                     assert f'<a href="../book/results/{place}">{record.name}</a>' in page
@@ -180,12 +229,18 @@ def test_the_summary_says_its_counts_in_words(ledgers):
     assert pd.read_csv(io.StringIO(shown.csv), index_col=0).to_numpy().sum() == 60
 
 
+def test_every_category_has_a_colour():
+    style = (ROOT / "book" / "_static" / "ledger.css").read_text(encoding="utf-8")
+    colours = re.findall(r"^\.v(\d+) { background: (#\w+);", style, re.MULTILINE)
+    assert [int(number) for number, _ in colours] == list(range(len(CATEGORIES)))
+    assert len({colour for _, colour in colours}) == len(colours)
+
+
 def test_the_source_of_a_number_says_seeds_and_devices():
     def made(seed, replicates, device):
         return Record({"seed": seed, "replicates": replicates}, {}, {}, {"device": device})
 
     both = [made(0, 1, "GPU <x>"), made(1, 1, "CPU"), made(0, 1, "CPU")]
-    assert tables.source(both, "quick") == "noisy digits; 2 seeds; CPU, GPU &lt;x&gt;"
-    one = tables.source([both[0]], "reduced")
-    assert one.endswith("shortened training; one network a side; GPU &lt;x&gt;")
-    assert "100 replicates" in tables.source([made(0, 100, "CPU")], "paper")
+    assert tables.source(both) == "2 seeds; CPU, GPU &lt;x&gt;"
+    assert tables.source([both[0]]) == "one network a side; GPU &lt;x&gt;"
+    assert tables.source([made(0, 100, "CPU")]) == "100 replicates; CPU"

@@ -99,7 +99,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             for bench in (DIGITS, REDUCED)
         )
     ),
-    "Figure 2 is reproduced on both sets: the predicted class gets less and the true class more. "
+    "Figure 2 carries over to both sets: the predicted class gets less and the true class more. "
     "On CIFAR-100 the second effect is small": lambda r: (
         all(
             r.on(bench).sorted("cs_kd", "none", metric="predicted_score_on_errors")

@@ -41,7 +41,7 @@ def judged(results: Results) -> pd.DataFrame:
         "expects": np.nan,
     }
     for planned in results.of("grid"):
-        judgement = claims.judge_optimum(*_grid(results)) | {"level": planned.level}
+        judgement = claims.judge_optimum(*_grid(results), planned.level)
         found.loc["ILS-10", list(judgement)] = list(judgement.values())
     return found
 

@@ -68,16 +68,17 @@ def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Shown:
 def _line(key: str, claim: pd.Series, found: Evidence, chapter: str) -> str:
     link = f'<a href="{chapter}#{claim["section"]}">{key}</a>'
     deciding = found.judged.loc[claim["deciding"]] if claim["deciding"] else None
-    ours = "" if deciding is None else _ours(deciding, found.of(claim["deciding"]), claim["level"])
+    ours = "" if deciding is None else _ours(deciding, found.of(claim["deciding"]))
     note = "" if pd.isna(claim["note"]) else f"<small>{html.escape(claim['note'])}</small>"
-    share = ""
+    evidence = f"<small>{html.escape(LEVELS[claim['level']])}</small>" if claim["level"] else ""
     if claim["compared"] > 1:
-        share = f"<small>{claim['reproduced']} of {claim['compared']} reproduced</small>"
+        held = "reproduced" if claim["level"] == claims.OWN else "carry over"
+        evidence += f"<small>{claim['held']} of {claim['compared']} {held}</small>"
     own = "".join(f"<small>{html.escape(said)}</small>" for said in claim["against"])
     if own and claim["verdict"] != NOT_RUN:
         own = f"{badge(CONTRADICTED)}{own}"
     said = html.escape(claim["published"].replace("->", "→"))
-    cells = (said, ours + note, badge(claim["category"]) + share + own)
+    cells = (said, ours + note, badge(claim["category"]) + evidence + own)
     columns = "".join(
         f'<td role="cell" data-label="{name}">{cell}</td>'
         for name, cell in zip(COLUMNS[1:], cells, strict=True)
@@ -91,11 +92,11 @@ def badge(category: str) -> str:
     return f'<span class="badge v{CATEGORIES.index(category)}">{html.escape(category)}</span>'
 
 
-def _ours(comparison: pd.Series, made: list[Record], level: str) -> str:
+def _ours(comparison: pd.Series, made: list[Record]) -> str:
     """The deciding comparison's numbers, and where they are from."""
     ours, difference = _numbers(comparison)
     difference = f"<small>difference {difference}</small>"
-    return f"{metric(comparison)} {ours}{difference}<small>{source(made, level)}</small>"
+    return f"{metric(comparison)} {ours}{difference}<small>{source(made)}</small>"
 
 
 def _numbers(comparison: pd.Series) -> tuple[str, str]:
@@ -111,8 +112,8 @@ def metric(comparison: pd.Series) -> str:
     return METRICS.get(name, name.replace("_", " "))
 
 
-def source(made: list[Record], level: str) -> str:
-    """Return what kind of evidence a comparison rests on: level, networks, device."""
+def source(made: list[Record]) -> str:
+    """Return what a comparison rests on: how many networks, on which device."""
     runs = [record.specification for record in made]
     replicates = max(run["replicates"] for run in runs)
     seeds = len({run["seed"] for run in runs})
@@ -120,7 +121,7 @@ def source(made: list[Record], level: str) -> str:
     if replicates == seeds == 1:
         many = "one network a side"
     devices = ", ".join(sorted({record.made["device"] for record in made}))
-    return html.escape(f"{LEVELS[level]}; {many}; {devices}")
+    return html.escape(f"{many}; {devices}")
 
 
 def _folded(key: str, found: Evidence) -> str:
@@ -145,8 +146,9 @@ def _comparison(name: str, found: Evidence) -> str:
     if not math.isnan(comparison["difference"]):
         ours, difference = _numbers(comparison)
         parts.append(f"ours {ours}, difference {difference}")
-        parts.append(source(found.of(name), comparison["level"]))
-    parts.append(f"<b>{written['verdict']}</b>")
+        parts.append(source(found.of(name)))
+    on = f" ({written['evidence']})" if written["evidence"] else ""
+    parts.append(f"<b>{written['verdict']}</b>{on}")
     if comparison["verdict"] != NOT_RUN:
         parts.append(" ".join(_link(made) for made in found.of(name)))
     return f"<li>{'; '.join(parts)}</li>"
@@ -215,7 +217,8 @@ def _caption(ledgers: Mapping[str, pd.DataFrame]) -> str:
     return (
         f"What became of {values['claims']} claims of four papers. Of our verdicts "
         f"{values['level.paper']} rest on the papers' own networks, {values['level.reduced']} on "
-        f"shortened training of small ones and {values['level.quick']} on noisy digits. A paper's "
-        f"own tables contradict {values['contradicted']} claims; {values['contradicted.judged']} "
-        "of these have a verdict of ours and are counted by it."
+        f"shortened training of small ones and {values['level.quick']} on noisy digits; the last "
+        "two say whether a claim carries over. A paper's own tables contradict "
+        f"{values['contradicted']} claims; {values['contradicted.judged']} of these have a verdict "
+        "of ours and are counted by it."
     )

@@ -27,7 +27,6 @@ from ldlstudy.studies.smoothing import interpolation
 
 CONTRADICTED = "contradicted by the paper's own tables"
 CATEGORIES = (*claims.VERDICTS, CONTRADICTED, NOT_RUN)  # the verdicts, the weakest last
-NO_DIFFERENCE = ("LD-2", "RE-5")  # claims that two are level: a sign is nothing against them
 STATEMENTS = {  # claims on amounts, and what their statements are of (`recomputed`)
     "LD-7": ("mixing alone, ResNet-50", "the same, On-LDL trained long"),
     "LD-10": ("CIFAR-10, ResNet-56",),
@@ -77,6 +76,8 @@ def number(comparison: str) -> str:
 def one_verdict(comparisons: pd.DataFrame) -> dict[str, Any]:
     """Make one verdict of a claim's comparisons: the weakest at the best level at hand.
 
+    Of those that say that something can happen the strongest decides, for one case shows it.
+
     Parameters
     ----------
     comparisons : DataFrame
@@ -85,19 +86,25 @@ def one_verdict(comparisons: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verdict``; ``level``, how many comparisons there were ``compared`` at it and how many of
-        them are ``reproduced``; ``deciding``, the first with the weakest verdict.
+        ``verdict``; ``level``, how many comparisons there were ``compared`` at it and of how many
+        of them the claim ``held``; ``deciding``, the first with the verdict.
     """
     run = {key: line for key, line in comparisons.iterrows() if line["verdict"] != NOT_RUN}
     levels = [line["level"] for line in run.values()]
     best = next((known for known in LEVELS if known in levels), "")
     at = {key: line["verdict"] for key, line in run.items() if line["level"] == best}
-    deciding = max(at, key=lambda key: claims.VERDICTS.index(at[key]), default="")
+
+    def weakness(key: str) -> int:
+        return claims.VERDICTS.index(at[key])
+
+    can = [key for key in at if claims.can_be(run[key]["expects"])]
+    decide = [key for key in at if key not in can] + sorted(can, key=weakness)[:1]
+    deciding = max(decide, key=weakness, default="")
     return {
         "verdict": at.get(deciding, NOT_RUN),
         "level": best,
         "compared": len(at),
-        "reproduced": list(at.values()).count("reproduced"),
+        "held": sum(verdict in claims.HELD for verdict in at.values()),
         "deciding": deciding,
     }
 
@@ -107,7 +114,7 @@ def against() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for study in PAPERS.values():
         for key, claim in published(study.claims).iterrows():
-            if number(str(key)) not in NO_DIFFERENCE and _other_sign(claim):
+            if _other_sign(claim):
                 words = f"not so: {claim['claim']} ({claim['published'].replace('->', '→')})"
                 found.setdefault(number(str(key)), []).append(words)
     for key, subjects in STATEMENTS.items():
@@ -119,10 +126,10 @@ def against() -> dict[str, list[str]]:
 
 
 def _other_sign(claim: pd.Series) -> bool:
-    """Whether the two printed numbers differ in the direction that is not claimed."""
+    """Whether a direction is claimed, and the two printed numbers differ in the other."""
     pair = re.fullmatch(r"([\d.]+)(?: %)? -> ([\d.]+)(?: %)?", str(claim["published"]))
     change = float(pair[2]) - float(pair[1]) if pair else 0.0
-    return change > 0 if claim["expects"] == "lower" else change < 0
+    return {"lower": change > 0, "higher": change < 0}.get(claim["expects"], False)
 
 
 def _amount(name: str, statement: Recomputed) -> str:

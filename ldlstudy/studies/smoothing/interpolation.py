@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ldlstudy import stats
 from ldlstudy.report import claims
-from ldlstudy.report.results import Measured, Results, difference
+from ldlstudy.report.results import Measured, Results
 from ldlstudy.report.tables import published
 from ldlstudy.stats import Estimate
 
@@ -116,14 +115,7 @@ def _at_the_other(results: Results, claim: pd.Series) -> Mapping[str, Any]:
         if read is None:
             continue
         left, right = (read, fixed) if side == "left" else (fixed, read)
-        change = difference(left, right)
-        p = stats.paired_p(left.values, right.values) if len(gammas) > 1 else np.nan
-        means = left.estimate.mean, right.estimate.mean
-        return {
-            **dict(zip(claims.NUMBERS, (*means, *change, p), strict=True)),
-            "verdict": claims.verdict_on(change, claim["expects"]),
-            "level": results.of(claim[other])[0].level,
-        }
+        return claims.compare(claim, left, right, results.of(claim[other])[0].level)
     return {}
 
 
