@@ -84,7 +84,7 @@ def test_seeds_differ_in_nothing_but_what_they_keep_and_their_teachers():
         assert replace(first, seed=each.run.seed, teachers=each.run.teachers) == each.run
         keep = {"errors", "neighbours"}
         if not each.run.seed:
-            keep |= {"reliability"}
+            keep |= {"reliability_20"}
             keep |= {"answers", "embedding"} if each.strategy in ("none", "cs_kd") else set()
         assert set(each.keep) == keep
 
