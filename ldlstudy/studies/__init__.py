@@ -94,8 +94,7 @@ STUDIES: dict[str, Study] = {
         tuple(f"ldl-table{n}" for n in range(1, 8)),
         ("ldl-methods",),
     ),
-    "truth": Study("one truth", "05_truth", {"truth": truth.runs}),
-    "fast": Study("real images", "05_truth", {"fast": fast.runs}),
+    "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
 }
 TABLES: dict[str, Table] = {
     name: table for study in STUDIES.values() for name, table in study.tables.items()
