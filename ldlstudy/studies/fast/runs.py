@@ -29,7 +29,7 @@ LONG = {"epochs": 48}  # the regime of the papers: the training set is learnt by
 DATASETS = ("cifar10", "cifar100")
 FIRST = ("none", "ls", "cs_kd", "off_ldl", "on_ldl-cutmix", "none-held", "ils_fixed")
 THEN = (
-    "ils1_fixed", "ils2_fixed", "mixup", "cutmix", "kd_ldl", "max_entropy",
+    "ils1_fixed", "ils2_fixed", "mixup", "cutmix", "kd", "max_entropy",
     "max_entropy_light", "adacos", "on_en_ldl3-cutmix", "on_mt_ldl3-cutmix", "ddgsd",
 )  # fmt: skip
 STRATEGIES = (*FIRST, *THEN)
