@@ -6,6 +6,7 @@ it was executed, and its run's id does not depend on it.
 
 import contextlib
 import dataclasses
+import io
 import os
 import platform
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+from tqdm.std import tqdm as plain_tqdm
 
 from ldlstudy import checks
 
@@ -218,16 +220,42 @@ def alive() -> None:
             os.utime(file)
 
 
-class _Bar(tqdm):
-    """A progress bar that is a sign of life, hidden or not."""
+class _Pulse(io.StringIO):
+    """Writes what a bar says into the file of :func:`alive`, where somebody watches."""
+
+    def write(self, text: str) -> int:
+        file = Path(os.environ.get(PULSE, ""))
+        if text.strip() and file.is_file():
+            with contextlib.suppress(OSError):
+                file.write_text(text.strip(), "utf-8")
+        return len(text)
+
+
+class _Alive:
+    """What makes each step of a bar a sign of life."""
 
     def update(self, n: float = 1) -> bool | None:
         alive()
-        shown: bool | None = super().update(n)
+        shown: bool | None = super().update(n)  # type: ignore[misc]
         return shown
 
 
-def progress(total: int, title: str | None, unit: str) -> tqdm:
-    """Return a progress bar; it is hidden without a title or where ``LDLSTUDY_PROGRESS`` is 0."""
-    hidden = title is None or os.environ.get("LDLSTUDY_PROGRESS") == "0"
-    return _Bar(total=total, desc=title, unit=unit, disable=hidden, mininterval=0.5)
+class _Bar(_Alive, tqdm):
+    """A progress bar."""
+
+
+class _HiddenBar(_Alive, plain_tqdm):
+    """A progress bar that only who watches the process sees, by its pulse."""
+
+
+def progress(total: int, title: str | None, unit: str) -> plain_tqdm:
+    """Return a progress bar; it is hidden without a title or where ``LDLSTUDY_PROGRESS`` is 0.
+
+    What a hidden one with a title would say is written to the file of :func:`alive`.
+    """
+    about: dict[str, Any] = {"total": total, "desc": title, "unit": unit, "mininterval": 0.5}
+    if title is not None and os.environ.get("LDLSTUDY_PROGRESS") != "0":
+        return _Bar(**about)
+    unseen = title is None or PULSE not in os.environ
+    told = "{desc}: {n_fmt} of {total_fmt} " + unit + "s, {remaining} left"
+    return _HiddenBar(**about, disable=unseen, file=_Pulse(), bar_format=told)

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import threading
 from importlib import metadata
@@ -191,6 +192,21 @@ def test_progress_is_a_sign_of_life(title, monkeypatch, tmp_path, capsys):
         os.utime(pulse, (0, 0))
         bar.update(0)
         assert pulse.stat().st_mtime > 0
+
+
+def test_a_hidden_bar_says_to_who_watches_what_is_at_work_and_how_long_is_left(
+    monkeypatch, tmp_path, capsys
+):
+    pulse = tmp_path / "pulse"
+    monkeypatch.setenv(device.PULSE, str(pulse))
+    monkeypatch.setenv("LDLSTUDY_PROGRESS", "0")
+    pulse.touch()
+    with device.progress(4, "training", "run") as bar, device.progress(9, None, "image") as inner:
+        inner.update(9)
+        bar.update(1)
+        bar.refresh()
+        assert re.fullmatch(r"training: 1 of 4 runs, [\d:]+ left", pulse.read_text())
+    assert capsys.readouterr() == ("", "")
 
 
 def test_progress_can_be_turned_off(monkeypatch, capsys):

@@ -5,6 +5,7 @@ name, and ``_build/html`` changes only by renaming a site that has passed every 
 """
 
 import asyncio
+import itertools
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,10 @@ from ldlstudy.book import (
     site,
 )
 from ldlstudy.book import notebook as nb
-from ldlstudy.book.execute import CHILD, execute, lifeline, parameters_for
+from ldlstudy.book.execute import CHILD, execute, lifeline, parameters_for, pulse_of
 from ldlstudy.book.stage import Project, alone, prepare
+
+LOOK_SECONDS, LOOKS = 1.0, 60  # between two looks at what is at work, and looks to a line about it
 
 
 @dataclass(frozen=True)
@@ -112,21 +115,48 @@ async def _run_pending(
     jobs = options.jobs or max(1, device.cores() // 2)
     free = asyncio.Semaphore(jobs)
     cells = sum(len(nb.read(project.notebooks[name]).cells) + 1 for name in names)
+    working: list[str] = []
     with tqdm(total=cells, unit="cell", desc="notebooks", disable=None) as bar:
 
         async def run(name: str) -> None:
             async with free:
+                working.append(name)
                 seconds = await _run(project, name, options, jobs == 1, bar.update)
+                working.remove(name)
             on_done(name)
             with tqdm.external_write_mode():
                 say(f"{name}: {seconds:.1f} s")
 
+        telling = asyncio.create_task(_tell(project, working, bar, say))
         outcomes = await asyncio.gather(*map(run, names), return_exceptions=True)
+        telling.cancel()
     faults = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for fault in faults:
         if not isinstance(fault, BookError):
             raise fault
     gates.require(str(fault) for fault in faults)
+
+
+async def _tell(
+    project: Project, working: list[str], bar: tqdm, say: Callable[[str], None]
+) -> None:
+    """Show on the bar what is at work; where there is no terminal, say it once a minute."""
+    for looks in itertools.count(1):
+        await asyncio.sleep(LOOK_SECONDS)
+        found = ", ".join(_at_work(project, name) for name in working)
+        if not bar.disable:
+            bar.set_postfix_str(found)
+        elif looks % LOOKS == 0:
+            say(f"at work: {found}")
+
+
+def _at_work(project: Project, name: str) -> str:
+    """Return the name of a notebook with what its pulse says."""
+    try:
+        said = pulse_of(project.staged(name)).read_text(encoding="utf-8")
+    except OSError:  # it has not begun, or is done
+        said = ""
+    return f"{name} ({said})" if said else name
 
 
 async def _run(

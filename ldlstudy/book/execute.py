@@ -60,7 +60,7 @@ async def execute(
     nothing moved in it for ``stall_seconds``.
     """
     partial = output.with_name(f".{output.stem}.partial.ipynb")
-    pulse = output.with_name(f".{output.stem}.pulse")  # signs of progress touch it
+    pulse = pulse_of(output)
     kept = {} if trained is None else {sweep.LIVE: str(trained)}
     start = time.monotonic()
     with lifeline() as stdin:
@@ -87,6 +87,14 @@ async def execute(
             partial.unlink(missing_ok=True)
             pulse.unlink(missing_ok=True)
     return time.monotonic() - start
+
+
+def pulse_of(output: Path) -> Path:
+    """Return the file that signs of progress touch, of a notebook that is executed to ``output``.
+
+    It says what the progress bar at work would say.
+    """
+    return output.with_name(f".{output.stem}.pulse")
 
 
 @contextlib.contextmanager

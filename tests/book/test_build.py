@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from ldlstudy.book import BookError, execute, site
+from ldlstudy.book import build as book_build
 from ldlstudy.book.build import Options, build, publish, run_notebooks
 from ldlstudy.book.exported import export
 from ldlstudy.book.stage import alone, prepare
@@ -143,6 +144,19 @@ def test_what_a_cell_writes_is_a_sign_of_progress(toy_book, said):
     prepare(project)
     run_notebooks(project, ["talks"], SMOKE, said.append)
     assert said[1].startswith("talks: ")
+
+
+def test_a_build_says_what_is_at_work_and_how_long_is_left(toy_book, said, monkeypatch):
+    monkeypatch.setattr(book_build, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(book_build, "LOOKS", 2)
+    trains = "import os, time\nfrom ldlstudy.device import progress\n"
+    trains += "with progress(3, 'training', 'run') as bar:\n    bar.update(2)\n    bar.refresh()\n"
+    project = toy_book(toy=notebook(f"{trains}    time.sleep(3)"))
+    prepare(project)
+    run_notebooks(project, ["toy"], SMOKE, said.append)
+    lines = [line for line in said if line.startswith("at work: toy (training: 2 of 3 runs, ")]
+    assert lines
+    assert all(line.endswith(" left)") for line in lines)
 
 
 @pytest.mark.parametrize("signs", [0, 1, 7])
