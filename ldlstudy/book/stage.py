@@ -64,7 +64,7 @@ class Project:
 
 @contextlib.contextmanager
 def alone(project: Project) -> Iterator[None]:
-    """Hold the folder of builds for one of them; another is a BookError.
+    """Hold the folder of builds for one build or export; another is a BookError.
 
     The lock is inherited by the processes that a build starts with ``close_fds=False``: what it
     leaves behind when it is killed holds the folder for as long as it may still write there.
@@ -75,8 +75,8 @@ def alone(project: Project) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BookError(
-                f"another build is at work in {project.build}, or what it started is: wait for it, "
-                "or stop it"
+                f"another build or export is at work in {project.build}, or what it started is: "
+                "wait for it, or stop it"
             ) from None
         os.set_inheritable(lock.fileno(), True)
         yield
