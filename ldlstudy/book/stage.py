@@ -85,12 +85,20 @@ def alone(project: Project) -> Iterator[None]:
 def prepare(project: Project) -> None:
     """Make the staged copy afresh: pages, configuration, notebooks; records as a link."""
     shutil.rmtree(project.stage, ignore_errors=True)
-    made = shutil.ignore_patterns("results", "numbers", ".ipynb_checkpoints")
-    shutil.copytree(project.root / "book", project.stage / "book", ignore=made)
-    shutil.copytree(project.root / "notebooks", project.stage / "notebooks", ignore=made)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy2(project.root / name, project.stage / name)
+    try:
+        _copy(project)
+    except shutil.Error as error:  # it lists all files that could not be copied, of a full disk
+        _, _, reason = error.args[0][0]
+        raise OSError(reason) from error
     results = project.root / "book" / "results"
     results.mkdir(exist_ok=True)
     (project.stage / "book" / "results").symlink_to(results, target_is_directory=True)
     (project.stage / "book" / "numbers").mkdir()
+
+
+def _copy(project: Project) -> None:
+    made = shutil.ignore_patterns("results", "numbers", ".ipynb_checkpoints")
+    for folder in ("book", "notebooks"):
+        shutil.copytree(project.root / folder, project.stage / folder, ignore=made)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(project.root / name, project.stage / name)
