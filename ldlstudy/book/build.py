@@ -5,7 +5,9 @@ name, and ``_build/html`` changes only by renaming a site that has passed every 
 """
 
 import asyncio
+import errno
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -57,6 +59,7 @@ def build(project: Project, options: Options, say: Callable[[str], None] = print
     names = _chosen(project, options.only)
     gates.check_sources(project, parameters)
     with alone(project):
+        settle(project.html)
         prepare(project)
         run_notebooks(project, names, options, say)
         if options.only:
@@ -204,7 +207,10 @@ def _place(project: Project, name: str, result: cache.Executed) -> None:
 
 
 def sphinx(project: Project) -> Path:
-    """Build the staged book with warnings as errors; return the folder of pages."""
+    """Build the staged book with warnings as errors; return the folder of pages.
+
+    A full disk is an OSError, all else that is wrong a BookError.
+    """
     work = project.build / "work"
     shutil.rmtree(work, ignore_errors=True)
     # Jupyter Book has no ``python -m``, and its script may not be on the PATH.
@@ -214,17 +220,34 @@ def sphinx(project: Project) -> Path:
     with lifeline() as stdin:
         done = subprocess.run(command, capture_output=True, text=True, stdin=stdin, close_fds=False)
     if done.returncode:
-        lines = (done.stdout + done.stderr).splitlines()
+        said = done.stdout + done.stderr
+        for number in (errno.ENOSPC, errno.EDQUOT):  # then every file that it writes is a fault
+            if (full := os.strerror(number)) in said:
+                raise OSError(number, full, str(work))
+        lines = said.splitlines()
         faults = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]
         raise BookError("Sphinx:\n" + "\n".join(faults).replace(f"{project.stage}/", ""))
     return work / "_build" / "html"
 
 
 def publish(fresh: Path, html: Path) -> None:
-    """Put the checked site where the old one stood."""
-    old = html.with_name("html.old")
+    """Put the checked site where the old one stood; where that fails, the old one stands again."""
+    settle(html)
+    try:
+        if html.exists():
+            html.rename(_old(html))
+        fresh.rename(html)
+    finally:
+        settle(html)
+
+
+def settle(html: Path) -> None:
+    """Put the old site back where :func:`publish` was stopped before the new one stood there."""
     if html.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        html.rename(old)
-    fresh.rename(html)
-    shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(_old(html), ignore_errors=True)
+    elif _old(html).exists():
+        _old(html).rename(html)
+
+
+def _old(html: Path) -> Path:
+    return html.with_name("html.old")

@@ -8,6 +8,8 @@ import csv
 import io
 import json
 import re
+import secrets
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from ldlstudy import files
 from ldlstudy.book import BookError
 from ldlstudy.book import notebook as nb
 from ldlstudy.book.data_links import FOLDER
-from ldlstudy.book.stage import Project
+from ldlstudy.book.stage import Project, alone
 from ldlstudy.experiment import records
 
 NUMBERS = "numbers"
@@ -43,28 +45,48 @@ def export(project: Project, folder: Path) -> int:
     Raises
     ------
     BookError
-        If there is no build, or one of some notebooks alone, or the folder holds files, which a
-        comparison would count as of it.
+        If there is no build, one of some notebooks alone, or one at work, or the folder holds
+        files, which a comparison would count as of it.
     """
+    if not project.build.is_dir():
+        raise _nothing(project)
+    with alone(project):
+        tables = _tables(project)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise BookError(f"{folder} is not empty: name a new folder")
+        # whole or not at all: half an export would be compared as one that lacks the rest
+        partial = folder.with_name(f".{folder.name}-{secrets.token_hex(6)}.part")
+        try:
+            partial.mkdir(parents=True)
+            for name, text in tables.items():
+                files.write(partial / name, text)
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return len(tables)
+
+
+def _nothing(project: Project) -> BookError:
+    return BookError(f"there is no build below {project.build}: run `ldlstudy book` first")
+
+
+def _tables(project: Project) -> dict[str, str | bytes]:
+    """What the last build shows, by the name of the file that it is exported to."""
     data = project.stage / "book" / "_static" / FOLDER
     numbers = project.stage / "book" / NUMBERS
     if not data.is_dir():
-        raise BookError(f"there is no build below {project.build}: run `ldlstudy book` first")
+        raise _nothing(project)
     left_out = [name for name in project.notebooks if not nb.was_run(nb.read(project.staged(name)))]
     if left_out:
         raise BookError(f"the last build lacks {', '.join(left_out)}: run `ldlstudy book` for all")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise BookError(f"{folder} is not empty: name a new folder")
-    written = 0
-    for file in sorted(data.rglob("*.csv")):
-        files.write(folder / file.relative_to(data), file.read_bytes())
-        written += 1
+    tables: dict[str, str | bytes] = {
+        file.relative_to(data).as_posix(): file.read_bytes() for file in sorted(data.rglob("*.csv"))
+    }
     for file in sorted(numbers.glob("*.json")):
         values = json.loads(file.read_text(encoding="utf-8"))
         table = pd.DataFrame(values.items(), columns=["key", "value"])
-        files.write(folder / NUMBERS / f"{file.stem}.csv", table.to_csv(index=False))
-        written += 1
-    return written
+        tables[f"{NUMBERS}/{file.stem}.csv"] = table.to_csv(index=False)
+    return tables
 
 
 def compare(old: Path, new: Path) -> Iterator[str]:

@@ -64,7 +64,7 @@ class Project:
 
 @contextlib.contextmanager
 def alone(project: Project) -> Iterator[None]:
-    """Hold the folder of builds for one of them; another is a BookError.
+    """Hold the folder of builds for one build or export; another is a BookError.
 
     The lock is inherited by the processes that a build starts with ``close_fds=False``: what it
     leaves behind when it is killed holds the folder for as long as it may still write there.
@@ -75,8 +75,8 @@ def alone(project: Project) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BookError(
-                f"another build is at work in {project.build}, or what it started is: wait for it, "
-                "or stop it"
+                f"another build or export is at work in {project.build}, or what it started is: "
+                "wait for it, or stop it"
             ) from None
         os.set_inheritable(lock.fileno(), True)
         yield
@@ -85,12 +85,20 @@ def alone(project: Project) -> Iterator[None]:
 def prepare(project: Project) -> None:
     """Make the staged copy afresh: pages, configuration, notebooks; records as a link."""
     shutil.rmtree(project.stage, ignore_errors=True)
-    made = shutil.ignore_patterns("results", "numbers", ".ipynb_checkpoints")
-    shutil.copytree(project.root / "book", project.stage / "book", ignore=made)
-    shutil.copytree(project.root / "notebooks", project.stage / "notebooks", ignore=made)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy2(project.root / name, project.stage / name)
+    try:
+        _copy(project)
+    except shutil.Error as error:  # it lists all files that could not be copied, of a full disk
+        _, _, reason = error.args[0][0]
+        raise OSError(reason) from error
     results = project.root / "book" / "results"
     results.mkdir(exist_ok=True)
     (project.stage / "book" / "results").symlink_to(results, target_is_directory=True)
     (project.stage / "book" / "numbers").mkdir()
+
+
+def _copy(project: Project) -> None:
+    made = shutil.ignore_patterns("results", "numbers", ".ipynb_checkpoints")
+    for folder in ("book", "notebooks"):
+        shutil.copytree(project.root / folder, project.stage / folder, ignore=made)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(project.root / name, project.stage / name)

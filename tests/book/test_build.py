@@ -1,18 +1,21 @@
 """Whole builds of small books, with real kernels and Sphinx."""
 
 import asyncio
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from ldlstudy.book import BookError, execute, site
 from ldlstudy.book import build as book_build
-from ldlstudy.book.build import Options, build, publish, run_notebooks
+from ldlstudy.book.build import Options, build, publish, run_notebooks, sphinx
 from ldlstudy.book.exported import export
 from ldlstudy.book.stage import alone, prepare
 from ldlstudy.report import tables
@@ -197,19 +200,24 @@ def test_a_paper_run_is_kept_with_its_records_and_two_runs_give_the_same_file(to
     assert (project.root / "book" / "results" / "paper.jsonl").exists()
 
 
-def hanging(toy_book):
-    """Start a build whose notebook hangs; return its project, its process and the kernel's id."""
-    begin = (
-        "import os\nopen('started', 'w').write(str(os.getpid()))\nos.rename('started', 'running')"
-    )
-    project = toy_book(hangs=notebook(begin, "import time\ntime.sleep(600)"))
-    process = subprocess.Popen(
+def begun(project):
+    """Start a build in a process of its own."""
+    return subprocess.Popen(
         [sys.executable, "-m", "ldlstudy.cli", "book", "--profile", "smoke"],
         cwd=project.root,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def hanging(toy_book):
+    """Start a build whose notebook hangs; return its project, its process and the kernel's id."""
+    begin = (
+        "import os\nopen('started', 'w').write(str(os.getpid()))\nos.rename('started', 'running')"
+    )
+    project = toy_book(hangs=notebook(begin, "import time\ntime.sleep(600)"))
+    process = begun(project)
     running = project.stage / "notebooks" / "running"
     until(running.exists, process)
     return project, process, int(running.read_text())
@@ -262,6 +270,50 @@ def test_what_a_killed_build_started_ends_with_it_and_holds_its_folder_until_the
     assert free(project)
 
 
+TRAINS = """
+from ldlstudy.experiment import sweep
+from tests.experiment.runs import plans, tiny
+(record,) = sweep.live(plans([tiny(recipe={"epochs": 120})])).values()
+print(record.values, [record.figure("history")[name][-1] for name in ("loss", "rate")])
+"""
+
+
+def below(process):
+    """Return the ids of all that a process has started, and what that has."""
+    listed = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout
+    started = [int(line) for line in listed.split()]
+    return [*started, *(each for child in started for each in below(child))]
+
+
+def test_a_build_that_is_killed_while_networks_train_ends_as_one_that_was_not(
+    toy_book, said, monkeypatch
+):
+    """It is killed with all that it started."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    chapter = notebook(CODE, TRAINS)
+    chapter.cells[-2].metadata.mystnb = SHOWN
+    project = toy_book(**{"01_toy": chapter})
+    trained = project.build / "trained"
+
+    def site_of_a_whole_build():
+        build(project, SMOKE, said.append)
+        assert not list(trained.iterdir())
+        return {page.name: page.read_bytes() for page in project.html.rglob("*.html")}
+
+    process = begun(project)
+    until(lambda: list(trained.glob("*/runs/*/checkpoint.pt")), process)
+    started = below(process.pid)
+    for each in (process.pid, *started):
+        os.kill(each, signal.SIGKILL)
+    process.communicate()
+    until(lambda: all(map(gone, started)))
+    assert list(trained.glob("*/runs/*/checkpoint.pt"))  # it was still training
+    assert not project.html.exists()
+    killed = site_of_a_whole_build()
+    shutil.rmtree(project.build)
+    assert killed == site_of_a_whole_build()
+
+
 def test_a_kernel_ends_with_the_papermill_that_started_it(toy_book):
     _, process, kernel = hanging(toy_book)
     started = subprocess.run(
@@ -276,7 +328,10 @@ def test_a_kernel_ends_with_the_papermill_that_started_it(toy_book):
 
 def test_two_builds_at_once(toy_book, said):
     project = toy_book()
-    with alone(project), pytest.raises(BookError, match="another build is at work in .*_build, or"):
+    with (
+        alone(project),
+        pytest.raises(BookError, match="another build or export is at work in .*_build"),
+    ):
         build(project, SMOKE, said.append)
     assert not project.stage.exists()
     with alone(project):
@@ -295,6 +350,54 @@ def test_publishing_replaces_the_site_whole(tmp_path):
         publish(fresh, html)
         assert [path.name for path in html.iterdir()] == [f"{number}.html"]
     assert [path.name for path in tmp_path.iterdir()] == ["html"]
+
+
+@pytest.mark.parametrize("standing", [True, False])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_site_that_cannot_be_published_leaves_the_old_one(standing, error, tmp_path, monkeypatch):
+    html, fresh, rename = tmp_path / "html", tmp_path / "fresh", Path.rename
+    for folder in (html, fresh)[not standing :]:
+        folder.mkdir()
+        (folder / f"{folder.name}.html").touch()
+
+    def fail(path, to):
+        if path == fresh:
+            raise error
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(type(error)):
+        publish(fresh, html)
+    assert sorted(tmp_path.iterdir()) == [fresh, html][: 1 + standing]
+    assert not standing or (html / "html.html").exists()
+
+
+def test_a_build_first_puts_back_the_site_that_a_killed_one_had_taken_away(toy_book, said):
+    project = toy_book(fails=notebook("1 / 0"))
+    old = project.build / "html.old"
+    old.mkdir(parents=True)
+    (old / "index.html").touch()
+    with pytest.raises(BookError, match="ZeroDivisionError"):
+        build(project, SMOKE, said.append)
+    assert (project.html / "index.html").exists()
+    assert not old.exists()
+
+
+def test_a_full_disk_is_one_line_in_every_phase(toy_book, said, monkeypatch):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fail(*_, **__):
+        raise full
+
+    project = toy_book()
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", fail)
+        with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device[^\n]*$"):
+            prepare(project)
+    writes = f"import sys\nprint('WARNING: cannot copy a file: {full}\\n' * 99, file=sys.stderr)\n"
+    monkeypatch.setattr(book_build, "CHILD", f"{writes}sys.exit(1)\n")
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: '.*/work'$"):
+        sphinx(project)
 
 
 def test_an_unknown_profile_or_notebook_lists_the_known_ones(toy_book, said):

@@ -1,14 +1,16 @@
 """What a build shows, as CSV files, and what differs between two such folders."""
 
+import errno
 import json
 
 import nbformat
 import pytest
 from nbformat import v4
 
+from ldlstudy import files
 from ldlstudy.book import BookError
 from ldlstudy.book.exported import compare, export
-from ldlstudy.book.stage import Project
+from ldlstudy.book.stage import Project, alone
 from ldlstudy.experiment import records
 from ldlstudy.experiment.records import Record, Run
 from tests.conftest import notebook
@@ -25,15 +27,21 @@ def written(folder, **tables):
     return folder
 
 
-def test_a_build_is_exported_with_its_tables_and_its_numbers(tmp_path):
-    project = Project(tmp_path)
-    with pytest.raises(BookError, match="there is no build below .*: run `ldlstudy book` first"):
-        export(project, tmp_path / "out")
+def built(project):
+    """Write what a build leaves to be exported: a table and two numbers."""
     data, numbers = (project.stage / "book" / each for each in ("_static/data/01_toy", "numbers"))
     data.mkdir(parents=True)
     numbers.mkdir()
     (data / "a.csv").write_text(TABLE)
     (numbers / "01_toy.json").write_text(json.dumps({"bayes.ece": 0.25, "device": "CPU, 2 cores"}))
+
+
+def test_a_build_is_exported_with_its_tables_and_its_numbers(tmp_path):
+    project = Project(tmp_path)
+    with pytest.raises(BookError, match="there is no build below .*: run `ldlstudy book` first"):
+        export(project, tmp_path / "out")
+    assert not project.build.exists()
+    built(project)
     assert export(project, tmp_path / "out") == 2
     files = {f.relative_to(tmp_path / "out").as_posix(): f for f in tmp_path.glob("out/*/*")}
     assert {name: file.read_text() for name, file in files.items()} == {
@@ -41,6 +49,37 @@ def test_a_build_is_exported_with_its_tables_and_its_numbers(tmp_path):
         "numbers/01_toy.csv": 'key,value\nbayes.ece,0.25\ndevice,"CPU, 2 cores"\n',
     }
     assert list(compare(tmp_path / "out", tmp_path / "out")) == []
+
+
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_an_export_that_is_cut_off_leaves_nothing(existing, error, tmp_path, monkeypatch):
+    built(Project(tmp_path))
+    write, out = files.write, tmp_path / "exports" / "out"
+
+    def fail(file, content):
+        if file.parent.name == "numbers":
+            raise error
+        return write(file, content)
+
+    if existing:
+        out.mkdir(parents=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write", fail)
+        with pytest.raises(type(error)):
+            export(Project(tmp_path), out)
+    assert list(out.parent.rglob("*")) == [out] * existing
+    assert export(Project(tmp_path), out) == 2
+    with pytest.raises(BookError, match="out is not empty: name a new folder"):
+        export(Project(tmp_path), out)
+
+
+def test_an_export_waits_for_no_build_and_no_other_export(tmp_path):
+    project = Project(tmp_path)
+    built(project)
+    with alone(project), pytest.raises(BookError, match="another build or export is at work in"):
+        export(project, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_build_of_some_notebooks_alone_is_not_exported(tmp_path):
