@@ -72,16 +72,30 @@ def perform(
             if len(todo) == 1:
                 raise
         else:
-            for each, record in zip(todo, made, strict=True):
-                records.save(record, results)
-                clear(workplace(each.run, work))
-            return {}
+            return _saved(todo, made, results, work)
     failed = {}
     for each in todo:
         try:
             perform([each], execution, results, work, teaches, title)
         except Exception as error:
             failed[each.run] = _in_words(error)
+    return failed
+
+
+def _saved(
+    todo: Sequence[Planned], made: Sequence[Record], results: Path, work: Path
+) -> dict[Run, str]:
+    """Save records; return the runs whose record could not be written, or raise an only one's."""
+    failed = {}
+    for each, record in zip(todo, made, strict=True):
+        try:
+            records.save(record, results)
+        except OSError as error:  # a full disk: what was written stays
+            if len(todo) == 1:
+                raise
+            failed[each.run] = _in_words(error)
+        else:
+            clear(workplace(each.run, work))
     return failed
 
 

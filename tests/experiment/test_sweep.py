@@ -4,6 +4,7 @@ import errno
 import io
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -256,6 +257,24 @@ def test_live_runs_leave_nothing_but_their_records_in_memory(here, monkeypatch, 
     assert set(found[STUDENTS[0]].figure("reliability")) == {"plain", "fitted", "searched"}
     assert len(found[ALONE].figure("history")["loss"]) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_whose_record_cannot_be_written_are_named_and_the_others_are_done(here, monkeypatch):
+    save, wanted = records.save, plans(STUDENTS)
+
+    def full(record, results):
+        if record.id == STUDENTS[0].id:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(results / "set.jsonl"))
+        save(record, results)
+
+    monkeypatch.setattr(records, "save", full)
+    sweep.perform(plans([TEACHER]), Execution(), here.results, here.work, {TEACHER})
+    failed = sweep.perform(wanted, Execution(), here.results, here.work)
+    assert list(failed) == [STUDENTS[0]]
+    assert re.search(r"No space left on device.*set\.jsonl", failed[STUDENTS[0]])
+    assert all(sweep.done(each, here.results, here.work) for each in wanted[1:])
+    with pytest.raises(OSError, match="No space left"):
+        sweep.perform(wanted[:1], Execution(), here.results, here.work)
 
 
 def test_live_runs_of_a_stopped_build_are_not_trained_again(here, monkeypatch, tmp_path):
