@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldlstudy import device, scaling, targets
+from ldlstudy import checks, device, scaling, targets
 from ldlstudy.data.images import Images
 from ldlstudy.data.replicates import Replicates
 from ldlstudy.device import Execution
 from ldlstudy.experiment import images
+from ldlstudy.experiment.plan import BUILDS
 from ldlstudy.experiment.points import replicates_of
 from ldlstudy.experiment.prepare import prepare
 from ldlstudy.explore.plane import FACTORS, HARD, METHODS, Learned, Predict, called
@@ -35,9 +36,12 @@ def planes(profile: str) -> list[Learned]:
     Parameters
     ----------
     profile : str
-        ``smoke`` has fewer points and epochs; an unknown one is a ValueError.
+        One of :data:`ldlstudy.experiment.plan.BUILDS`; an unknown one is a ValueError.
+        ``smoke`` has fewer points and epochs, ``full`` is as ``quick``.
     """
-    hard = next(each.run for each in ils.runs(profile) if each.strategy == "none")
+    checks.one_of("profile", profile, BUILDS)
+    runs = ils.runs("quick" if profile == "full" else profile)
+    hard = next(each.run for each in runs if each.strategy == "none")
     sets, epochs = replicates_of(replace(hard, replicates=SETS)), hard.recipe["epochs"]
     labels = targets.one_hot(sets.training.labels.flatten(), 3).view(SETS, 1, -1, 3)
     teachers = _train(sets, labels, epochs)
@@ -100,7 +104,8 @@ def teacher(profile: str) -> tuple[Images, Callable[[Tensor], Tensor], float]:
     Parameters
     ----------
     profile : str
-        ``smoke`` has few images and epochs; an unknown one is a ValueError.
+        One of :data:`ldlstudy.experiment.plan.BUILDS`; an unknown one is a ValueError.
+        ``smoke`` has few images and epochs.
 
     Returns
     -------
@@ -111,6 +116,7 @@ def teacher(profile: str) -> tuple[Images, Callable[[Tensor], Tensor], float]:
     sigma : float
         Standard deviation of the noise.
     """
+    checks.one_of("profile", profile, BUILDS)
     planned = truth.plan(*truth.QUICK, "none", 0, "smoke" if profile == "smoke" else "paper")
     planned = replace(planned, keep=())
     setting = prepare(planned.run, Execution())

@@ -6,7 +6,9 @@ import torch
 from ldlstudy import mixture
 from ldlstudy.data.replicates import Sample
 from ldlstudy.experiment import records
+from ldlstudy.experiment.plan import BUILDS
 from ldlstudy.explore import recorded, trained
+from ldlstudy.studies.ils import runs as ils
 from tests.conftest import ROOT
 from tests.explore.explorers import learned
 
@@ -29,6 +31,18 @@ def test_the_teacher_of_mixed_images_is_trained_in_a_moment():
     torch.testing.assert_close(
         images.truth, mixture.noisy_digits(sigma).posterior(images.pixels.flatten(1))
     )
+
+
+@pytest.mark.parametrize("profile", BUILDS)
+def test_networks_are_those_of_every_profile_that_a_book_is_built_with(profile, monkeypatch):
+    sizes, trains = {"smoke": "smoke", "quick": "quick", "full": "quick", "paper": "paper"}, []
+    monkeypatch.setattr(trained, "_train", lambda sets, labels, epochs: trains.append(epochs))
+    with pytest.raises(TypeError):  # nothing was trained
+        trained.planes(profile)
+    assert trains == [ils.runs(sizes[profile])[0].run.recipe["epochs"]]
+    for network in (trained.planes, trained.teacher):
+        with pytest.raises(ValueError, match=f"unknown profile '{profile}r'; known: "):
+            network(f"{profile}r")
 
 
 def test_recorded_networks_say_what_they_see_in_the_same_images(monkeypatch):
