@@ -13,7 +13,7 @@ from ldlstudy.experiment.plan import PROFILES
 from ldlstudy.report import claims
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published, render
-from ldlstudy.studies import STUDIES
+from ldlstudy.studies import STUDIES, planned
 from ldlstudy.studies.cs_kd import tables as cs_kd
 from ldlstudy.studies.ils import tables as ils
 from ldlstudy.studies.ldl import tables as ldl
@@ -173,3 +173,13 @@ def test_without_any_record_the_papers_numbers_stand_alone(study):
         assert "<a href" not in page
         assert not re.search(r"\bnan\b", page, re.IGNORECASE)
         assert "±" not in page
+
+
+@pytest.mark.parametrize(
+    ("table", "label"),
+    [("ils", ils.label), ("cskd-table1", cs_kd.label), ("ldl-methods", ldl.label)],
+)
+def test_all_that_the_full_profile_trains_has_a_name(table, label):
+    names = {label(each.strategy) for each in planned(table, "quick")}
+    assert len(names) == len({each.strategy for each in planned(table, "quick")})
+    assert "" not in names

@@ -17,12 +17,18 @@ from ldlstudy.report.tables import (
     Column,
     Line,
 )
+from ldlstudy.studies.strategies import STRATEGIES
 
 ECE = Column("ece_15_right", "ECE")
 DENSE = Column("accuracy_dense", "dense, %", percent=True)
 SPARSE = Column("accuracy_sparse", "sparse, %", percent=True)
 HELD_OUT = Column("held_out_loss", "held-out loss")
 EPSILON = Column("epsilon", "ε", digits=3)
+
+
+def label(row: str) -> str:
+    """Return what the chapter calls a row: a strategy's label, or how it is set up."""
+    return STRATEGIES[row].name_in("ILS") if row in STRATEGIES else row.replace("_", " ")
 
 
 def _both(strategy: str, label: str) -> dict[str, Line]:
