@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm.std import tqdm
 
 from ldlstudy.extras import needs
 
