@@ -231,21 +231,17 @@ class _Pulse(io.StringIO):
         return len(text)
 
 
-class _Alive:
-    """What makes each step of a bar a sign of life."""
+class _HiddenBar(plain_tqdm):
+    """A progress bar whose every step is a sign of life."""
 
     def update(self, n: float = 1) -> bool | None:
         alive()
-        shown: bool | None = super().update(n)  # type: ignore[misc]
+        shown: bool | None = super().update(n)
         return shown
 
 
-class _Bar(_Alive, tqdm):
-    """A progress bar."""
-
-
-class _HiddenBar(_Alive, plain_tqdm):
-    """A progress bar that only who watches the process sees, by its pulse."""
+class _Bar(_HiddenBar, tqdm):
+    """One that is shown, in a notebook as a widget."""
 
 
 def progress(total: int, title: str | None, unit: str) -> plain_tqdm:

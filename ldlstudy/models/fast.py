@@ -1,9 +1,8 @@
 """A network for real images on two cores, after Jordan's airbench94 (2024, arXiv:2404.00498).
 
 Its first layer is a whitening of 2 x 2 patches that is computed from the training images, not
-trained; its convolutions begin as the identity. Both are what lets it learn in a tenth of the
-epochs of a residual network. It has ReLU where airbench94 has GELU, and narrower layers: a
-processor spends on GELU a fifth of a step.
+trained; its convolutions begin as the identity. Both are there to save epochs. It has ReLU where
+airbench94 has GELU, and narrower layers: a processor spends on GELU a fifth of a step.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,22 +29,22 @@ class FastCNN(Classifier):
         Its filters are the principal components of the patches, each divided by its deviation,
         and their negatives. The images are to be prepared as those of training are in tests.
         """
-        first = self.body[0]  # type: ignore[index]
+        weight = self.get_parameter("body.0.weight")
         patches = images.double().unfold(2, PATCH, 1).unfold(3, PATCH, 1)
         patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (components / (variances + FLOOR).sqrt()).T
         # a component's sign is arbitrary, and differs between processors
         largest = filters.gather(1, filters.abs().argmax(1, keepdim=True))
-        filters = (filters * largest.sign()).view(-1, *first.weight.shape[1:])
+        filters = (filters * largest.sign()).view(-1, *weight.shape[1:])
         with torch.no_grad():
-            first.weight.copy_(torch.cat([filters, -filters]))
+            weight.copy_(torch.cat([filters, -filters]))
 
 
 def fast_cnn(
     classes: int, *, channels: int = 3, widths: Sequence[int] = WIDTHS, padding: int = 0
 ) -> Classifier:
-    """Return a network of seven convolutions that trains in minutes on two cores.
+    """Return a network of seven convolutions.
 
     A whitening 2 x 2 convolution, whose weights are fixed, and three blocks of two 3 x 3
     convolutions with batch norm and ReLU, the first of each pooled by two; the maximum over places.

@@ -181,7 +181,7 @@ _SINGLE: dict[str, Strategy] = {
                          called={"LDL": "On-MT-LDL (sum)"}),
     "on_mt_ldl_mean": _taught("On-MT-LDL (mean)", "online", FIVE, combine="mean"),
     "on_en_ldl3": _taught("On-En-LDL, 3 teachers", "online", 3, combine="ensemble"),
-    "on_mt_ldl3": _taught("On-MT-LDL, 3 teachers", "online", 3, combine="mean"),
+    "on_mt_ldl3": _taught("On-MT-LDL (mean), 3 teachers", "online", 3, combine="mean"),
     "none-held": Strategy("hard labels, on 90 % of the images", "none", held=0.1,
                           called={"LDL": "Vanilla, on 90 % of the images"}),
     "mcdo": Strategy("MCDO", "none", paper="LDL", network=SAMPLED),

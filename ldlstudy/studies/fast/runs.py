@@ -1,7 +1,7 @@
 """Every strategy on CIFAR-10 and CIFAR-100 with a network that a processor trains to the end.
 
-The papers' networks need a GPU. The fast one (:mod:`ldlstudy.models.fast`) reaches 93 % on CIFAR-10
-in minutes, so that strategies can be compared on real images with three seeds. These are paired:
+The papers' networks need a GPU. The fast one (:mod:`ldlstudy.models.fast`) does with two cores, so
+that strategies can be compared on real images with three seeds. These are paired:
 the same first weights and the same order of images. The networks with hard labels of all seeds
 teach where several teachers are asked for, that of the same seed where one is.
 """
@@ -32,7 +32,6 @@ THEN = (
     "ils1_fixed", "ils2_fixed", "mixup", "cutmix", "kd", "max_entropy",
     "max_entropy_light", "adacos", "on_en_ldl3-cutmix", "on_mt_ldl3-cutmix", "ddgsd",
 )  # fmt: skip
-STRATEGIES = (*FIRST, *THEN)
 KEEP = ("errors", "neighbours")
 DRAWN = (  # of the first seed
     "answers", "by_class", "embedding", "plane", "reliability", "reliability_10", "reliability_20",
