@@ -43,7 +43,7 @@ class Options:
 
     profile: str = "quick"
     jobs: int | None = None  # notebooks at once; a notebook uses two cores by itself
-    force: bool = False  # run notebooks that have not changed, too
+    force: bool = False  # run notebooks and make pages that have not changed, too
     only: str | None = None  # run this notebook alone and leave the site as it is
     stall_seconds: float = STALL_SECONDS
 
@@ -66,9 +66,15 @@ def build(project: Project, options: Options, say: Callable[[str], None] = print
             return
         api_pages.write(project.root / "ldlstudy", project.stage / "book")
         record_pages.write(project.root / "book" / "results", project.stage / "book" / "records")
-        fresh = sphinx(project)
-        report = site.check(fresh, project.pages)
-        publish(fresh, project.html)
+        key = cache.site_key(project)
+        report = None if options.force else cache.site_report(project, key)
+        if report:
+            say("pages: unchanged, kept")
+        else:
+            fresh = sphinx(project)
+            report = site.check(fresh, project.pages)
+            publish(fresh, project.html)
+            cache.store_site(project, key, report)
     say(f"{report}; {time.monotonic() - start:.0f} s in all")
     say(str(project.html / "index.html"))
 

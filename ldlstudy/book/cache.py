@@ -1,7 +1,8 @@
 """What an executed notebook depends on, and the results kept for when none of it changed.
 
 Jupyter's own caches look at the notebook's code alone and miss an edit in the package. The key here
-covers the notebook, the package, the pinned versions, the parameters and the records.
+covers the notebook, the package, the pinned versions, the parameters and the records. The site has
+one, too: while all that it is made from is the same, and it stands as it was made, it stays.
 """
 
 import hashlib
@@ -75,6 +76,39 @@ def store(project: Project, name: str, profile: str, stored_key: str, result: Ex
         "numbers": result.numbers,
     }
     files.write(_path(project, name, profile), json.dumps(content))
+
+
+def site_key(project: Project) -> str:
+    """Return the fingerprint of what makes the pages: the stage, the package and the versions."""
+    package = (project.root / "ldlstudy").rglob("*")
+    sources = [project.root / "requirements.txt", *project.stage.rglob("*")]
+    sources += [path for path in package if "__pycache__" not in path.parts]
+    hashes = [_hashes(project, sources), records_key(project), platform.python_version()]
+    return _sha256(json.dumps(hashes).encode())
+
+
+def site_report(project: Project, wanted: str) -> str | None:
+    """Return what was said of the site, if it stands as it was made for the key ``wanted``."""
+    try:
+        stored = json.loads(_site(project).read_text(encoding="utf-8"))
+        key, pages, report = stored["key"], stored["pages"], str(stored["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return report if key == wanted and pages == _pages_key(project) else None
+
+
+def store_site(project: Project, stored_key: str, report: str) -> None:
+    """Keep what tells that the site stands as it is, and what was said of it."""
+    content = {"key": stored_key, "pages": _pages_key(project), "report": report}
+    files.write(_site(project), json.dumps(content))
+
+
+def _site(project: Project) -> Path:
+    return project.build / "cache" / "site.json"
+
+
+def _pages_key(project: Project) -> str:
+    return _sha256(json.dumps(_hashes(project, project.html.rglob("*"))).encode())
 
 
 def _path(project: Project, name: str, profile: str) -> Path:

@@ -26,7 +26,7 @@ def book(
         int | None,
         typer.Option(min=1, help="Notebooks to run at once.", show_default="one for two cores"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run unchanged notebooks, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Make what is unchanged, too.")] = False,
     only: Annotated[
         str | None,
         typer.Option(

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ldlstudy.book import BookError, execute, site
+from ldlstudy.book import BookError, cache, execute, site
 from ldlstudy.book import build as book_build
 from ldlstudy.book.build import Options, build, publish, run_notebooks, sphinx
 from ldlstudy.book.exported import export
@@ -66,6 +66,23 @@ def test_a_book_is_built_with_all_that_it_links_to_and_kept_when_the_next_one_fa
     exported = project.root / "exported"
     assert (exported / "01_toy" / "c1.csv").read_text() == "row,a\nr,1\n"
     assert "bayes.accuracy,0.8203\n" in (exported / "numbers" / "01_toy.csv").read_text()
+
+    made = {path: path.stat().st_mtime_ns for path in project.html.rglob("*")}
+    report = said[-2]
+    said.clear()
+    build(project, SMOKE, said.append)
+    assert said[:2] == ["01_toy: unchanged, skipped", "pages: unchanged, kept"]
+    assert said[2].split("; ")[0] == report.split("; ")[0]
+    assert {path: path.stat().st_mtime_ns for path in project.html.rglob("*")} == made
+    key = cache.site_key(project)
+    assert cache.site_report(project, key) == report.split("; ")[0]
+    assert cache.site_report(project, key[::-1]) is None
+    page = project.html / "index.html"
+    page.write_text(pages["index"] + "x")  # by hand
+    assert cache.site_report(project, key) is None
+    page.write_text(pages["index"])
+    (project.build / "cache" / "site.json").write_text("{")
+    assert cache.site_report(project, key) is None
 
     said.clear()
     index = project.root / "book" / "index.md"
