@@ -1,6 +1,9 @@
 import os
+import platform
 import re
+import resource
 import subprocess
+import sys
 import threading
 from importlib import metadata
 
@@ -162,6 +165,30 @@ def test_operations_take_one_thread_and_the_setting_comes_back(two_threads):
     with pytest.raises(ZeroDivisionError):
         device.parallel(lambda n: 1 / n, [0])
     assert torch.get_num_threads() == two_threads
+
+
+PAGES_MADE = """
+import resource, torch
+from ldlstudy.device import Execution
+
+def work():
+    for _ in range(4):
+        torch.ones(2**24)
+
+with Execution("cpu").limited():
+    work()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library decides by itself")
+def test_memory_that_a_step_frees_is_there_for_the_next():
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES_MADE], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 4 * 2**26 / resource.getpagesize() / 10
 
 
 def test_the_first_product_of_a_new_thread_adds_up_like_the_rest(two_threads):
