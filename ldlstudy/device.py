@@ -43,9 +43,10 @@ class Execution:
     device : str
         ``cpu``, ``cuda``, ``cuda:1``, ... or ``auto``: a GPU where there is one.
     precision : str
-        ``float32``, or ``bf16``: products in bfloat16 while training, weights and every evaluation
-        in float32; ``auto`` is bf16 where the device has instructions for it. A processor without
-        them takes some 200 times longer, of which a warning tells.
+        ``float32``, or ``bf16``: products in bfloat16 while training, the looks after each epoch
+        included, weights and every measurement in float32; ``auto`` is bf16 where the device has
+        instructions for it. A processor without them takes some 200 times longer, of which a
+        warning tells.
     channels_last : bool
         Keep images as N x H x W x C in memory, which convolutions are faster with.
     compile : str

@@ -368,8 +368,9 @@ class _Learner:
         """Evaluate, and write the checkpoint."""
         share = self.recipe.share(len(self.history))
         entry: dict[str, Any] = {"rate": share, "loss": loss, "seconds": seconds}
-        for name, images in self.watch.items():
-            entry |= look(name, images, self.predictor, self.class_losses)
+        with self.execution.autocast():
+            for name, images in self.watch.items():
+                entry |= look(name, images, self.predictor, self.class_losses)
         self.history.append(entry)
         if self.student.checkpoint is not None:
             checkpoints.save(

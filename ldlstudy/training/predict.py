@@ -1,6 +1,7 @@
 """What a network says of images outside training: logits, features, their loss and accuracy.
 
-Evaluation is always in float32 and on images as in tests, however the network is trained.
+The images are as in tests. What is watched in training has its precision, and what is measured
+afterwards is in float32, however the network was trained.
 """
 
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def look(name: str, images: Images, predictor: Predictor, by_class: bool) -> dic
 
     ``<name>_class_loss`` (K,) is there if it is asked for ``by_class``.
     """
-    labels, logits = images.labels, predictor.logits(images)
+    labels, logits = images.labels, predictor.logits(images).float()
     losses = F.cross_entropy(logits, labels, reduction="none").double()
     right = (logits.argmax(1) == labels).double()
     seen = {f"{name}_loss": float(losses.mean()), f"{name}_accuracy": float(right.mean())}

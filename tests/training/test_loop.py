@@ -274,8 +274,12 @@ def test_weights_that_overflow_in_the_last_step_are_not_kept(tmp_path):
 
 def test_bf16_trains_float32_weights():
     net, exact = network(0.0), network(0.0)
-    history = fit(net, device=Execution(precision="bf16"))
+    history = fit(net, device=Execution(precision="bf16"), watch={"test": images()})
     expected = fit(exact)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        seen = net.eval()(Augmentation().test(images().pixels))
+    watched = F.cross_entropy(seen.float(), images().labels)
+    assert history[-1]["test_loss"] == pytest.approx(float(watched), rel=1e-5)
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     assert history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
     assert not same(net, exact)
