@@ -10,7 +10,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
@@ -47,9 +47,10 @@ def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
             yield client.get_executor(pure=False)
         return
     others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
+    context = multiprocessing.get_context("forkserver")  # this process may have threads, or CUDA
+    context.set_forkserver_preload(["ldlstudy.experiment.sweep"])  # once for all workers
     started = context.Event()
-    executor = ProcessPoolExecutor(workers, context, _die_quietly, (started,))
+    executor = ProcessPoolExecutor(workers, context, _begin, (started, dict(os.environ)))
     try:
         _start(executor, workers)
         started.set()
@@ -75,7 +76,7 @@ def killed(at_work: Sequence[str] = ()) -> ValueError:
 
 
 def _start(executor: ProcessPoolExecutor, workers: int) -> None:
-    """Start all processes, holding Ctrl-C back from each until `_die_quietly` is in place."""
+    """Start all processes, holding Ctrl-C back from each until :func:`_begin` lets it through."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # they inherit the mask
     try:
         for _ in range(workers):
@@ -84,8 +85,13 @@ def _start(executor: ProcessPoolExecutor, workers: int) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _die_quietly(started: Event) -> None:
-    """Let Ctrl-C end a worker at once; its checkpoint is on the disk. Wait until all `started`."""
+def _begin(started: Event, environment: Mapping[str, str]) -> None:
+    """Take the environment of who asks, which may be older than the server; wait for the others.
+
+    Ctrl-C ends a worker at once: its checkpoint is on the disk.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, reported as leaked by who is killed
     signal.signal(signal.SIGINT, signal.SIG_DFL)

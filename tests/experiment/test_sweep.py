@@ -373,7 +373,7 @@ def gone(group):
 
 def importing(parent):
     """Return whether a worker has been started."""
-    workers = ["pgrep", "-P", str(parent), "-f", "spawn_main"]
+    workers = ["pgrep", "-P", str(parent), "-f", "forkserver"]
     return subprocess.run(workers, stdout=subprocess.DEVNULL).returncode == 0
 
 
