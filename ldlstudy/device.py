@@ -28,7 +28,7 @@ from ldlstudy import checks
 PRECISIONS = ("auto", "float32", "bf16")
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")  # of processors, as torch calls them
 COMPILERS = ("no", "default", "reduce-overhead")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of <malloc.h>
 PULSE = "LDLSTUDY_PULSE"  # the variable that names the file which signs of progress touch
 T = TypeVar("T")
 R = TypeVar("R")
@@ -127,12 +127,14 @@ class Execution:
         else:
             torch.set_rng_state(state)
 
-    def limited(self) -> contextlib.AbstractContextManager[None]:
-        """Return the context in which operations on the CPU have their threads."""
+    @contextlib.contextmanager
+    def limited(self) -> Iterator[None]:
+        """Operations on the CPU have their threads, and this process keeps its memory."""
         if self.is_cuda:
-            return contextlib.nullcontext()
-        keep_memory()
-        return threads_an_operation(self.threads)
+            yield
+            return
+        with threads_an_operation(self.threads), memory_kept():
+            yield
 
     def circumstances(self) -> dict[str, Any]:
         """Return what a record says of how it was made."""
@@ -208,16 +210,26 @@ def one_thread_an_operation() -> contextlib.AbstractContextManager[None]:
     return threads_an_operation(1)
 
 
-def keep_memory() -> None:
+@contextlib.contextmanager
+def memory_kept() -> Iterator[None]:
     """Let this process keep the memory that it frees, where the C library can be told so.
 
     GNU's returns each large block to the system, and every step of training has its pages made
     anew: a tenth of its time.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        yield
+        return
+    library.mallopt(M_MMAP_MAX, 0)
+    library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:  # what it comes to by itself in a process that frees large blocks
+        library.mallopt(M_MMAP_MAX, 2**16)
+        library.mallopt(M_MMAP_THRESHOLD, 2**25)
+        library.mallopt(M_TRIM_THRESHOLD, 2**26)
+        library.malloc_trim(0)
 
 
 @contextlib.contextmanager
