@@ -20,6 +20,8 @@ from tqdm.std import tqdm
 
 from ldlstudy.extras import needs
 
+SCHEDULER_SECONDS = 5.0  # that a scheduler has to answer
+
 
 @contextlib.contextmanager
 def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
@@ -111,6 +113,6 @@ def _client(address: str) -> Any:
     with needs("cluster"):
         from distributed import Client
     try:
-        return Client(address, timeout=5)
+        return Client(address, timeout=SCHEDULER_SECONDS)
     except (OSError, ValueError, AssertionError) as error:  # a busy client fails an assertion
         raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error

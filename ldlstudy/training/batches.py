@@ -139,5 +139,6 @@ def _decoded(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         for pixels, index in zip(loader, parts, strict=True):
             yield pixels.to(index.device, non_blocking=True)
     except ValueError as error:  # of a worker: its traceback, and the message in the last line
-        last = str(error).strip().splitlines()[-1]
+        # without its frames, or the loader would live on in them, and then end its workers late
+        last = str(error.with_traceback(None)).strip().splitlines()[-1]
         raise ValueError(last.removeprefix("ValueError: ")) from None

@@ -1,3 +1,5 @@
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -112,8 +114,10 @@ def test_a_stream_gives_the_batches_of_the_same_images_in_memory(streamed, seed,
 def test_a_damaged_file_in_a_stream_is_one_line(streamed):
     file = streamed.pixels.files[4]
     file.write_bytes(file.read_bytes()[:60])
+    others = set(multiprocessing.active_children())
     with pytest.raises(ValueError, match="4.png cannot be read as an image") as caught:
         list(batches(streamed, 3, PLAIN))
+    assert set(multiprocessing.active_children()) == others
     assert "\n" not in str(caught.value)
 
 
