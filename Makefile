@@ -11,8 +11,6 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 	$(shell $(name) -c '$(ENOUGH)' 2>/dev/null && echo $(name))))
 FOUND = $(if $(PYTHON),,$(error Python 3.11 or newer is needed, none was found; set \
 	PYTHON=/path/to/it))"$(PYTHON)"
-# One more than there are cores: some tests wait for processes that they have started.
-TESTERS = $$($(BIN)/python -c "import os; print(min(4, os.cpu_count() + 1))")
 HAVE = @$(FOUND) .ci/environment.py
 
 .PHONY: help book test lint lab bench lock clean
@@ -25,7 +23,7 @@ book: ## Build the book in _build/html; PROFILE=smoke, quick (default), full or 
 	$(BIN)/ldlstudy book --profile $(PROFILE) $(ARGS)
 
 test: lint ## Lint, check types, run every test
-	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: ## Check style and types
 	$(HAVE) book cluster lab test

@@ -2,7 +2,7 @@
 
 Its first layer is a whitening of 2 x 2 patches that is computed from the training images, not
 trained; its convolutions begin as the identity. Both are there to save epochs. It has ReLU where
-airbench94 has GELU, and narrower layers: a processor spends on GELU a fifth of a step.
+airbench94 has GELU, on which a processor spends a fifth of a step.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ldlstudy import checks
 from ldlstudy.models.classifier import Classifier
 
-WIDTHS = (64, 128, 256)
+WIDTHS = (64, 256, 256)
 PATCH = 2  # side of what the first layer sees
 FLOOR = 5e-4  # added to the variances of patches, as airbench94 does
 MOMENTUM = 0.4  # of running statistics: there are few epochs to find them in

@@ -46,7 +46,7 @@ def test_the_sign_of_a_filter_is_that_of_its_largest_weight():
 
 def test_every_trained_convolution_begins_by_passing_its_inputs_on():
     convolutions = [m for m in adapted().modules() if isinstance(m, nn.Conv2d)][1:]
-    assert [c.in_channels for c in convolutions] == [24, 64, 64, 128, 128, 256]
+    assert [c.in_channels for c in convolutions] == [24, 64, 64, 256, 256, 256]
     for convolution in convolutions:
         shown = torch.randn(1, convolution.in_channels, 5, 5)
         torch.testing.assert_close(convolution(shown)[:, : convolution.in_channels], shown)

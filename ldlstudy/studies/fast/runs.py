@@ -17,15 +17,15 @@ from ldlstudy.studies.strategies import named
 
 SEEDS = 3
 RECIPE = {
-    "epochs": 12,
+    "epochs": 20,
     "batch": 500,
-    "rate": 1.5,
+    "rate": 0.75,
     "momentum": 0.85,
     "nesterov": True,
     "weight_decay": 1e-3,
     "schedule": "triangle",
 }
-LONG = {"epochs": 48}  # the regime of the papers: the training set is learnt by heart
+LONG = {"epochs": 80}  # the regime of the papers: the training set is learnt by heart
 DATASETS = ("cifar10", "cifar100")
 FIRST = ("none", "ls", "cs_kd", "off_ldl", "on_ldl-cutmix", "none-held", "ils_fixed")
 THEN = (
@@ -71,20 +71,21 @@ def _long(bench: Bench) -> Bench:
 
 
 def runs(profile: str) -> list[Planned]:
-    """Return every run: of a data set all strategies of a seed, those of most chapters first.
+    """Return every run: seed by seed, the strategies of most chapters first.
 
-    The long benches have the first strategies alone. A profile that has none is a ValueError.
+    The long benches have these alone. A profile that has none is a ValueError.
     """
-    known = benches(profile)
-    wanted = [
-        (bench, strategy, seed)
-        for names in (FIRST, THEN)
-        for bench in known.values()
-        for seed in range(bench.seeds)
+    known = benches(profile).values()
+    long = [bench for bench in known if bench.name.endswith("-long")]
+    short = [bench for bench in known if bench not in long]
+    return [
+        plan(bench, strategy, seed)
+        for names, some in ((FIRST, short), (FIRST, long), (THEN, short))
+        for seed in range(SEEDS)
+        for bench in some
+        if seed < bench.seeds
         for strategy in names
-        if names is FIRST or not bench.name.endswith("-long")
     ]
-    return [plan(known[bench.name], strategy, seed) for bench, strategy, seed in wanted]
 
 
 def plan(bench: Bench, strategy: str, seed: int) -> Planned:
