@@ -214,8 +214,8 @@ def one_thread_an_operation() -> contextlib.AbstractContextManager[None]:
 def memory_kept() -> Iterator[None]:
     """Let this process keep the memory that it frees, where the C library can be told so.
 
-    GNU's returns each large block to the system, and every step of training has its pages made
-    anew: a tenth of its time.
+    GNU's returns each large block to the system: every step of training would wait for its pages to
+    be made anew.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):

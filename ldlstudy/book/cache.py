@@ -26,7 +26,7 @@ class Executed:
     @property
     def digest(self) -> str:
         """Fingerprint by which a damaged file is recognised."""
-        return _sha256(json.dumps([self.notebook, self.numbers]).encode())
+        return _fingerprint([self.notebook, self.numbers])
 
 
 def code_key(project: Project, source: Path, parameters: dict[str, str]) -> str:
@@ -41,13 +41,13 @@ def code_key(project: Project, source: Path, parameters: dict[str, str]) -> str:
     ]
     sources += (project.root / "book" / "published").rglob("*")
     machine = [platform.python_version(), platform.system(), platform.machine(), parameters]
-    return _sha256(json.dumps([_hashes(project, sources), machine], sort_keys=True).encode())
+    return _fingerprint([_hashes(project, sources), machine])
 
 
 def records_key(project: Project) -> str:
     """Return the fingerprint of the records, which a notebook reads and may add to."""
     lines = (project.root / "book" / "results").glob("*.jsonl")
-    return _sha256(json.dumps(_hashes(project, lines)).encode())
+    return _fingerprint(_hashes(project, lines))
 
 
 def load(project: Project, name: str, profile: str, wanted: str) -> tuple[Executed | None, str]:
@@ -83,8 +83,7 @@ def site_key(project: Project) -> str:
     package = (project.root / "ldlstudy").rglob("*")
     sources = [project.root / "requirements.txt", *project.stage.rglob("*")]
     sources += [path for path in package if "__pycache__" not in path.parts]
-    hashes = [_hashes(project, sources), records_key(project), platform.python_version()]
-    return _sha256(json.dumps(hashes).encode())
+    return _fingerprint([_hashes(project, sources), platform.python_version()])
 
 
 def site_report(project: Project, wanted: str) -> str | None:
@@ -108,7 +107,7 @@ def _site(project: Project) -> Path:
 
 
 def _pages_key(project: Project) -> str:
-    return _sha256(json.dumps(_hashes(project, project.html.rglob("*"))).encode())
+    return _fingerprint(_hashes(project, project.html.rglob("*")))
 
 
 def _path(project: Project, name: str, profile: str) -> Path:
@@ -121,6 +120,11 @@ def _hashes(project: Project, paths: Iterable[Path]) -> list[list[str]]:
     return [
         [path.relative_to(project.root).as_posix(), _sha256(path.read_bytes())] for path in there
     ]
+
+
+def _fingerprint(content: object) -> str:
+    """Return that of what JSON can say."""
+    return _sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def _sha256(data: bytes) -> str:

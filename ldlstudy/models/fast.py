@@ -2,7 +2,7 @@
 
 Its first layer is a whitening of 2 x 2 patches that is computed from the training images, not
 trained; its convolutions begin as the identity. Both are there to save epochs. It has ReLU where
-airbench94 has GELU, on which a processor spends a fifth of a step.
+airbench94 has GELU, which takes a processor longer.
 """
 
 from collections.abc import Callable, Sequence

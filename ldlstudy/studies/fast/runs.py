@@ -75,15 +75,13 @@ def runs(profile: str) -> list[Planned]:
 
     The long benches have these alone. A profile that has none is a ValueError.
     """
-    known = benches(profile).values()
-    long = [bench for bench in known if bench.name.endswith("-long")]
-    short = [bench for bench in known if bench not in long]
+    known = benches(profile)
     return [
         plan(bench, strategy, seed)
-        for names, some in ((FIRST, short), (FIRST, long), (THEN, short))
+        for names, long in ((FIRST, False), (FIRST, True), (THEN, False))
         for seed in range(SEEDS)
-        for bench in some
-        if seed < bench.seeds
+        for name, bench in known.items()
+        if name.endswith("-long") == long and seed < bench.seeds
         for strategy in names
     ]
 
