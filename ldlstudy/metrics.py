@@ -2,7 +2,9 @@
 
 Accuracy asks whether the best guess is right; NLL and Brier score the whole distribution; the
 calibration errors ask whether what is predicted with probability p happens p of the time; KL
-divergence and total variation compare with the truth where it is known; recall@1 scores features.
+divergence, total variation and the other distances of label distribution learning (Chebyshev,
+Clark, Canberra, cosine, intersection) compare with the truth where it is known; recall@1 scores
+features.
 
 ``probabilities`` has shape (N, K), rows that sum to 1, N at least 1; ``labels`` shape (N,), whole
 numbers in [0, K); both are torch tensors, numpy arrays, lists or pandas' columns, and sums are
@@ -152,6 +154,88 @@ def total_variation_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
     """Return the terms of `total_variation`."""
     t, p = _with_truth(truth, probabilities)
     return Mean(_by_rows(lambda t, p: (t.double() - p.double()).abs_().sum(1) / 2, t, p))
+
+
+def cross_entropy_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the cross entropy of the truth, -sum_k t_k log p_k in nats, mean over samples.
+
+    The `nll` to expect of labels that are drawn from the truth. Predicted zeros count as there.
+    """
+    return cross_entropy_to_truth_terms(truth, probabilities).value()
+
+
+def cross_entropy_to_truth_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `cross_entropy_to_truth`."""
+    t, p = _with_truth(truth, probabilities)
+    return Mean(_by_rows(lambda t, p: -(t.double() * log(p)).sum(1), t, p))
+
+
+def chebyshev(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the Chebyshev distance: the largest ``|t - p|`` over classes, mean over samples."""
+    return chebyshev_terms(truth, probabilities).value()
+
+
+def chebyshev_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `chebyshev`."""
+    t, p = _with_truth(truth, probabilities)
+    return Mean(_by_rows(lambda t, p: (t.double() - p.double()).abs().amax(1), t, p))
+
+
+def clark(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the Clark distance, sqrt(sum_k (t_k - p_k)^2 / (t_k + p_k)^2), mean over samples.
+
+    It lies in [0, sqrt(K)]. A class that is 0 in one of both alone adds 1, however little the
+    other gives it; one that is 0 in both adds nothing.
+    """
+    return clark_terms(truth, probabilities).value()
+
+
+def clark_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `clark`."""
+    t, p = _with_truth(truth, probabilities)
+    return Mean(_by_rows(lambda t, p: _relative(t, p).square().sum(1).sqrt(), t, p))
+
+
+def canberra(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the Canberra distance: ``sum_k |t_k - p_k| / (t_k + p_k)``, mean over samples.
+
+    It lies in [0, K]; classes of probability 0 count as in `clark`.
+    """
+    return canberra_terms(truth, probabilities).value()
+
+
+def canberra_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `canberra`."""
+    t, p = _with_truth(truth, probabilities)
+    return Mean(_by_rows(lambda t, p: _relative(t, p).sum(1), t, p))
+
+
+def cosine(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the cosine of the angle between truth and prediction, mean over samples."""
+    return cosine_terms(truth, probabilities).value()
+
+
+def cosine_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `cosine`."""
+    t, p = _with_truth(truth, probabilities)
+    return Mean(_by_rows(lambda t, p: torch.cosine_similarity(t.double(), p.double()), t, p))
+
+
+def intersection(truth: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the intersection, sum_k min(t_k, p_k), mean over samples: 1 - `total_variation`."""
+    return intersection_terms(truth, probabilities).value()
+
+
+def intersection_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
+    """Return the terms of `intersection`."""
+    t, p = _with_truth(truth, probabilities)
+    return Mean(_by_rows(lambda t, p: torch.minimum(t.double(), p.double()).sum(1), t, p))
+
+
+def _relative(t: Tensor, p: Tensor) -> Tensor:
+    """Return each class's ``|t - p| / (t + p)``, 0 where both are 0."""
+    total = t.double() + p.double()
+    return (t.double() - p.double()).abs() / torch.where(total > 0, total, 1)
 
 
 def _with_truth(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Tensor]:

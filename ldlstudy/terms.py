@@ -1,9 +1,9 @@
 """Scores as functions of sums over samples, so that a bootstrap needs each sample's term only once.
 
-A score of N samples is made of terms, one or a few a sample: `Mean` is their mean, `Gaps` and
-`ClasswiseGaps` are calibration errors. ``value`` is the score of the samples as they are.
-``resampled`` is the score of each of R resamples, from ``counts``, float64 (N, R): how often each
-sample was drawn. Terms are float64.
+A score of N samples is made of terms, one or a few a sample: `Mean` is their mean, `Correlation`
+that of two, `Gaps` and `ClasswiseGaps` are calibration errors. ``value`` is the score of the
+samples as they are. ``resampled`` is the score of each of R resamples, from ``counts``, float64
+(N, R): how often each sample was drawn. Terms are float64.
 
 What happens in a bin differs by chance from what was predicted, so a calibration error of a finite
 sample is too high even if each of its bins is estimated without bias: ``raised`` bounds by how
@@ -62,6 +62,29 @@ class Mean:
 
     def raised(self) -> None:
         """Return None: a mean has no bias."""
+
+
+@dataclass(frozen=True, eq=False)
+class Correlation:
+    """The correlation of ``x`` and ``y`` (N,); 0 where one of them is the same for all samples."""
+
+    x: Tensor
+    y: Tensor
+
+    def value(self) -> float:
+        """Return the correlation."""
+        return float(self.resampled(torch.ones(len(self.x), 1, dtype=torch.float64))[0])
+
+    def resampled(self, counts: Tensor) -> Tensor:
+        """Return the correlation of each resample."""
+        x, y = self.x - self.x.mean(), self.y - self.y.mean()
+        sums = torch.stack([x, y, x * x, y * y, x * y]) @ counts / counts.sum(0)
+        mean_x, mean_y, xx, yy, xy = sums
+        scale = ((xx - mean_x**2) * (yy - mean_y**2)).clamp_min(0).sqrt()
+        return torch.where(scale > 0, (xy - mean_x * mean_y) / scale, 0.0)
+
+    def raised(self) -> None:
+        """Return None: chance raises it no more than it lowers it."""
 
 
 @dataclass(frozen=True, eq=False)

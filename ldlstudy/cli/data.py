@@ -24,7 +24,7 @@ def list_data(root: Root = None) -> None:
         typer.echo(
             f"{'six_gaussians':14}    3 classes of points in the plane, made by `data sample`"
         )
-        for name in data.available():
+        for name in (*data.available(), *data.people.PEOPLE):
             typer.echo(data.describe(name, root))
 
 
@@ -33,10 +33,12 @@ def fetch_data(
     name: Annotated[str, typer.Argument(help="A name that `ldlstudy data list` prints.")],
     root: Root = None,
 ) -> None:
-    """Download an image set, check its sums, and keep it as one .npz file."""
+    """Download an image set or people's votes, check its sums, and keep it as one .npz file."""
     with one_line_errors("no file was written"):
         from ldlstudy import data
 
+        if name in data.people.PEOPLE:
+            typer.echo(f"licence of {name}: {data.people.PEOPLE[name].licence}")
         typer.echo(data.fetch(name, root))
 
 
@@ -52,7 +54,7 @@ def check_data(
         from ldlstudy import data
 
         faults = []
-        for each in [name] if name else data.available():
+        for each in [name] if name else (*data.available(), *data.people.PEOPLE):
             place = data.location(each, root)
             if name is None and place is not None and not place.exists():
                 continue

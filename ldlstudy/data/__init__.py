@@ -2,7 +2,8 @@
 
 There are three kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
 folders that their authors hand out (`ldlstudy.data.folders`); and two that are made here
-(`ldlstudy.data.made`). They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study.
+(`ldlstudy.data.made`). They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study;
+so do the votes of people on some of them (`ldlstudy.data.people`).
 """
 
 import inspect
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks, files
-from ldlstudy.data import archives, folders
+from ldlstudy.data import archives, folders, people
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Dataset, Images, partners, split
 from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 
+COMMON = ("held", "seed", "votes", "annotator")  # options of every set
+
+
 def default_root() -> Path:
     """Where data lie: ``LDLSTUDY_DATA``, else ``data`` in the study, else ``data`` right here."""
     if given := os.environ.get("LDLSTUDY_DATA"):
@@ -52,7 +56,14 @@ def available() -> tuple[str, ...]:
 
 
 def load(
-    name: str, root: Path | None = None, *, held: float = 0.0, seed: int = 0, **options: Any
+    name: str,
+    root: Path | None = None,
+    *,
+    held: float = 0.0,
+    seed: int = 0,
+    votes: str | None = None,
+    annotator: str | None = None,
+    **options: Any,
 ) -> Dataset:
     """Load an image set into memory (ImageNet: its list of files).
 
@@ -66,6 +77,11 @@ def load(
         Share of the training set to keep out of it, stratified, in [0, 1).
     seed : int
         Of the split into training and held-out images.
+    votes : str, optional
+        Votes of people to join, a key of ``PEOPLE`` in `ldlstudy.data.people`: the shares of those
+        on an image are its ``truth``.
+    annotator : str, optional
+        Of these people, the one whose labels of the training images replace the official ones.
     **options
         ``size`` of folders, and what `digits` and `noisy_digits` take.
 
@@ -83,10 +99,14 @@ def load(
     known = options_of(name)
     for option in options:
         if option not in known:
-            allowed = ", ".join(sorted({*known} - {"held", "seed"})) or "none"
+            allowed = ", ".join(sorted({*known} - {*COMMON})) or "none"
             raise ValueError(f"unknown option {option!r} of data set {name}; known: {allowed}")
-    arguments = () if name in MADE else (name, root or default_root())
-    dataset = _reader(name)(*arguments, **options)
+    root = root or default_root()
+    dataset = _reader(name)(*(() if name in MADE else (name, root)), **options)
+    if votes is not None:
+        dataset = people.join(dataset, votes, root, annotator)
+    elif annotator is not None:
+        raise ValueError(f"whose annotator {annotator!r} is has to be said with votes")
     return dataset.hold(held, seed) if held else dataset
 
 
@@ -104,13 +124,15 @@ def _reader(name: str) -> Callable[..., Dataset]:
 
 
 def fetch(name: str, root: Path | None = None) -> Path:
-    """Download an image set and return its file; one that is there already is kept.
+    """Download an image set, or people's votes, and return its file; one that is there already is kept.
 
     Raises
     ------
     ValueError
         If the download fails, or the set is made here or comes from its authors alone.
     """
+    if name in people.PEOPLE:
+        return people.fetch(name, root or default_root())
     place = location(name, root)
     if place is None:
         raise ValueError(f"{name} is made here from scikit-learn's digits: there is no file of it")
@@ -120,13 +142,15 @@ def fetch(name: str, root: Path | None = None) -> Path:
 
 
 def check(name: str, root: Path | None = None) -> str:
-    """Read and check an image set; return its counts and the digest of its data.
+    """Read and check an image set, or votes; return its counts and the digest of its data.
 
     Raises
     ------
     ValueError
         As `load`.
     """
+    if name in people.PEOPLE:
+        return people.check(name, root or default_root())
     dataset = load(name, root)
     sizes = " ".join(f"{part} {len(getattr(dataset, part).labels)}" for part in ("train", "test"))
     shape = "x".join(map(str, dataset.shape))
@@ -135,6 +159,8 @@ def check(name: str, root: Path | None = None) -> str:
 
 def describe(name: str, root: Path | None = None) -> str:
     """One line on an image set: its published sizes, where it is from, whether it is here."""
+    if name in people.PEOPLE:
+        return people.describe(name, root or default_root())
     place = location(name, root)
     if name in MADE:
         classes, shape, (train, test), origin = 10, (1, 8, 8), SIZES[name], "made here"
@@ -151,8 +177,10 @@ def describe(name: str, root: Path | None = None) -> str:
 
 def location(name: str, root: Path | None = None) -> Path | None:
     """The file or folder of an image set, there or not; None for what is made here."""
-    checks.one_of("data set", name, available())
     root = root or default_root()
+    if name in people.PEOPLE:
+        return people.path(name, root)
+    checks.one_of("data set", name, (*available(), *people.PEOPLE))
     if name in MADE:
         return None
     if name in folders.FOLDERS:

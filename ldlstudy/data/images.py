@@ -22,12 +22,13 @@ class Images(NamedTuple):
 
     ``pixels`` (N, C, H, W) are uint8, or floating point and then taken as they are; those of a
     `Stream` are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x),
-    where it is known.
+    where it is known; where people were asked, the shares of their ``votes`` (N, K), int64.
     """
 
     pixels: Tensor | Stream
     labels: Tensor
     truth: Tensor | None = None
+    votes: Tensor | None = None
 
     @classmethod
     def of(cls, images: "Images | tuple[Any, Any]", name: str = "training images") -> "Images":
@@ -43,7 +44,7 @@ class Images(NamedTuple):
                 f"{name} are given with their labels, as (images, labels), "
                 f"got {type(images).__name__}"
             )
-        pixels, given, truth = (*images, None)[:3]
+        pixels, given, truth, votes = (*images, None, None)[:4]
         if isinstance(pixels, tuple | list) and len({np.shape(each) for each in pixels}) > 1:
             sizes = sorted({tuple(np.shape(each)) for each in pixels})
             raise ValueError(f"{name} must be of one size, got {', '.join(map(str, sizes[:5]))}")
@@ -54,7 +55,7 @@ class Images(NamedTuple):
             raise ValueError(
                 f"{name} must have shape (N, C, H, W), none of them 0, got {tuple(pixels.shape)}"
             )
-        rows = [len(part) for part in (pixels, labels, truth) if part is not None]
+        rows = [len(part) for part in (pixels, labels, truth, votes) if part is not None]
         if len(set(rows)) != 1:
             raise ValueError(f"{name} and their labels must be as many, got {rows}")
         if int(labels.min()) < 0:
@@ -63,7 +64,7 @@ class Images(NamedTuple):
             _check_values(pixels, name)
         if isinstance(images, Images) and labels is given:
             return images
-        return cls(pixels, labels, truth)
+        return cls(pixels, labels, truth, votes)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -73,14 +74,14 @@ class Images(NamedTuple):
 
     def take(self, index: Tensor) -> "Images":
         """The images at ``index``, positions or a mask."""
-        truth = None if self.truth is None else self.truth[index]
-        return Images(self.pixels[index], self.labels[index], truth)
+        truth, votes = (None if part is None else part[index] for part in self[2:])
+        return Images(self.pixels[index], self.labels[index], truth, votes)
 
     def to(self, device: str | torch.device) -> "Images":
         """The same on ``device``; a stream's files stay where they are."""
         pixels = self.pixels if isinstance(self.pixels, Stream) else self.pixels.to(device)
-        truth = None if self.truth is None else self.truth.to(device)
-        return Images(pixels, self.labels.to(device), truth)
+        truth, votes = (None if part is None else part.to(device) for part in self[2:])
+        return Images(pixels, self.labels.to(device), truth, votes)
 
 
 def _check_values(pixels: Tensor, name: str) -> None:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ldlstudy import checks, errors, metrics, mixing, scaling
+from ldlstudy import checks, data, errors, metrics, mixing, scaling, votes
+from ldlstudy.data import people
 from ldlstudy.experiment import labels, planes
-from ldlstudy.experiment.measure import ECES, Outcome, Stages, share
+from ldlstudy.experiment.measure import ECES, Outcome, Stages, intervals_of, share
 from ldlstudy.experiment.prepare import Setting
 from ldlstudy.experiment.records import Values
 from ldlstudy.files import FIGURE_DIGITS, rounded
@@ -28,6 +29,8 @@ ANSWERS = 5
 SHOWN = 10  # classes of LDL Figure 5
 EMBEDDED = (10, 50)  # classes, and images of each, for t-SNE
 COMPONENTS = 50  # principal components that t-SNE starts from, as van der Maaten's do
+DRAWN = 50  # votes on an image, where they are drawn from a known truth
+QUANTILES = (0.1, 0.5, 0.9)  # of the entropy of the votes: which images of a class are shown
 REPEATS = 10  # of a step whose seconds are taken
 
 
@@ -275,12 +278,74 @@ def operations(t: Finished) -> Kept:
     return Kept(None, {"step": {"operations": counter.get_total_flops(), "seconds": min(taken)}})
 
 
+def of_people(t: Finished) -> Kept:
+    """What people say of the test images held against each stage, and the answers to a few of them.
+
+    The scores are those of `ldlstudy.votes`, here called ``votes_<score>``.
+    """
+    given = votes_on(t.setting.dataset)
+    found: Values = {}
+    intervals: Values = {}
+    for stage, (p, _) in t.stages.items():
+        terms = {f"votes_{n}": make(p, given) for n, make in votes.SCORES.items()}
+        found[stage] = {name: each.value() for name, each in terms.items()}
+        if t.resamples:
+            intervals[stage] = intervals_of(terms, len(p), t.resamples)
+    index = shown_of(given, t.test.labels)
+    logits = t.p[index].clamp_min(torch.finfo(t.p.dtype).tiny).log()
+    figure = {
+        "index": index.tolist(),
+        "labels": t.test.labels[index].tolist(),
+        "votes": given[index].tolist(),
+        "log_probabilities": rounded(logits.tolist(), FIGURE_DIGITS),
+    }
+    return Kept(figure, found, intervals)
+
+
+def votes_on(dataset: data.Dataset) -> Tensor:
+    """Return the votes (N, K) on the test images of a set.
+
+    Where the truth is known, people are drawn from it: `DRAWN` votes on each image, always the
+    same. Of a set on which nobody has voted, that is a ValueError, as are votes that are not there.
+    """
+    if dataset.test.votes is not None:
+        return dataset.test.votes.cpu()
+    if dataset.test.truth is None:
+        return _votes_of_people(dataset.name)
+    generator = torch.Generator().manual_seed(0)
+    truth = dataset.test.truth.double().cpu()
+    drawn = truth.multinomial(DRAWN, replacement=True, generator=generator)
+    return torch.nn.functional.one_hot(drawn, truth.shape[1]).sum(1)
+
+
+@functools.lru_cache(maxsize=2)
+def _votes_of_people(dataset: str) -> Tensor:
+    votes = data.load(dataset, votes=people.on_test(dataset)).test.votes
+    assert votes is not None
+    return votes
+
+
+def shown_of(given: Tensor, labels: Tensor) -> Tensor:
+    """Return which images are shown: of each class one at some quantiles of the votes' entropy."""
+    entropy = torch.special.entr(votes.shares(given)).sum(1)
+    index = []
+    for label in labels.unique():
+        own = (labels == label).nonzero()[:, 0]
+        order = own[entropy[own].argsort(stable=True)]
+        index += [int(order[int(q * (len(order) - 1))]) for q in QUANTILES]
+    return torch.tensor(index)
+
+
 def _nothing(t: Finished) -> Kept:
     return Kept()
 
 
 def _needs_groups(setting: Setting) -> None:
     checks.one_of("data set with similar classes", setting.dataset.name, planes.SIMILAR)
+
+
+def _needs_votes(setting: Setting) -> None:
+    votes_on(setting.dataset)
 
 
 def _needs_mixing_teacher(setting: Setting) -> None:
@@ -314,6 +379,7 @@ KEEP: dict[str, Keep] = {
     "label": Keep(of_label, _needs_label),
     "neighbours": Keep(neighbours),
     "operations": Keep(operations),
+    "people": Keep(of_people, _needs_votes),
     "plane": Keep(plane),
     "planes": Keep(lambda t: Kept(planes.planes(t.predictor, t.setting.dataset))),
     "reliability": _diagrams("ece_15_left"),  # [Re]

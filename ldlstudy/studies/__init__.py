@@ -21,6 +21,7 @@ from ldlstudy.studies.cs_kd import runs as cs_kd
 from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.ils import runs as ils
 from ldlstudy.studies.ldl import runs as ldl
+from ldlstudy.studies.people import runs as people
 from ldlstudy.studies.smoothing import distillation
 from ldlstudy.studies.smoothing import runs as smoothing
 from ldlstudy.studies.truth import runs as truth
@@ -95,6 +96,7 @@ STUDIES: dict[str, Study] = {
         ("ldl-methods",),
     ),
     "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
+    "people": Study("people", "07_people", {"people": people.runs}),
 }
 TABLES: dict[str, Table] = {
     name: table for study in STUDIES.values() for name, table in study.tables.items()

@@ -30,6 +30,7 @@ NETWORKS = {
     "dla": "DLA",
     "fast_cnn": "fast CNN",
     "fcn1200": "FCN",
+    "lenet": "LeNet",
     "preact_resnet10": "ResNet-10",
     "preact_resnet18": "ResNet-18",
     "preact_resnet56": "ResNet-56",

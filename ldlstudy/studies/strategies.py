@@ -31,7 +31,10 @@ MIXINGS: dict[str, tuple[str, dict[str, Any]]] = {  # label and settings
     "cutmix": ("CutMix", {"alpha": 1.0}),
     "ricap": ("RICAP", {"alpha": 0.3}),
 }
-CUTOUT = {"cifar10": 16, "cifar100": 8, "stl10": 32, "imagenet": 112, "noisy_digits": 4}  # pixels
+CUTOUT = {  # pixels
+    "cifar10": 16, "cifar100": 8, "stl10": 32, "imagenet": 112, "noisy_digits": 4,
+    "fashion_mnist": 14,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ldlstudy.studies.strategies import named
 
 SEEDS = 3
 RECIPE = {
-    "epochs": 20,
+    "epochs": 24,
     "batch": 500,
     "rate": 0.75,
     "momentum": 0.85,
@@ -25,7 +25,7 @@ RECIPE = {
     "weight_decay": 1e-3,
     "schedule": "triangle",
 }
-LONG = {"epochs": 80}  # the regime of the papers: the training set is learnt by heart
+LONG = {"epochs": 96}  # the regime of the papers: the training set is learnt by heart
 DATASETS = ("cifar10", "cifar100")
 FIRST = ("none", "ls", "cs_kd", "off_ldl", "on_ldl-cutmix", "none-held", "ils_fixed")
 THEN = (
@@ -96,4 +96,6 @@ def plan(bench: Bench, strategy: str, seed: int) -> Planned:
     keep = (*KEEP, *(DRAWN if seed == 0 else ()))
     if bench.dataset == "cifar100" and seed == 0:
         keep = (*keep, "similar")
+    if bench.dataset != "cifar100":
+        keep = (*keep, "people")
     return bench.plan_strategy(strategy, seed, keep, teachers)

@@ -1,0 +1,72 @@
+"""Strategies on images that people have voted on: trained on the official labels, held to votes.
+
+Nothing of the votes is trained on. Each image of Fashion-MNIST's test set has some 67 votes, and
+LeNet, ILS's smallest network, learns the training set in minutes. The networks of CIFAR-10 are
+those of :mod:`ldlstudy.studies.fast`. Seeds are paired as everywhere: the same first weights and
+the same order of images for all strategies, and taught by the same networks.
+"""
+
+from ldlstudy import checks
+from ldlstudy.experiment.plan import PROFILES, Planned
+from ldlstudy.experiment.records import Run
+from ldlstudy.studies import digits
+from ldlstudy.studies.bench import Bench
+from ldlstudy.studies.strategies import named
+
+SEEDS = 5
+SMALL_SEEDS = {"quick": 3, "smoke": 2}
+LENET = "fashion_mnist-lenet"
+RECIPE = {
+    "epochs": 20,
+    "batch": 250,
+    "rate": 0.1,
+    "momentum": 0.9,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "schedule": "triangle",
+}
+# those of the chapter on one truth, but for what needs the truth in training, a noise for a second
+# view, or nine trainings for one: ILS has settings from the middle of its grids
+STRATEGIES = (
+    "none", "ls", "cs_kd", "off_ldl", "mixup", "on_ldl-mixup", "none-held", "ils2_fixed",
+    "ils1_fixed", "ils_fixed", "max_entropy_light", "kd", "cutmix", "on_ldl-cutmix", "adacos",
+    "virtual_softmax", "mixup_cs_kd", "kd_cs_kd", "cutout", "ricap", "on_ldl-cutout",
+    "on_ldl-ricap", "similarity", "off_en_ldl", "off_mt_ldl", "on_en_ldl-mixup", "on_mt_ldl-mixup",
+    "sskd", "wsl", "crd", "crd_kd",
+)  # fmt: skip
+
+
+QUICK = (
+    "none", "ls", "cs_kd", "off_ldl", "mixup", "on_ldl-mixup", "max_entropy_light", "truth",
+)  # fmt: skip
+CELL = (
+    150,
+    0.5,
+)  # images of a class and noise: digits with known truths, from which votes are drawn
+
+
+def bench(profile: str) -> Bench:
+    """Return the bench: LeNet on Fashion-MNIST, or noisy digits at the smaller profiles."""
+    checks.one_of("profile", profile, PROFILES)
+    if profile != "paper":
+        return digits.cell(*CELL, SMALL_SEEDS[profile], small=profile == "smoke")
+    return Bench(
+        LENET, "fashion_mnist", "lenet", RECIPE, augmentation={"normalise": "image"}, seeds=SEEDS,
+        level="fast",
+    )  # fmt: skip
+
+
+def runs(profile: str) -> list[Planned]:
+    """Return every run, a seed at a time; the smaller profiles have eight strategies."""
+    own, wanted = bench(profile), STRATEGIES if profile == "paper" else QUICK
+    return [plan(own, strategy, seed) for seed in range(own.seeds) for strategy in wanted]
+
+
+def plan(own: Bench, strategy: str, seed: int) -> Planned:
+    """Return one network, taught by networks with hard labels where its strategy is."""
+    chosen = named(strategy)
+    teachers: tuple[Run, ...] = ()
+    if chosen.teachers:
+        first = plan(own, "none-held" if chosen.held else "none", seed).run
+        teachers = digits.alike(first, chosen.teachers)
+    return own.plan_strategy(strategy, seed, ("people",), teachers)
