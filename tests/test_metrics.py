@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import distance
 from sklearn.metrics import brier_score_loss, log_loss, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch.profiler import ProfilerActivity, profile
@@ -72,6 +73,28 @@ def test_scores_ignore_the_names_of_classes(sample, names):
     renamed[:, names] = p
     for score in SCORES:
         assert score(renamed, names[y]) == pytest.approx(score(p, y), abs=1e-9)
+
+
+DISTANCES = {  # of one row, by scipy or by their formula
+    "chebyshev": distance.chebyshev,
+    "canberra": distance.canberra,
+    "clark": lambda t, p: float(np.linalg.norm((t - p)[t + p > 0] / (t + p)[t + p > 0])),
+    "cosine": lambda t, p: 1 - distance.cosine(t, p),
+    "intersection": lambda t, p: 1 - distance.cityblock(t, p) / 2,
+    "cross_entropy_to_truth": lambda t, p: -float(t @ np.log(p)),
+}
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distances_of_distributions_against_scipy(name):
+    truth, p = (random_sample(300, seed=seed)[0].numpy() for seed in (1, 2))
+    truth[::3, :4] = 0  # classes that nobody names
+    truth /= truth.sum(1, keepdims=True)
+    expected = np.mean([DISTANCES[name](*rows) for rows in zip(truth, p, strict=True)])
+    assert getattr(metrics, name)(truth, p) == pytest.approx(expected, rel=1e-12)
+    both = np.array([[0.5, 0.5, 0.0]])  # no class is divided by 0
+    same = {"cosine": 1.0, "intersection": 1.0, "cross_entropy_to_truth": np.log(2)}
+    assert getattr(metrics, name)(both, both) == pytest.approx(same.get(name, 0.0))
 
 
 def test_scores_against_scikit_learn():

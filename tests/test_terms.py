@@ -18,6 +18,11 @@ def on_errors(p, y, name):
     return errors.scores(p, y).get(name, math.nan)
 
 
+def _correlation(x, y):
+    constant = np.ptp(x) == 0 or np.ptp(y) == 0
+    return 0.0 if constant else float(np.corrcoef(x, y)[0, 1])
+
+
 SCORES = {  # the terms of a score, and the score
     "accuracy": (metrics.accuracy_terms, metrics.accuracy),
     "top-2 accuracy": tuple(
@@ -34,6 +39,10 @@ SCORES = {  # the terms of a score, and the score
     "total variation": (
         lambda p, y: metrics.total_variation_terms(p.flip(1), p),
         lambda p, y: metrics.total_variation(p.flip(1), p),
+    ),
+    "correlation": (
+        lambda p, y: terms.Correlation(p[:, 0].double(), y.double()),
+        lambda p, y: _correlation(p[:, 0].double().numpy(), y.double().numpy()),
     ),
     "group accuracy": tuple(
         lambda p, y, f=f: f(p, y, GROUPS[: p.shape[1]])

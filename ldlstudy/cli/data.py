@@ -37,9 +37,9 @@ def fetch_data(
     with one_line_errors("no file was written"):
         from ldlstudy import data
 
-        if name in data.people.PEOPLE:
-            typer.echo(f"licence of {name}: {data.people.PEOPLE[name].licence}")
         typer.echo(data.fetch(name, root))
+        if name in data.people.PEOPLE:
+            typer.echo(f"licence: {data.people.PEOPLE[name].licence}")
 
 
 @app.command("check")

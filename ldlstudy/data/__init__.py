@@ -124,7 +124,7 @@ def _reader(name: str) -> Callable[..., Dataset]:
 
 
 def fetch(name: str, root: Path | None = None) -> Path:
-    """Download an image set, or people's votes, and return its file; one that is there already is kept.
+    """Download an image set, or votes on one, and return its file; one that is there is kept.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ldlstudy import checks, files
 from ldlstudy.data.archives import DAMAGE, PATIENCE
-from ldlstudy.data.images import Dataset, Images
+from ldlstudy.data.images import Dataset
 
 LARGEST = 2**26  # bytes of a download
 CLASSES = 10  # of each set that people have labelled
@@ -279,8 +279,8 @@ def fetch(name: str, root: Path) -> Path:
     try:
         with urlopen(people.origin, timeout=PATIENCE) as answer:
             content = answer.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST} bytes")
+        if not 0 < len(content) <= LARGEST:
+            raise ValueError(f"it has {len(content):,} bytes of at most {LARGEST:,}")
         arrays = _checked(name, people.published(content))
         if len(arrays[people.best]) != people.images:
             raise ValueError(f"it has {len(arrays[people.best]):,} rows of {people.images:,}")

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ldlstudy import metrics
+from ldlstudy import metrics, votes
 from ldlstudy.device import Execution
 from ldlstudy.experiment import images, keep, measure
 from ldlstudy.experiment.keep import KEEP, Finished
@@ -70,7 +70,11 @@ def test_a_record_has_what_each_row_makes(name, finished):
     made = KEEP[name].make(trained)
     json.dumps([made.figure, made.values], allow_nan=False)
     stage, added = ADDED.get(name, ("plain", set()))
-    assert {s: set(row) for s, row in made.values.items()} == ({stage: added} if added else {})
+    if name == "people":  # in every stage
+        stages = {row: {f"votes_{score}" for score in votes.SCORES} for row in trained.stages}
+    else:
+        stages = {stage: added} if added else {}
+    assert {s: set(row) for s, row in made.values.items()} == stages
     assert (made.figure is None) == (name in WATCHED or (name in ADDED and name != "plane"))
     if made.figure is not None:
         assert record.figure(name) == made.figure
@@ -235,3 +239,30 @@ def test_what_is_not_to_be_had_is_refused_before_training(own, name, message, tm
     with pytest.raises(ValueError, match=message):
         images.execute([Planned(own, (name,))], work=tmp_path)
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_votes_are_drawn_from_a_known_truth(finished):
+    """The scores are those of the draws, and near those of the truth, 50 times as many people."""
+    record, trained = finished
+    dataset = trained.setting.dataset
+    drawn = keep.votes_on(dataset)
+    assert torch.equal(drawn, keep.votes_on(dataset))
+    assert (drawn.sum(1) == 50).all()
+    assert (dataset.test.truth[drawn > 0] > 0).all()
+    own = record.values["plain"]
+    assert own["votes_kl"] == pytest.approx(votes.kl(trained.p, drawn))
+    assert own["votes_total_variation"] == pytest.approx(own["total_variation"], abs=0.05)
+    shown = record.figure("people")
+    index = torch.tensor(shown["index"])
+    assert shown["labels"] == dataset.test.labels[index].tolist()
+    assert shown["votes"] == drawn[index].tolist()
+    logs = torch.tensor(shown["log_probabilities"])
+    torch.testing.assert_close(logs.exp(), trained.p[index], rtol=1e-3, atol=1e-6)
+    entropy = torch.special.entr(drawn / 50).sum(1)
+    for low, middle, high in entropy[index].view(-1, 3).tolist():
+        assert low <= middle <= high
+
+
+def test_images_that_nobody_has_voted_on_are_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="people have voted on test images of cifar10, fashion"):
+        images.execute([Planned(tiny(dataset="digits", data={}), ("people",))], work=tmp_path)
