@@ -13,7 +13,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from ldlstudy import checks, metrics
+from ldlstudy import checks, metrics, scaling
 from ldlstudy.checks import ArrayLike
 from ldlstudy.terms import Correlation, Gaps, Mean, Terms
 
@@ -104,6 +104,22 @@ def second_mass_terms(probabilities: ArrayLike, votes: ArrayLike) -> Mean:
     second = rest.argmax(1, keepdim=True)
     among = share.gather(1, second)[:, 0] > 0
     return Mean(p.double().gather(1, second)[:, 0], among)
+
+
+def fit_temperature(logits: ArrayLike, votes: ArrayLike) -> float:
+    """Return the temperature that minimises the cross entropy of softmax(logits / T) to the shares.
+
+    As :func:`ldlstudy.scaling.fit_temperature`, for logits (N, K), with each vote as a label.
+    """
+    z, share = checks.tensor(logits, "logits"), shares(votes)
+    if z.shape != share.shape:
+        raise ValueError(
+            f"votes and logits must have the same shape, got {tuple(share.shape)} and "
+            f"{tuple(z.shape)}"
+        )
+    image, named = share.nonzero(as_tuple=True)
+    weights = share[image, named] / len(share)
+    return float(scaling.fit_temperatures(z[image][None], named[None], weights[None])[0])
 
 
 def _paired(votes: ArrayLike, probabilities: ArrayLike) -> tuple[Tensor, Tensor]:

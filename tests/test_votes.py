@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from scipy.stats import spearmanr
 
 from ldlstudy import metrics, votes
@@ -59,6 +60,24 @@ def test_the_kl_to_votes_is_that_to_the_truth_that_they_are_drawn_from(voters):
     entropy = -(truth * np.log(truth)).sum(1).mean()
     found = votes.SCORES["cross_entropy"](torch.from_numpy(p), torch.from_numpy(drawn)).value()
     assert found == pytest.approx(exact + entropy, abs=3e-3)  # a proper score has no such bias
+
+
+def test_the_temperature_for_people_minimises_their_cross_entropy():
+    rng = np.random.default_rng(1)
+    logits = torch.from_numpy(rng.normal(size=(400, 5)) * 3)
+    drawn = rng.multinomial(30, (logits / 2.5).softmax(1).numpy())
+    found = votes.fit_temperature(logits, drawn)
+    assert found == pytest.approx(2.5, rel=0.05)
+    share = torch.from_numpy(drawn / 30)
+
+    def loss(t):
+        return float(-(share * (logits / t).log_softmax(1)).sum(1).mean())
+
+    best = minimize_scalar(loss, bounds=(0.1, 10), method="bounded", options={"xatol": 1e-8})
+    assert found == pytest.approx(best.x, rel=1e-5)
+    assert votes.fit_temperature(logits * 2, drawn) == pytest.approx(2 * found)
+    with pytest.raises(ValueError, match="votes and logits must have the same shape"):
+        votes.fit_temperature(logits[:, :4], drawn)
 
 
 def test_all_scores_are_finite_numbers_and_agree_with_their_terms():

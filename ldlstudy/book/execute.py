@@ -128,7 +128,7 @@ def _environment() -> dict[str, str]:
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one from the home folder
         "LDLSTUDY_PROGRESS": "0",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "OMP_WAIT_POLICY": "PASSIVE",  # chapters share the cores: a thread that waits leaves its own
+        "OMP_WAIT_POLICY": "PASSIVE",  # a waiting thread leaves its core to another chapter
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or the kernel warns about frozen modules
         "PYTHONHASHSEED": "0",
     }

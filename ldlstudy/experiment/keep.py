@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ldlstudy import checks, data, errors, metrics, mixing, scaling, votes
 from ldlstudy.data import people
-from ldlstudy.experiment import labels, planes
+from ldlstudy.experiment import labels, measure, planes
 from ldlstudy.experiment.measure import ECES, Outcome, Stages, intervals_of, share
 from ldlstudy.experiment.prepare import Setting
 from ldlstudy.experiment.records import Values
@@ -281,14 +281,22 @@ def operations(t: Finished) -> Kept:
 def of_people(t: Finished) -> Kept:
     """What people say of the test images held against each stage, and the answers to a few of them.
 
-    The scores are those of `ldlstudy.votes`, here called ``votes_<score>``.
+    The scores are those of `ldlstudy.votes`, here called ``votes_<score>``. There is a stage more,
+    ``people``: scaled by the temperature that the votes on one half of the images ask for, and
+    scored on the other.
     """
     given = votes_on(t.setting.dataset)
+    with scaling.unwarned():
+        asked = measure.halved(
+            t.test, lambda part: votes.fit_temperature(t.test.logits[part], given[part])
+        )
     found: Values = {}
     intervals: Values = {}
-    for stage, (p, _) in t.stages.items():
+    for stage, (p, temperature) in {**t.stages, "people": asked}.items():
         terms = {f"votes_{n}": make(p, given) for n, make in votes.SCORES.items()}
         found[stage] = {name: each.value() for name, each in terms.items()}
+        if stage not in t.stages:
+            found[stage]["temperature"] = temperature
         if t.resamples:
             intervals[stage] = intervals_of(terms, len(p), t.resamples)
     index = shown_of(given, t.test.labels)

@@ -170,10 +170,18 @@ def _fitted(test: Outcome, held: Outcome | None) -> tuple[Tensor, float]:
     if held is not None:
         temperature = scaling.fit_temperature(held.logits, held.labels)
         return scaling.scale(test.logits, temperature), temperature
+    return halved(test, lambda part: scaling.fit_temperature(test.logits[part], test.labels[part]))
+
+
+def halved(test: Outcome, fit: Callable[[Tensor], float]) -> tuple[Tensor, float]:
+    """Return probabilities at the temperature that the other half of the test images has.
+
+    ``fit`` gives that of the images at some positions; the mean of both is returned with them.
+    """
     probabilities, temperatures = torch.empty_like(test.logits), []
     halves = _halves(test.labels)
-    for fit, scored in (halves, halves[::-1]):
-        temperatures.append(scaling.fit_temperature(test.logits[fit], test.labels[fit]))
+    for fitted, scored in (halves, halves[::-1]):
+        temperatures.append(fit(fitted))
         probabilities[scored] = scaling.scale(test.logits[scored], temperatures[-1])
     return probabilities, float(np.mean(temperatures))
 

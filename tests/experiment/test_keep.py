@@ -71,7 +71,8 @@ def test_a_record_has_what_each_row_makes(name, finished):
     json.dumps([made.figure, made.values], allow_nan=False)
     stage, added = ADDED.get(name, ("plain", set()))
     if name == "people":  # in every stage
-        stages = {row: {f"votes_{score}" for score in votes.SCORES} for row in trained.stages}
+        scores = {f"votes_{score}" for score in votes.SCORES}
+        stages = dict.fromkeys(trained.stages, scores) | {"people": scores | {"temperature"}}
     else:
         stages = {stage: added} if added else {}
     assert {s: set(row) for s, row in made.values.items()} == stages
