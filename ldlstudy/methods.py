@@ -622,6 +622,8 @@ METHODS: dict[str, Method] = {
     "ls": labelled(targets.smooth, mixes=True),
     "ls_wrong": labelled(targets.smooth_wrong, mixes=True),
     "similarity": labelled(targets.class_similarity, mixes=True),
+    "neighbours": labelled(targets.neighbours),
+    "propagation": labelled(targets.propagation),
     "truth": labelled(true_posterior, mixes=True),
     "ils1": labelled(targets.ils1, teacher=True),
     "ils2": labelled(targets.ils2, teacher=True, grid=True),

@@ -56,6 +56,85 @@ def smooth_wrong(labels: Tensor, classes: int, alpha: float) -> Tensor:
     return hard * (1 - alpha) + (1 - hard) * alpha / (classes - 1)
 
 
+def neighbours(features: Tensor, labels: Tensor, classes: int, count: int = 10) -> Tensor:
+    """Return the shares of the classes among each sample's nearest samples, itself one of them.
+
+    The simplest label enhancement there is. Distances are Euclidean.
+
+    Parameters
+    ----------
+    features : Tensor
+        Shape (N, D), floating point and finite.
+    labels : Tensor
+        Shape (N,), whole numbers in [0, K).
+    classes : int
+        Number of classes K, at least 2.
+    count : int
+        How many samples count, at least 1; all, where there are fewer.
+
+    Returns
+    -------
+    Tensor
+        Shape (N, K), float32.
+    """
+    x, hard = _of_features(features, labels, classes)
+    near = min(checks.whole("count", count, 1), len(x))
+    found = [torch.cdist(part, x).topk(near, largest=False).indices for part in x.split(1024)]
+    return hard[torch.cat(found)].mean(1)
+
+
+def propagation(
+    features: Tensor, labels: Tensor, classes: int, alpha: float = 0.5, count: int = 7
+) -> Tensor:
+    """Return labels that have spread along a graph of nearest samples (scikit-learn).
+
+    F = alpha S F + (1 - alpha) Y until it stands, with S the normalised graph and Y the one-hot
+    labels (Zhou et al., 2004); label enhancement as Xu, Liu and Geng (2019) have it but for the
+    graph, which there joins all samples by a Gaussian of their distance.
+
+    Parameters
+    ----------
+    features, labels, classes
+        As in `neighbours`.
+    alpha : float
+        In (0, .99]: what a sample takes from the others.
+    count : int
+        Nearest samples that each is joined with, at least 1.
+
+    Returns
+    -------
+    Tensor
+        Shape (N, K), float32.
+    """
+    from sklearn.semi_supervised import LabelSpreading
+
+    x, hard = _of_features(features, labels, classes)
+    checks.in_range("alpha", alpha, 0, 0.99, open_low=True)
+    near = min(checks.whole("count", count, 1), len(x))
+    y = checks.labels(labels, classes).cpu().numpy()
+    spread = LabelSpreading(kernel="knn", n_neighbors=near, alpha=alpha, max_iter=200).fit(
+        x.cpu().numpy(), y
+    )
+    found = torch.zeros_like(hard)
+    given = torch.from_numpy(spread.label_distributions_).to(hard)
+    found[:, torch.from_numpy(spread.classes_).to(hard.device)] = given
+    return found
+
+
+def _of_features(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Return finite features (N, D) and the one-hot labels (N, K), both float32."""
+    x = checks.tensor(features, "features")
+    hard = one_hot(labels, classes).to(x.device)
+    if x.ndim != 2 or len(x) != len(hard) or not x.is_floating_point():
+        raise ValueError(
+            f"features must be floating point, of shape ({len(hard)}, D), "
+            f"got {x.dtype} of shape {tuple(x.shape)}"
+        )
+    if not torch.isfinite(x).all():
+        raise ValueError("features must be finite, got NaN or infinity")
+    return x.float(), hard
+
+
 def class_similarity(features: Tensor, labels: Tensor, classes: int, epsilon: float) -> Tensor:
     """Return class-based smoothing: classes nearer to the true one get more of epsilon.
 
@@ -82,15 +161,10 @@ def class_similarity(features: Tensor, labels: Tensor, classes: int, epsilon: fl
         Shape (N, K), the dtype of ``features`` but float32 at least; rows of one class are equal.
     """
     checks.in_range("epsilon", epsilon, 0, 1)
-    x = checks.tensor(features, "features")
-    hard = one_hot(labels, classes).double().to(x.device)
-    if x.ndim != 2 or len(x) != len(hard) or not x.is_floating_point():
-        raise ValueError(
-            f"features must be floating point, of shape ({len(hard)}, D), "
-            f"got {x.dtype} of shape {tuple(x.shape)}"
-        )
-    if not torch.isfinite(x).all():
-        raise ValueError("features must be finite, got NaN or infinity")
+    x, hard = (
+        checks.tensor(features, "features"),
+        _of_features(features, labels, classes)[1].double(),
+    )
     counts = hard.sum(0)
     if not counts.all():
         absent = (counts == 0).nonzero()[:, 0].tolist()

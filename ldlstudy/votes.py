@@ -9,6 +9,7 @@ does not contain it, and `kl` takes it away. The cross entropy to the shares has
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
@@ -104,6 +105,23 @@ def second_mass_terms(probabilities: ArrayLike, votes: ArrayLike) -> Mean:
     second = rest.argmax(1, keepdim=True)
     among = share.gather(1, second)[:, 0] > 0
     return Mean(p.double().gather(1, second)[:, 0], among)
+
+
+def halves(votes: ArrayLike, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the votes of a random half of the people of each image, and those of the other half.
+
+    Of an odd number the second half has one more. An image with fewer than two votes is a
+    ValueError. Both (N, K), int64; what one half says of the other is how near people come.
+    """
+    shares(votes)
+    counts = checks.tensor(votes, "votes").long().cpu()
+    people = counts.sum(1)
+    if int(people.min()) < 2:
+        raise ValueError(f"people are halved where an image has two votes, got {int(people.min())}")
+    rng = np.random.default_rng(seed)
+    drawn = zip(counts.tolist(), (people // 2).tolist(), strict=True)
+    first = np.array([rng.multivariate_hypergeometric(row, half) for row, half in drawn])
+    return torch.from_numpy(first), counts - torch.from_numpy(first)
 
 
 def fit_temperature(logits: ArrayLike, votes: ArrayLike) -> float:

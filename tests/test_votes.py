@@ -62,6 +62,21 @@ def test_the_kl_to_votes_is_that_to_the_truth_that_they_are_drawn_from(voters):
     assert found == pytest.approx(exact + entropy, abs=3e-3)  # a proper score has no such bias
 
 
+def test_halves_of_the_people_are_drawn_without_replacement():
+    counts = torch.tensor([[30, 31, 0], [3, 0, 0], [0, 1, 1]])
+    one, other = votes.halves(counts)
+    assert torch.equal(one + other, counts)
+    assert one.sum(1).tolist() == [30, 1, 1]
+    assert (one >= 0).all()
+    many = torch.tensor([[40, 20]]).repeat(4000, 1)
+    first = votes.halves(many, seed=1)[0][:, 0].double()
+    assert float(first.mean()) == pytest.approx(20, abs=0.1)
+    # hypergeometric: n K/N (1 - K/N) (N - n)/(N - 1)
+    assert float(first.var()) == pytest.approx(30 * 2 / 9 * 30 / 59, rel=0.1)
+    with pytest.raises(ValueError, match="where an image has two votes, got 1"):
+        votes.halves(torch.tensor([[1, 0]]))
+
+
 def test_the_temperature_for_people_minimises_their_cross_entropy():
     rng = np.random.default_rng(1)
     logits = torch.from_numpy(rng.normal(size=(400, 5)) * 3)

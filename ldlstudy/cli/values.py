@@ -45,7 +45,7 @@ def read_mixing(dataset: str, given: Iterable[str] | None) -> dict[str, Any]:
     texts = [text if set("={") & set(text) else f"name={text}" for text in given or ()]
     if not texts:
         return {}
-    if dataset == points.DATASET:
+    if dataset in points.DATASETS:
         raise ValueError(f"points are not mixed as images are, got {texts[0]!r}")
     name = next((value for text in texts for key, value in _pairs(text) if key == "name"), None)
     draw, _ = mixing.MIXINGS[checks.one_of("mixing", str(name), mixing.MIXINGS)]
@@ -104,7 +104,7 @@ def of_settings(method: str) -> Types:
 
 def of_recipe(dataset: str) -> Types:
     """Types of the settings of training."""
-    if dataset != points.DATASET:
+    if dataset not in points.DATASETS:
         return get_type_hints(Recipe)
     hints = {"rate": float, "held": str, "restart": list[int]} | get_type_hints(ensemble.Settings)
     return {name: hints[name] for name in (*points.RECIPE, *points.CHOICE)}
@@ -112,21 +112,22 @@ def of_recipe(dataset: str) -> Types:
 
 def of_data(dataset: str) -> Types:
     """Types of the options of a data set."""
-    if dataset == points.DATASET:
-        return {name: type(value) for name, value in points.DATA.items()}
+    if dataset in points.DATASETS:
+        known = points.DATA if dataset == points.DATASET else {}
+        return {name: type(value) for name, value in known.items()}
     return data.options_of(dataset)
 
 
 def of_network(dataset: str, model: str) -> Types:
     """Types of the options of a network; those on points have none."""
-    if dataset == points.DATASET:
+    if dataset in points.DATASETS:
         return {}
     return {"dropout": float, "passes": int} | models.options_of(model)
 
 
 def of_augmentation(dataset: str) -> Types:
     """Types of what is done to images; points are left as they are."""
-    return {} if dataset == points.DATASET else get_type_hints(Augmentation)
+    return {} if dataset in points.DATASETS else get_type_hints(Augmentation)
 
 
 def _annotations(function: Callable[..., Any], others: Iterable[str] = ()) -> dict[str, Any]:

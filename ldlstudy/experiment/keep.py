@@ -30,6 +30,8 @@ SHOWN = 10  # classes of LDL Figure 5
 EMBEDDED = (10, 50)  # classes, and images of each, for t-SNE
 COMPONENTS = 50  # principal components that t-SNE starts from, as van der Maaten's do
 DRAWN = 50  # votes on an image, where they are drawn from a known truth
+FREE = ("fashion_mnist", "noisy_digits")  # MIT licence, and our own: a few may be shown
+OF_VOTERS = ("total_variation", "entropy_order")  # scores that a share of 0 does not spoil
 QUANTILES = (0.1, 0.5, 0.9)  # of the entropy of the votes: which images of a class are shown
 REPEATS = 10  # of a step whose seconds are taken
 
@@ -283,7 +285,8 @@ def of_people(t: Finished) -> Kept:
 
     The scores are those of `ldlstudy.votes`, here called ``votes_<score>``. There is a stage more,
     ``people``: scaled by the temperature that the votes on one half of the images ask for, and
-    scored on the other.
+    scored on the other. And ``voters`` are no network, but one half of the people of each image,
+    held against the other half.
     """
     given = votes_on(t.setting.dataset)
     with scaling.unwarned():
@@ -299,6 +302,10 @@ def of_people(t: Finished) -> Kept:
             found[stage]["temperature"] = temperature
         if t.resamples:
             intervals[stage] = intervals_of(terms, len(p), t.resamples)
+    one, other = votes.halves(given)
+    found["voters"] = {
+        f"votes_{name}": votes.SCORES[name](votes.shares(one), other).value() for name in OF_VOTERS
+    }
     index = shown_of(given, t.test.labels)
     logits = t.p[index].clamp_min(torch.finfo(t.p.dtype).tiny).log()
     figure = {
@@ -324,6 +331,18 @@ def votes_on(dataset: data.Dataset) -> Tensor:
     truth = dataset.test.truth.double().cpu()
     drawn = truth.multinomial(DRAWN, replacement=True, generator=generator)
     return torch.nn.functional.one_hot(drawn, truth.shape[1]).sum(1)
+
+
+def pictures(t: Finished) -> Kept:
+    """The images that `of_people` shows, as grey values from 0 to 255."""
+    test = t.setting.dataset.test
+    assert isinstance(test.pixels, Tensor)
+    index = shown_of(votes_on(t.setting.dataset), t.test.labels)
+    return Kept({"index": index.tolist(), "pixels": test.pixels[index, 0].tolist()})
+
+
+def _needs_free_pictures(setting: Setting) -> None:
+    checks.one_of("data set whose licence lets pictures be shown", setting.run.dataset, FREE)
 
 
 @functools.lru_cache(maxsize=2)
@@ -388,6 +407,7 @@ KEEP: dict[str, Keep] = {
     "neighbours": Keep(neighbours),
     "operations": Keep(operations),
     "people": Keep(of_people, _needs_votes),
+    "pictures": Keep(pictures, _needs_free_pictures),
     "plane": Keep(plane),
     "planes": Keep(lambda t: Kept(planes.planes(t.predictor, t.setting.dataset))),
     "reliability": _diagrams("ece_15_left"),  # [Re]

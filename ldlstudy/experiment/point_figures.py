@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldlstudy.data.distributions import Folds
 from ldlstudy.data.replicates import Replicates, Sample
 from ldlstudy.device import parallel
 from ldlstudy.mixture import GaussianMixture
@@ -46,7 +47,7 @@ def error_map(mixture: GaussianMixture, predict: Callable[[Tensor], Tensor]) -> 
     return away.numpy().reshape(len(PLANE_Y), len(PLANE_X))
 
 
-def candidate_losses(trained: Trained, replicates: Replicates) -> np.ndarray:
+def candidate_losses(trained: Trained, replicates: Replicates | Folds) -> np.ndarray:
     """Test cross entropy (R, C) of every candidate of every replicate (ILS Figure 11)."""
     count = len(trained.loss) // replicates.count
 

@@ -1,4 +1,7 @@
-"""Carry out runs on replicates of a Gaussian mixture: train candidates, choose, measure, record.
+"""Carry out runs on points, by replicates: train candidates, choose, measure, record.
+
+Points are those of a Gaussian mixture, or samples whose label distributions are known, in repeated
+cross-validation (:mod:`ldlstudy.data.distributions`).
 
 All networks of all replicates of a run are trained together (:mod:`ldlstudy.training.ensemble`),
 one for every combination of its settings. In each replicate one is chosen by cross entropy on
@@ -11,7 +14,8 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +24,8 @@ from torch import Tensor
 
 from ldlstudy import checks, device, methods, metrics, scaling, stats
 from ldlstudy.batch import Task, Teacher
+from ldlstudy.data import default_root, distributions
+from ldlstudy.data.distributions import Folds
 from ldlstudy.data.replicates import Replicates, Sample
 from ldlstudy.experiment import point_figures
 from ldlstudy.experiment.plan import Planned
@@ -29,6 +35,7 @@ from ldlstudy.seeds import seed_of
 from ldlstudy.training import ensemble
 
 DATASET = "six_gaussians"
+DATASETS = (DATASET, *distributions.NAMES)
 MODELS = {"mlp64x5": (64,) * 5, "mlp64x1": (64,)}
 DATA = {"separation": 1.0, "train": 50, "held": 50, "test": 5000}
 RECIPE: dict[str, Any] = {
@@ -46,8 +53,6 @@ BUDGETS = (1, 12, 30, 48, 120)  # candidates that the paper's methods choose fro
 KEPT = ("candidates", "curves", "histograms", "map")  # what a run may ask to keep for figures
 METRICS: dict[str, Callable[[Tensor, Sample], float]] = {
     "accuracy": lambda p, s: metrics.accuracy(p, s.labels),
-    "accuracy_dense": lambda p, s: metrics.accuracy(p[~s.sparse], s.labels[~s.sparse]),
-    "accuracy_sparse": lambda p, s: metrics.accuracy(p[s.sparse], s.labels[s.sparse]),
     "cross_entropy": lambda p, s: metrics.nll(p, s.labels),
     "brier": lambda p, s: metrics.brier(p, s.labels),
     "ece_15_right": lambda p, s: metrics.ece(p, s.labels),
@@ -55,6 +60,17 @@ METRICS: dict[str, Callable[[Tensor, Sample], float]] = {
     "classwise_ece": lambda p, s: metrics.classwise_ece(p, s.labels),
     "kl_to_truth": lambda p, s: metrics.kl_to_truth(s.truth, p),
     "total_variation": lambda p, s: metrics.total_variation(s.truth, p),
+}
+OF_PLANE: dict[str, Callable[[Tensor, Sample], float]] = {  # where some classes are sparse
+    "accuracy_dense": lambda p, s: metrics.accuracy(p[~s.sparse], s.labels[~s.sparse]),
+    "accuracy_sparse": lambda p, s: metrics.accuracy(p[s.sparse], s.labels[s.sparse]),
+}
+OF_DISTRIBUTIONS: dict[str, Callable[[Tensor, Sample], float]] = {  # the field's six, with the KL
+    "chebyshev": lambda p, s: metrics.chebyshev(s.truth, p),
+    "clark": lambda p, s: metrics.clark(s.truth, p),
+    "canberra": lambda p, s: metrics.canberra(s.truth, p),
+    "cosine": lambda p, s: metrics.cosine(s.truth, p),
+    "intersection": lambda p, s: metrics.intersection(s.truth, p),
 }
 
 
@@ -120,8 +136,8 @@ def execute(planned: Planned, where: str = "cpu") -> Record:
     Parameters
     ----------
     planned : Planned
-        Its run's ``dataset`` is "six_gaussians", ``model`` a key of :data:`MODELS` or "bayes",
-        ``method`` one of :data:`ldlstudy.methods.METHODS` that has a label strategy.
+        Its run's ``dataset`` is one of :data:`DATASETS`, ``model`` a key of :data:`MODELS` or
+        "bayes", ``method`` one of :data:`ldlstudy.methods.METHODS` that has a label strategy.
     where : str
         The device on which the networks train; they are measured on the CPU.
 
@@ -141,6 +157,8 @@ def execute(planned: Planned, where: str = "cpu") -> Record:
         for stage, pick in chosen.picks.items():
             values[stage], shown = _measure(planned, chosen, pick)
             figures |= {f"{stage} {kind}": data for kind, data in shown.items()}
+        if run.dataset != DATASET:
+            values["label"] = _of_labels(run, chosen.picks["plain"], where)
     made = device.circumstances(where) | {
         "seconds": time.perf_counter() - start,
         "networks": chosen.networks,
@@ -160,7 +178,8 @@ def _measure(
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Every metric for every replicate, and the data for figures that are to be kept."""
     run = planned.run
-    mixture, testing = replicates_of(run).mixture, replicates_of(run).testing
+    replicates, measured = replicates_of(run), metrics_of(run.dataset)
+    testing = replicates.testing
 
     def one(r: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         sample = testing.at(r)
@@ -169,13 +188,14 @@ def _measure(
         if "histograms" in planned.keep:
             kept["histograms"] = point_figures.histograms(p, sample.labels)
         if "map" in planned.keep:
+            assert isinstance(replicates, Replicates)
             kept["map"] = point_figures.error_map(
-                mixture, lambda x: chosen.probabilities(pick, r, x)
+                replicates.mixture, lambda x: chosen.probabilities(pick, r, x)
             )
-        return {name: metric(p, sample) for name, metric in METRICS.items()}, kept
+        return {name: metric(p, sample) for name, metric in measured.items()}, kept
 
     found = device.parallel(one, range(run.replicates))
-    row = {name: [values[name] for values, _ in found] for name in METRICS}
+    row = {name: [values[name] for values, _ in found] for name in measured}
     row["held_out_loss"] = pick.loss.tolist()
     row["temperature"] = pick.temperature.tolist()
     for name, value in pick.values[0].items():
@@ -185,6 +205,25 @@ def _measure(
     return row, {kind: np.mean([k[kind] for _, k in found], 0).tolist() for kind in kinds}
 
 
+def _of_labels(run: Run, pick: Pick, where: str) -> dict[str, list[float]]:
+    """How far the labels that were taught are from the truth of the training samples."""
+    method, training = methods.named(run.method), replicates_of(run).training
+    measured = {**OF_DISTRIBUTIONS, "total_variation": METRICS["total_variation"]}
+    found: dict[str, list[float]] = {name: [] for name in measured}
+    for r in range(run.replicates):
+        task, more = _task(run, r, where)
+        settings = {name: v for name, v in pick.values[r].items() if name != "restart"}
+        label = method.labels(task, settings | more)
+        for name, metric in measured.items():
+            found[name].append(metric(label, training.at(r)))
+    return found
+
+
+def metrics_of(dataset: str) -> dict[str, Callable[[Tensor, Sample], float]]:
+    """Return what is measured on a set of points."""
+    return METRICS | (OF_PLANE if dataset == DATASET else OF_DISTRIBUTIONS)
+
+
 def _data_hash(run: Run) -> str:
     """SHA-256 of the first replicate's training inputs and labels."""
     first = replicates_of(run).training.at(0)
@@ -192,15 +231,23 @@ def _data_hash(run: Run) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def replicates_of(run: Run) -> Replicates:
+def replicates_of(run: Run) -> Replicates | Folds:
     """Return what a run is trained and tested on; runs on the same data share it."""
-    checks.one_of("dataset", run.dataset, [DATASET])
+    checks.one_of("dataset", run.dataset, DATASETS)
+    known = DATA if run.dataset == DATASET else {}
     for name in run.data:
-        checks.one_of("data parameter", name, DATA)
+        checks.one_of("data parameter", name, known)
+    count, seed = checks.whole("replicates", run.replicates, 1), checks.whole("seed", run.seed, 0)
+    if run.dataset != DATASET:
+        return _folds(run.dataset, default_root(), count, seed)
     d = {**DATA, **run.data}
     sizes = (checks.whole(name, d[name], 1) for name in ("train", "held", "test"))
-    count, seed = checks.whole("replicates", run.replicates, 1), checks.whole("seed", run.seed, 0)
     return _replicates(d["separation"], *sizes, count, seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _folds(name: str, root: Path, count: int, seed: int) -> Folds:
+    return Folds(name, root, count, seed)
 
 
 @functools.lru_cache(maxsize=4)
@@ -266,6 +313,8 @@ def _bayes(run: Run) -> Chosen:
     loss = torch.tensor([metrics.nll(truth, labels) for truth, labels in held])
     ones = torch.ones(run.replicates)
     pick = Pick(ones[:, None][:, :0], ones, ones, loss, [{}] * run.replicates)
+    if not isinstance(replicates, Replicates):
+        raise ValueError(f"the Bayes-optimal model of {run.dataset} is not known")
     posterior = replicates.mixture.posterior
     return Chosen(lambda _, x: posterior(x.double()).log(), {"plain": pick}, {})
 
@@ -327,7 +376,7 @@ def _task(run: Run, replicate: int, where: str) -> tuple[Task, dict[str, Any]]:
     training = replicates_of(run).training
     sample = training.at(replicate)
     seed = seed_of(run.seed, "labels", replicate)
-    task = Task(sample.labels, training.truth.shape[2], sample.inputs, seed=seed)
+    task = Task(sample.labels, training.truth.shape[2], sample.inputs, sample.truth, seed=seed)
     method = methods.named(run.method)
     if not method.teacher:
         return task, {}
@@ -341,7 +390,7 @@ def _task(run: Run, replicate: int, where: str) -> tuple[Task, dict[str, Any]]:
     if len(run.teachers) > 1:  # label smoothing, whose factor Beta smoothing takes over
         values = choose(run.teachers[1], where=where).picks["plain"].values[replicate]
         more["epsilon"] = values["epsilon"]
-    return Task(task.labels, task.classes, task.inputs, None, teacher, seed), more
+    return replace(task, teacher=teacher), more
 
 
 def _weights(holding: Sample, part: str) -> Tensor:
@@ -363,7 +412,7 @@ def _criteria(run: Run, holding: Sample, count: int) -> dict[str, Criterion]:
         "plain": Criterion(count, False, weights),
         "scaled": Criterion(count, True, weights),
     }
-    if run.method == "ls" and count > 1 and choice["held"] == "all":
+    if run.method == "ls" and count > 1 and choice["held"] == "all" and holding.sparse.any():
         for part in ("dense", "sparse"):
             criteria[part] = Criterion(count, False, _weights(holding, part))
     if choice["restart"] is not None:

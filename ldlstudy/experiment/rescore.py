@@ -37,7 +37,7 @@ def rescore(
     for each in planned:
         known = records.load(each.run, results)
         there = (workplace(each.run, work) / NETWORK).exists()
-        if known is None or not there or each.run.dataset == points.DATASET:
+        if known is None or not there or each.run.dataset in points.DATASETS:
             continue
         with execution.limited():
             records.save(_measured(each, known, execution, work), results)

@@ -39,7 +39,7 @@ def execute(
     title: str | None = None,
 ) -> list[Record]:
     """Carry out one run, or several that see the same batches, by the engine of their data."""
-    if planned[0].run.dataset == points.DATASET:
+    if planned[0].run.dataset in points.DATASETS:
         return [points.execute(each, execution.device) for each in planned]
     return images.execute(planned, execution, work, title)
 
@@ -119,7 +119,7 @@ def missing(planned: Iterable[Planned], results: Path, work: Path) -> dict[Plann
     def visit(run: Run, teaches: bool) -> None:
         if done(wanted.get(run, Planned(run)), results, work, teaches):
             return
-        if run.dataset != points.DATASET:  # its engine trains teachers by itself
+        if run.dataset not in points.DATASETS:  # its engine trains teachers by itself
             for teacher in run.teachers:
                 visit(teacher, True)
         order[run] = teaches or order.get(run, False)
@@ -182,7 +182,7 @@ def sweep(
     work = (work or files.root() / "runs").resolve()
     planned = list(planned)
     if workers is None:
-        on_points = all(each.run.dataset == points.DATASET for each in planned)
+        on_points = all(each.run.dataset in points.DATASETS for each in planned)
         workers = 1 if on_points else 4 if execution.is_cuda else device.cores()
     checks.whole("workers", workers, 1)
     checks.whole("together", together, 1)
@@ -208,7 +208,7 @@ def _grouped(ready: Sequence[Planned], together: int, workers: int) -> Iterator[
     most = max(1, min(together, len(ready) // workers))
     streams: dict[str, list[Planned]] = {}
     for each in ready:
-        stream = None if each.run.dataset == points.DATASET else images.stream(each.run)
+        stream = None if each.run.dataset in points.DATASETS else images.stream(each.run)
         streams.setdefault(stream or each.run.id, []).append(each)
     for alike in streams.values():
         for start in range(0, len(alike), most):

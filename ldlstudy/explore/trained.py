@@ -43,6 +43,7 @@ def planes(profile: str) -> list[Learned]:
     runs = ils.runs("quick" if profile == "full" else profile)
     hard = next(each.run for each in runs if each.strategy == "none")
     sets, epochs = replicates_of(replace(hard, replicates=SETS)), hard.recipe["epochs"]
+    assert isinstance(sets, Replicates)
     labels = targets.one_hot(sets.training.labels.flatten(), 3).view(SETS, 1, -1, 3)
     teachers = _train(sets, labels, epochs)
     soft = torch.stack([_labels(sets, r, teachers[r][0]) for r in range(SETS)])

@@ -21,6 +21,7 @@ from ldlstudy.studies.cs_kd import runs as cs_kd
 from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.ils import runs as ils
 from ldlstudy.studies.ldl import runs as ldl
+from ldlstudy.studies.people import enhancement
 from ldlstudy.studies.people import runs as people
 from ldlstudy.studies.smoothing import distillation
 from ldlstudy.studies.smoothing import runs as smoothing
@@ -96,7 +97,9 @@ STUDIES: dict[str, Study] = {
         ("ldl-methods",),
     ),
     "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
-    "people": Study("people", "07_people", {"people": people.runs}),
+    "people": Study(
+        "people", "07_people", {"people": people.runs, "enhancement": enhancement.runs}
+    ),
 }
 TABLES: dict[str, Table] = {
     name: table for study in STUDIES.values() for name, table in study.tables.items()

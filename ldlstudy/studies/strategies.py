@@ -198,6 +198,10 @@ _SINGLE: dict[str, Strategy] = {
     "crd_kd": replace(_rival("CRD, KD", "crd_kd", weight=0.8), called={"LDL": "CRD + KD"}),
     "sskd": _rival("SSKD", "sskd"),
     "wsl": _rival("WSL", "wsl", weight=2.5, temperature=2.0),
+    # what the field of label distribution learning calls label enhancement
+    "neighbours": Strategy("nearest neighbours", "neighbours", {"count": 10}, "ours"),
+    "propagation": Strategy("label propagation", "propagation", {"alpha": 0.5, "count": 7}, "ours"),
+    "beta": _ls("Beta smoothing", "beta", "ILS", 1, **FACTORS),
     "truth": Strategy("the true posterior", "truth", paper="ours"),
 }  # fmt: skip
 _MIXED = ("none", "ls_wrong", "kd_ldl", "off_ldl", "on_ldl", "on_en_ldl", "on_mt_ldl",

@@ -73,6 +73,7 @@ def test_a_record_has_what_each_row_makes(name, finished):
     if name == "people":  # in every stage
         scores = {f"votes_{score}" for score in votes.SCORES}
         stages = dict.fromkeys(trained.stages, scores) | {"people": scores | {"temperature"}}
+        stages["voters"] = {"votes_total_variation", "votes_entropy_order"}
     else:
         stages = {stage: added} if added else {}
     assert {s: set(row) for s, row in made.values.items()} == stages

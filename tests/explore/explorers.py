@@ -4,7 +4,7 @@ import torch
 
 from ldlstudy import data, mixture
 from ldlstudy.data.replicates import Replicates
-from ldlstudy.explore import errors, label, mixing, penultimate, plane, reliability
+from ldlstudy.explore import errors, label, mixing, penultimate, people, plane, reliability
 from ldlstudy.explore.explorer import Choice, Explorer
 
 CLASSES, IMAGES = 4, 60
@@ -70,12 +70,26 @@ def teach(images):
     return images.flatten(1) @ WEIGHTS
 
 
+def answered(seed):
+    """What a record keeps of a network's answers to images that people have voted on."""
+    votes = torch.randint(20, (6, CLASSES), generator=random(5)) + 1
+    votes[0, 1:] = 0  # all agree
+    logits = predictions(seed)["log_probabilities"][:6]
+    return {"index": list(range(6)), "labels": [0, 1, 2, 3, 0, 1], "votes": votes.tolist(),
+            "log_probabilities": logits}  # fmt: skip
+
+
 EXPLORERS: dict[str, Explorer] = {
     "label": label.explorer(predictions(0), TRUTH, PIXELS),
     "reliability": reliability.explorer(NETWORKS),
     "errors": errors.explorer(NETWORKS),
     "plane": plane.explorer(MIXTURE, [learned(0), learned(1)]),
     "penultimate": penultimate.explorer({"0": planes(0), "0.1": planes(1)}),
+    "people": people.explorer(
+        {"hard labels": answered(0), "LS": answered(1)},
+        ("coat", "shirt", "pullover", "bag"),
+        (255 * PIXELS[:6]).tolist(),
+    ),
     "mixing": mixing.explorer(DIGITS, teach, POSTERIOR, sets=2),
 }
 

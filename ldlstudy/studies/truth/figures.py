@@ -39,7 +39,8 @@ def _label(strategy: object) -> str:
     return named(str(strategy)).label
 
 
-def _legend(fig: Figure) -> None:
+def legend_of_papers(fig: Figure) -> None:
+    """Draw a legend of the papers' dots below the panels."""
     names = {"": _label("none"), "ours": _label("truth")}
     dots = [
         Line2D([], [], ls="", label=names.get(paper, paper), **look)
@@ -118,14 +119,14 @@ def frontiers(
             at = distance[name], 100 * (1 - error[name])
             ax.plot(*at, ls="", ms=5, label=_label(name), **_look(name))
         shown = [n for n in dict.fromkeys((*best, *marked, "truth")) if n in distance.index]
-        _name(ax, {name: (distance[name], 100 * (1 - error[name])) for name in shown})
+        write_names(ax, {name: (distance[name], 100 * (1 - error[name])) for name in shown})
         ax.set(title=title, xlabel="KL to the truth, nats")
     np.atleast_1d(axes)[0].set_ylabel("accuracy, %")
-    _legend(fig)
+    legend_of_papers(fig)
     return fig
 
 
-def _name(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+def write_names(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
     """Write the names of some points to their right, near the right end to their left."""
     low, high = ax.get_xlim()
     close = (ax.get_ylim()[1] - ax.get_ylim()[0]) / 25  # the height of a line
@@ -157,7 +158,7 @@ def labels_and_students(found: Mapping[str, pd.DataFrame], marked: Sequence[str]
             filled = "none" if line["changed"] else "full"
             look = {"ls": "", "ms": 5, "fillstyle": filled, **_look(str(name))}
             ax.plot(line["label"], line["student"], label=_label(name), **look)
-        _name(
+        write_names(
             ax,
             {
                 n: (table.loc[n, "label"], table.loc[n, "student"])
@@ -167,7 +168,7 @@ def labels_and_students(found: Mapping[str, pd.DataFrame], marked: Sequence[str]
         )
         ax.set(title=title, xlabel="labels: total variation to the truth")
     np.atleast_1d(axes)[0].set_ylabel("student: KL to the truth, nats")
-    _legend(fig)
+    legend_of_papers(fig)
     return fig
 
 

@@ -1,0 +1,101 @@
+"""What the records say together: strategies in the order that people give them."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from ldlstudy import stats
+from ldlstudy.report.results import MISSING, Results
+from ldlstudy.stats import Estimate
+from ldlstudy.studies.people.runs import LENET
+from ldlstudy.studies.truth import comparisons as truth
+
+MEASURES = {  # the six of label distribution learning, and whether more of each is better
+    "chebyshev": False,
+    "clark": False,
+    "canberra": False,
+    "kl_to_truth": False,
+    "cosine": True,
+    "intersection": True,
+}
+
+
+def by_strategy(
+    results: Results, metric: str, stage: str = "plain", bench: str = LENET
+) -> pd.Series:
+    """Return the mean over seeds of a metric of each strategy of a bench."""
+    frame = results.frame
+    chosen = frame[
+        (frame["bench"] == bench) & (frame["metric"] == metric) & (frame["stage"] == stage)
+    ]
+    found: pd.Series = chosen.groupby("strategy", sort=False)["value"].mean()
+    return found
+
+
+def orders(results: Results, digits: Results, bench: str = LENET) -> dict[str, pd.DataFrame]:
+    """Return how far strategies are from the truth of noisy digits, and from people.
+
+    Parameters
+    ----------
+    results, digits : Results
+        Of this chapter, and of the chapter on one truth.
+    bench : str
+        Of this chapter.
+
+    Returns
+    -------
+    dict
+        ``as trained`` and ``scaled`` to tables of the strategies that both have: ``digits``, the
+        mean KL to the truth over cells, and ``people``, the cross entropy to the votes. Scaled is
+        each to its own labels.
+    """
+    found = {}
+    for title, stage in (("as trained", "plain"), ("scaled", "fitted")):
+        blocks = truth.scores(digits, "kl_to_truth", stage)
+        table = pd.DataFrame(
+            {
+                "digits": truth.by_cell(blocks).mean(axis=1),
+                "people": by_strategy(results, "votes_cross_entropy", stage, bench),
+            }
+        )
+        found[title] = table.dropna()
+    return found
+
+
+def rank_correlation(table: pd.DataFrame) -> Estimate:
+    """Return Spearman's correlation of two columns, its interval over strategies drawn anew."""
+    if len(table) < 3:
+        return MISSING
+    one, other = table.to_numpy().T
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(table), (stats.RESAMPLES, len(table)))
+    found = [
+        spearmanr(one[d], other[d]).statistic for d in draws if min(len(set(one[d])), len(d)) > 2
+    ]
+    low, high = stats.middle(np.array(found))
+    return Estimate(float(spearmanr(one, other).statistic), low, high)
+
+
+def enhancement(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
+    """Return the mean over folds of a measure: strategies by sets of label distributions."""
+    frame = results.frame
+    chosen = frame[(frame["metric"] == metric) & (frame["stage"] == stage)]
+    found: pd.DataFrame = (
+        chosen.groupby(["strategy", "bench"], sort=False)["value"].mean().unstack()
+    )
+    order = dict.fromkeys(chosen["strategy"])
+    return found.reindex(list(order)).dropna()
+
+
+def enhancement_ranks(results: Results) -> pd.DataFrame:
+    """Return the mean rank of each strategy by measure, over the sets; 1 is the nearest.
+
+    A strategy that some set lacks is left out.
+    """
+    if not results.planned:
+        return pd.DataFrame()
+    found = {}
+    for name, more in MEASURES.items():
+        table = enhancement(results, name)
+        found[name] = (-table if more else table).rank().mean(axis=1)
+    return pd.DataFrame(found)

@@ -1,0 +1,89 @@
+"""What the chapter on people says of its records, and when it is true."""
+
+from ldlstudy import studies
+from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.results import Results
+from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
+from ldlstudy.studies.people import comparisons
+from ldlstudy.studies.people.runs import LENET
+from ldlstudy.studies.strategies import named
+
+CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_order"
+
+
+class Facts(Reading):
+    """LeNet on Fashion-MNIST, as the conditions read it, with the sets of label distributions."""
+
+    def __init__(self, results: Results, enhanced: Results) -> None:
+        super().__init__(results, LENET)
+        self.enhanced = enhanced
+
+    def all(self, metric: str, stage: str = "plain") -> dict[str, float]:
+        """Return the mean over seeds of a metric of every strategy."""
+        found = comparisons.by_strategy(self.results, metric, stage)
+        if found.empty:
+            raise NoRecordError(f"no strategy has {metric} at {stage}")
+        return {str(name): float(value) for name, value in found.items()}
+
+    def ranks(self) -> dict[str, float]:
+        """Return the mean rank over sets and measures of each strategy's predictions."""
+        found = comparisons.enhancement_ranks(self.enhanced)
+        if found.empty:
+            raise NoRecordError("no set of label distributions has records")
+        return {str(name): float(value) for name, value in found.mean(axis=1).items()}
+
+
+def facts() -> Facts:
+    """Return the committed records, as the conditions read them."""
+    return Facts(studies.recorded("people"), studies.recorded("enhancement"))
+
+
+def written(results: Results) -> Numbers:
+    """Return the sentences that are written from the records; what has none is not in them."""
+    own = Facts(results, Results([], {}))
+    found: Numbers = {}
+    for stage, title in (("plain", ""), ("people", "people.")):
+        scores = comparisons.by_strategy(results, CROSS_ENTROPY, stage)
+        if len(scores) < 2 or "none" not in scores.index:
+            continue
+        order = list(scores.sort_values().index)
+        nearer = order[: order.index("none")]
+        found |= {
+            f"{title}nearest": _names(order[:3]),
+            f"{title}farthest": _names(order[-3:][::-1]),
+            f"{title}nearer": len(nearer),
+            f"{title}farther": _names(order[order.index("none") + 1 :]),
+        }
+    gaps = comparisons.by_strategy(results, ECE)
+    if len(gaps):
+        found |= {"least.ece": float(gaps.min()), "least.ece.strategy": _names([gaps.idxmin()])}
+    orders = comparisons.by_strategy(results, ORDER)
+    if len(orders):
+        found["blurred"] = _names(orders[orders < orders.get("none", 0) - 0.1].sort_values().index)
+        found["best.order"] = _names(orders.sort_values(ascending=False).index[:3])
+    found["strategies"] = len(orders)
+    try:
+        seeds = len(own.seeds("ls", ORDER))
+        found["ls.order.seeds"] = of_seeds(own.below("ls", "none", ORDER), seeds)
+    except NoRecordError:
+        pass
+    return found
+
+
+def _names(strategies: object) -> str:
+    return listed(named(str(name)).label.replace(", ", " with ") for name in strategies)  # type: ignore[attr-defined]
+
+
+SENTENCES = {
+    "Scaled to the labels, hard labels have an ECE near what chance gives, and the same network is "
+    "far from calibrated against people": lambda r: (
+        r("none", "ece_15_left", "fitted") < 0.015 and r("none", ECE, "fitted") > 0.15
+    ),
+    "Every strategy is surer than people are": lambda r: min(r.all(ECE).values()) > 0.1,
+    "label smoothing is nearer to people than hard labels, and blurs which images they doubt": (
+        lambda r: (
+            r("ls", CROSS_ENTROPY) < r("none", CROSS_ENTROPY)
+            and r("ls", ORDER) < r("none", ORDER) - 0.1
+        )
+    ),
+}

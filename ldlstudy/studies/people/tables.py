@@ -1,0 +1,123 @@
+"""The tables of the chapter on people: a line a strategy."""
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from ldlstudy.report import tables
+from ldlstudy.report.results import Results
+from ldlstudy.report.tables import ACCURACY, NLL, Column
+from ldlstudy.studies.people import comparisons
+from ldlstudy.studies.people.runs import LENET, STRATEGIES, known_row, row
+from ldlstudy.studies.strategies import named
+
+ECE = Column("ece_15_left", "ECE", digits=3)
+TEMPERATURE = Column("temperature", "T", digits=2)
+CROSS_ENTROPY = Column("votes_cross_entropy", "cross entropy", digits=3)
+KL = Column("votes_kl", "KL", digits=3)
+VARIATION = Column("votes_total_variation", "TV", digits=3)
+ECE_OF_VOTES = Column("votes_ece", "ECE, by votes", digits=3)
+ORDER = Column("votes_entropy_order", "order of doubt", digits=2)
+SECOND = Column("votes_second_mass", "second class", digits=3)
+AS_TRAINED = (ACCURACY, NLL, ECE, CROSS_ENTROPY, KL, VARIATION, ECE_OF_VOTES, ORDER, SECOND)
+MEASURES = {  # of label distribution learning: ↓ less is better, ↑ more is
+    "Chebyshev ↓": Column("votes_chebyshev", "", digits=3),
+    "Clark ↓": Column("votes_clark", "", digits=3),
+    "Canberra ↓": Column("votes_canberra", "", digits=2),
+    "KL ↓": KL,
+    "cosine ↑": Column("votes_cosine", "", digits=3),
+    "intersection ↑": Column("votes_intersection", "", digits=3),
+}
+SCALED = {  # headings of what one temperature for the labels, and one for people, leave
+    "T": ("fitted", TEMPERATURE),
+    "cross entropy, at T": ("fitted", CROSS_ENTROPY),
+    "ECE, by votes, at T": ("fitted", ECE_OF_VOTES),
+    "T for people": ("people", TEMPERATURE),
+    "cross entropy, at T for people": ("people", CROSS_ENTROPY),
+    "TV, at T for people": ("people", VARIATION),
+    "ECE, by votes, at T for people": ("people", ECE_OF_VOTES),
+}
+ENHANCED = {
+    "chebyshev": "Chebyshev", "clark": "Clark", "canberra": "Canberra", "kl_to_truth": "KL",
+    "cosine": "cosine", "intersection": "intersection",
+}  # fmt: skip
+DISTANCE = Column("kl_to_truth", "KL", digits=3)
+TRUTHS = {  # the same score by an exact truth, and by fifty votes that are drawn from it
+    "KL, exact": ("plain", Column("kl_to_truth", "", digits=3)),
+    "KL, by votes": ("plain", KL),
+    "TV, exact": ("plain", Column("total_variation", "", digits=3)),
+    "TV, by votes": ("plain", VARIATION),
+    "NLL, one label": ("plain", NLL),
+    "cross entropy, by votes": ("plain", CROSS_ENTROPY),
+}
+
+
+def as_trained(results: Results, bench: str = LENET) -> Styler:
+    """Return every strategy's scores against the labels and against the votes."""
+    return tables.of_rows(results, _rows(results, bench), AS_TRAINED)
+
+
+def scaled(results: Results, bench: str = LENET) -> Styler:
+    """Return what is left after one temperature: fitted to labels, and fitted to people."""
+    return tables.of_rows(results, _rows(results, bench), SCALED)
+
+
+def measures(results: Results, bench: str = LENET) -> Styler:
+    """Return the six measures of label distribution learning at the temperature for people."""
+    columns = {heading: ("people", column) for heading, column in MEASURES.items()}
+    return tables.of_rows(results, _rows(results, bench), columns)
+
+
+def against_hard(results: Results, bench: str = LENET) -> Styler:
+    """Return the paired differences of each strategy from hard labels, with 95 % intervals."""
+    hard = row("none", bench)
+    pairs = {
+        label: ((own, "plain"), (hard, "plain"))
+        for own, label in _rows(results, bench).items()
+        if own != hard
+    }
+    return tables.differences(results, pairs, (ACCURACY, ECE, CROSS_ENTROPY, VARIATION, ORDER))
+
+
+def of_known(known: Results) -> Styler:
+    """Return scores by an exact truth, and by votes that were drawn from it."""
+    strategies = dict.fromkeys(each.strategy for each in known.planned)
+    labels = {known_row(name): named(name).label for name in strategies}
+    return tables.of_rows(known, labels, TRUTHS)
+
+
+def _rows(results: Results, bench: str) -> dict[str, str]:
+    """Rows of a bench in the order of strategies, with their labels."""
+    there = dict.fromkeys(each.strategy for each in results.planned if each.bench == bench)
+    order = sorted(there, key=lambda s: STRATEGIES.index(s) if s in STRATEGIES else len(STRATEGIES))
+    return {row(name, bench): named(name).label for name in order}
+
+
+def enhancement(results: Results) -> Styler:
+    """Return mean ranks over the sets by measure, the nearest first; and the means of two scores.
+
+    The last columns are total variations: of the labels that were taught to the truth about the
+    training samples, and of the network's predictions on new ones.
+    """
+    ranks = comparisons.enhancement_ranks(results)
+    if ranks.empty:
+        return tables.style(pd.DataFrame())
+    shown = pd.DataFrame(
+        {ENHANCED[name]: column.map("{:.1f}".format) for name, column in ranks.items()}
+    )
+    for heading, stage in (("TV of the labels", "label"), ("TV of predictions", "plain")):
+        means = comparisons.enhancement(results, "total_variation", stage).mean(axis=1)
+        shown[heading] = means.reindex(shown.index).map(VARIATION.write)
+    shown = shown.loc[ranks.mean(axis=1).sort_values(kind="stable").index]
+    shown.index = [named(str(name)).label for name in shown.index]
+    return tables.style(shown)
+
+
+def sets(results: Results) -> Styler:
+    """Return the KL to the truth of predictions on new samples, by set of label distributions."""
+    frame = comparisons.enhancement(results, "kl_to_truth")
+    rows = {name: named(str(name)).label for name in frame.index}
+    cells = {
+        label: {bench: tables.Asked(f"{bench} {name}", DISTANCE) for bench in frame.columns}
+        for name, label in rows.items()
+    }
+    return tables.grid(results, cells)
