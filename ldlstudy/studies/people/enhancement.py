@@ -29,7 +29,10 @@ SMALL: dict[str, Mapping[str, Any]] = {"quick": {}, "smoke": {"epochs": 12}}
 def sets(profile: str) -> tuple[str, ...]:
     """Return the sets of a profile: the published ones, or the one that is made here."""
     checks.one_of("profile", profile, PROFILES)
-    return tuple(distributions.SETS) if profile == "paper" else (distributions.MADE,)
+    if profile != "paper":
+        return (distributions.MADE,)
+    known = distributions.SETS
+    return tuple(sorted(known, key=lambda name: known[name][0] * known[name][1]))
 
 
 def runs(profile: str) -> list[Planned]:
