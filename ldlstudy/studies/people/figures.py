@@ -43,7 +43,7 @@ def answers(
     fig, axes = plt.subplots(
         len(images), columns, figsize=(WIDTH, 1.35 * len(images) + 0.9), squeeze=False
     )
-    for line, image in zip(axes, images, strict=True):
+    for at, (line, image) in enumerate(zip(axes, images, strict=True)):
         line[0].set_axis_off()
         if pictures is not None:
             line[0].imshow(pictures["pixels"][image], cmap="gray_r", vmin=0, vmax=255)
@@ -59,9 +59,9 @@ def answers(
             ax.barh(range(len(p)), p, color=colours, label=title)
             ax.barh([label], [p[label]], color=GREY, label=f"{title}: the label")
             ax.set(xlim=(0, 1), xticks=[0, 1], yticks=[], ylim=(len(p) - 0.5, -0.5))
-            if line is axes[0]:
+            if at == 0:
                 ax.set_title(title, fontsize=8)
-            if line is not axes[-1]:
+            if at < len(images) - 1:
                 ax.set_xticklabels([])
         line[1].set_yticks(range(len(classes)), classes, fontsize=5.5)
     return fig

@@ -40,10 +40,11 @@ STRATEGIES = (
 QUICK = (
     "none", "ls", "cs_kd", "off_ldl", "mixup", "on_ldl-mixup", "max_entropy_light", "truth",
 )  # fmt: skip
-CELL = (
-    150,
-    0.5,
-)  # images of a class and noise: digits with known truths, from which votes are drawn
+CELL = (150, 0.5)  # images of a class, and noise, of digits whose truth votes are drawn from
+CLASSES = (
+    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+)  # fmt: skip
 
 
 def row(strategy: str, bench: str = LENET) -> str:

@@ -61,7 +61,7 @@ def written(results: Results) -> Numbers:
     if len(orders):
         found["blurred"] = _names(orders[orders < orders.get("none", 0) - 0.1].sort_values().index)
         found["best.order"] = _names(orders.sort_values(ascending=False).index[:3])
-    found["strategies"] = len(orders)
+    found |= {"strategies": len(orders), "strategies.others": len(orders) - 1}
     try:
         seeds = len(own.seeds("ls", ORDER))
         found["ls.order.seeds"] = of_seeds(own.below("ls", "none", ORDER), seeds)
