@@ -26,6 +26,7 @@ HISTORY = [{"train_class_loss": a, "held_class_loss": b} for a, b in zip(SEEN, H
 ILS, KD, SOFT = {"p1": 0.75, "p2": 0.3}, {"weight": 0.6, "temperature": 2.0}, {"temperature": 4.0}
 GOOD: dict[str, dict[str, Any]] = {  # settings of every method
     "none": {}, "ls": {"epsilon": 0.3}, "ls_wrong": {"alpha": 0.3}, "similarity": {"epsilon": 0.3},
+    "neighbours": {"count": 3}, "propagation": {"alpha": 0.4, "count": 4},
     "truth": {}, "ils1": ILS, "ils2": {"epsilon": 0.1, "teacher_temperature": 4.0},
     "ils": ILS | {"teacher_temperature": 4.0}, "sinusoidal": {"p1": 0.9, "p2": 8.0},
     "beta": {"epsilon": 0.07}, "bootstrap": {"beta": 0.8}, "distil": {"temperature": 2.0},

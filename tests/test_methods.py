@@ -40,6 +40,8 @@ LABELLED = {
     "ls": torch.eye(K)[LABELS] * 0.7 + 0.3 / K,
     "ls_wrong": torch.eye(K)[LABELS] * (0.7 - 0.1) + 0.1,
     "similarity": targets.class_similarity(steps.IMAGES.flatten(1).float(), LABELS, K, 0.3),
+    "neighbours": targets.neighbours(steps.IMAGES.flatten(1).float(), LABELS, K, 3),
+    "propagation": targets.propagation(steps.IMAGES.flatten(1).float(), LABELS, K, 0.4, 4),
     "truth": TRUTH,
     "ils1": targets.ils1(LABELS, at(1.7), 0.75, 0.3),
     "ils2": targets.ils2(LABELS, at(4.0), 0.1),
@@ -302,6 +304,7 @@ def test_candidates_vary_the_last_setting_first():
 OTHER = {  # values that a setting does not have by default; of numbers half of what they are
     "relabel": True, "square": False, "combine": "sum", "partner": "eval", "compare":
     "probabilities", "magnitude": "grid", "form": "label", "gap": 2, "negatives": 5, "cap": 0.01,
+    "count": 2,
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta as beta_distribution
 from scipy.stats import kstest
+from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 
 from ldlstudy import targets
 
@@ -144,6 +145,49 @@ def test_sinusoidal_is_smoothing_by_its_factor():
     torch.testing.assert_close(result, targets.smooth(labels, 3, factor))
 
 
+def test_neighbours_share_their_labels():
+    """On a line: 0, 1, 2 and far away 10, 11; each counts itself."""
+    x = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0]])
+    y = torch.tensor([0, 0, 1, 1, 2])
+    found = targets.neighbours(x, y, 3, 2)
+    # of the point at 1 both neighbours are as near, so one of two answers is right
+    expected = torch.tensor([[1, 0, 0], [0, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]])
+    rows = [0, 2, 3, 4]
+    torch.testing.assert_close(found[rows], expected[rows])
+    assert found[1].tolist() in ([1, 0, 0], [0.5, 0.5, 0])
+    torch.testing.assert_close(targets.neighbours(x, y, 3, 1), targets.one_hot(y, 3))
+    everyone = torch.tensor([0.4, 0.4, 0.2]).expand(5, 3)
+    torch.testing.assert_close(targets.neighbours(x, y, 3, 99), everyone)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(1, 8))
+def test_neighbours_are_scikit_learn_s(seed, samples, count):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(samples, 3)).astype(np.float32), rng.integers(0, 3, samples)
+    nearest = NearestNeighbors(n_neighbors=min(count, samples)).fit(x).kneighbors(x)[1]
+    expected = np.eye(3)[y][nearest].mean(1)
+    found = targets.neighbours(torch.from_numpy(x), torch.from_numpy(y), 3, count)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_labels_spread_along_the_graph_until_they_stand():
+    """F = (1 - alpha) (I - alpha S)^-1 Y, rows divided by their sums (Zhou et al., 2004)."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 2)), rng.integers(0, 2, 40) * 2  # class 1 has no sample
+    graph = kneighbors_graph(x, 5, mode="connectivity", include_self=True).toarray()
+    graph = graph * (1 - np.eye(40))
+    degree = np.maximum(graph.sum(0), 1)  # of how many samples each is a neighbour
+    s = graph / np.sqrt(degree[:, None] * degree[None])
+    spread = np.linalg.solve(np.eye(40) - 0.6 * s, np.eye(3)[y])
+    found = targets.propagation(torch.from_numpy(x), torch.from_numpy(y), 3, 0.6, 5)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+    assert (found[:, 1] == 0).all()
+    away = np.abs(found.numpy() - spread / spread.sum(1, keepdims=True)).max()
+    assert away < 0.02
+
+
 def test_class_similarity_gives_nearer_classes_more():
     features = torch.tensor([[0.0, 0], [2, 0], [3, 0], [1, 4]])  # means (1, 0), (3, 0), (1, 4)
     labels = torch.tensor([0, 0, 1, 2])
@@ -212,6 +256,13 @@ FEATURES = torch.tensor([[0.0], [1.0]])
         (lambda: targets.class_similarity(FEATURES, LABELS, 3, 0.1), r"none of class \[2\]"),
         (lambda: targets.class_similarity(FEATURES[:1], LABELS, 2, 0.1), r"of shape \(2, D\)"),
         (lambda: targets.class_similarity(FEATURES / 0, LABELS, 2, 0.1), "finite"),
+        (lambda: targets.neighbours(FEATURES[:1], LABELS, 2), r"of shape \(2, D\)"),
+        (
+            lambda: targets.neighbours(FEATURES, LABELS, 2, 0),
+            "count must be a whole number of at least 1",
+        ),
+        (lambda: targets.propagation(FEATURES / 0, LABELS, 2), "finite"),
+        (lambda: targets.propagation(FEATURES, LABELS, 2, 1.0), "alpha must lie in"),
     ],
 )
 def test_bad_arguments_are_refused(call, message):

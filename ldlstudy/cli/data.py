@@ -24,7 +24,7 @@ def list_data(root: Root = None) -> None:
         typer.echo(
             f"{'six_gaussians':14}    3 classes of points in the plane, made by `data sample`"
         )
-        for name in (*data.available(), *data.people.PEOPLE):
+        for name in (*data.available(), *data.BESIDE):
             typer.echo(data.describe(name, root))
 
 
@@ -54,7 +54,7 @@ def check_data(
         from ldlstudy import data
 
         faults = []
-        for each in [name] if name else (*data.available(), *data.people.PEOPLE):
+        for each in [name] if name else (*data.available(), *data.BESIDE):
             place = data.location(each, root)
             if name is None and place is not None and not place.exists():
                 continue

@@ -3,7 +3,8 @@
 There are three kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
 folders that their authors hand out (`ldlstudy.data.folders`); and two that are made here
 (`ldlstudy.data.made`). They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study;
-so do the votes of people on some of them (`ldlstudy.data.people`).
+so do the votes of people on some of them (`ldlstudy.data.people`), and samples of other kinds with
+their label distributions (`ldlstudy.data.distributions`).
 """
 
 import inspect
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks, files
-from ldlstudy.data import archives, folders, people
+from ldlstudy.data import archives, distributions, folders, people
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Dataset, Images, partners, split
 from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 
+BESIDE = (*people.NAMES, *distributions.NAMES)  # what is no set of images, and lies beside them
 COMMON = ("held", "seed", "votes", "annotator")  # options of every set
 
 
@@ -133,6 +135,8 @@ def fetch(name: str, root: Path | None = None) -> Path:
     """
     if name in people.PEOPLE:
         return people.fetch(name, root or default_root())
+    if name in distributions.NAMES:
+        raise ValueError(f"{name} comes from its authors alone: put it into {location(name, root)}")
     place = location(name, root)
     if place is None:
         raise ValueError(f"{name} is made here from scikit-learn's digits: there is no file of it")
@@ -149,8 +153,9 @@ def check(name: str, root: Path | None = None) -> str:
     ValueError
         As `load`.
     """
-    if name in people.PEOPLE:
-        return people.check(name, root or default_root())
+    for others in (people, distributions):
+        if name in others.NAMES:
+            return others.check(name, root or default_root())
     dataset = load(name, root)
     sizes = " ".join(f"{part} {len(getattr(dataset, part).labels)}" for part in ("train", "test"))
     shape = "x".join(map(str, dataset.shape))
@@ -159,8 +164,9 @@ def check(name: str, root: Path | None = None) -> str:
 
 def describe(name: str, root: Path | None = None) -> str:
     """One line on an image set: its published sizes, where it is from, whether it is here."""
-    if name in people.PEOPLE:
-        return people.describe(name, root or default_root())
+    for others in (people, distributions):
+        if name in others.NAMES:
+            return others.describe(name, root or default_root())
     place = location(name, root)
     if name in MADE:
         classes, shape, (train, test), origin = 10, (1, 8, 8), SIZES[name], "made here"
@@ -178,9 +184,10 @@ def describe(name: str, root: Path | None = None) -> str:
 def location(name: str, root: Path | None = None) -> Path | None:
     """The file or folder of an image set, there or not; None for what is made here."""
     root = root or default_root()
-    if name in people.PEOPLE:
-        return people.path(name, root)
-    checks.one_of("data set", name, (*available(), *people.PEOPLE))
+    for others in (people, distributions):
+        if name in others.NAMES:
+            return others.path(name, root)
+    checks.one_of("data set", name, (*available(), *BESIDE))
     if name in MADE:
         return None
     if name in folders.FOLDERS:

@@ -34,11 +34,11 @@ SETS = {  # samples, features, classes
 MADE = "posteriors"
 PER_CLASS = 50  # points of the set that is made
 KEYS = ("features", "distributions")
-NAMES = (*SETS, MADE)
+NAMES = tuple(SETS)
 FOLDS = 10
 
 
-def read(name: str, root: Path) -> tuple[Tensor, Tensor]:
+def read(name: str, root: Path | None) -> tuple[Tensor, Tensor]:
     """Return the features (N, D), float32, and the label distributions (N, K), float64, of a set.
 
     Raises
@@ -46,10 +46,11 @@ def read(name: str, root: Path) -> tuple[Tensor, Tensor]:
     ValueError
         If the file is missing, damaged or not of this set.
     """
-    if checks.one_of("set of label distributions", name, NAMES) == MADE:
+    if checks.one_of("set of label distributions", name, (*NAMES, MADE)) == MADE:
         mixture = six_gaussians()
         x, _, _ = mixture.sample(PER_CLASS, 0)
         return x.float(), mixture.posterior(x).double()
+    assert root is not None  # of a set that is a file
     file = path(name, root)
     way = f"put a file there with the arrays {', '.join(KEYS)}, from where its authors publish it"
     if not file.is_file():
@@ -114,7 +115,7 @@ class Folds:
     """
 
     name: str
-    root: Path
+    root: Path | None
     count: int
     seed: int
 

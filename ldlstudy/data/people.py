@@ -107,6 +107,7 @@ PEOPLE = {
         "96d863249e2b1f8a849735a0edc7de28bd2548f0a3f72de6499419ff0825cfc0",
     ),
 }  # fmt: skip
+NAMES = tuple(PEOPLE)
 
 
 def named(name: str, dataset: str) -> People:

@@ -35,7 +35,7 @@ from ldlstudy.seeds import seed_of
 from ldlstudy.training import ensemble
 
 DATASET = "six_gaussians"
-DATASETS = (DATASET, *distributions.NAMES)
+DATASETS = (DATASET, *distributions.NAMES, distributions.MADE)
 MODELS = {"mlp64x5": (64,) * 5, "mlp64x1": (64,)}
 DATA = {"separation": 1.0, "train": 50, "held": 50, "test": 5000}
 RECIPE: dict[str, Any] = {

@@ -82,7 +82,7 @@ def mnist(tmp_path):
 def test_data_list_shows_sizes_sources_and_what_is_here(mnist):
     lines = passed("data", "list", "--root", str(mnist.parent))
     known = {line.split()[0]: line for line in lines}
-    assert {*data.available(), *data.people.PEOPLE, "six_gaussians"} == set(known)
+    assert {*data.available(), *data.BESIDE, "six_gaussians"} == set(known)
     assert known["mnist"].endswith(f"from torchvision, in {mnist}")
     for part in (
         "10 classes",

@@ -36,7 +36,7 @@ def test_every_line_is_a_record_that_can_be_read(committed):
         run = record.specification
         assert run["method"] in (*methods.METHODS, "bayes")
         assert run["model"] in (*models.available(), *points.MODELS, "bayes")
-        assert run["dataset"] in (*data.available(), points.DATASET)
+        assert run["dataset"] in (*data.available(), *points.DATASETS)
         assert "plain" in record.values
         assert record.intervals.keys() <= record.values.keys()
         assert all(record.intervals[s].keys() <= record.values[s].keys() for s in record.intervals)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ldlstudy import methods, metrics, scaling, stats
+from ldlstudy import methods, metrics, scaling, stats, targets
 from ldlstudy.experiment import point_figures, points, records
 from ldlstudy.experiment.plan import Planned
 from ldlstudy.experiment.points import choose, replicates_of
@@ -231,8 +231,8 @@ def test_distillation_from_bayes_teaches_the_posterior(taught):
     choose(tiny("distil", teachers=(BAYES,)))
     truth = replicates_of(NONE).training.truth
     assert len(taught["distil"]) == 2
-    for (_, _, targets), expected in zip(taught["distil"], truth, strict=True):
-        torch.testing.assert_close(targets.float(), expected, rtol=1e-4, atol=1e-6)
+    for (_, _, label), expected in zip(taught["distil"], truth, strict=True):
+        torch.testing.assert_close(label.float(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_restart_is_no_setting_of_a_method(taught):
@@ -413,8 +413,8 @@ def test_the_callers_thread_count_is_left_alone():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"dataset": "cifar10"}, "unknown dataset 'cifar10'; known: six_gaussians"),
-        ({"dataset": "mnist", "model": "bayes"}, "unknown dataset 'mnist'; known: six_gaussians"),
+        ({"dataset": "cifar10"}, "unknown dataset 'cifar10'; known: M2B, Movie, "),
+        ({"dataset": "mnist", "model": "bayes"}, "unknown dataset 'mnist'; known: M2B, Movie, "),
         ({"model": "resnet20"}, "unknown model 'resnet20'; known: bayes, mlp64x1, mlp64x5"),
         ({"method": "cutmix"}, "unknown method 'cutmix'; known: adacos, beta, bootstrap"),
         ({"method": "cs_kd"}, "trains a loss of its own, not label distributions"),
@@ -448,3 +448,42 @@ def test_unknown_data_to_keep():
 def test_an_unstable_rate_is_named():
     with pytest.raises(FloatingPointError, match=r"network [01] .*rate 1e\+30"):
         execute(replace(NONE, recipe={"rate": 1e30}))
+
+
+# Sets of label distributions
+
+
+def folded(method="none", settings=None, teachers=(), **more):
+    recipe = {"epochs": 20, "patience": 5}
+    return Run("posteriors", "mlp64x1", method, settings=settings or {}, teachers=teachers,
+               recipe=recipe, replicates=3, **more)  # fmt: skip
+
+
+def test_folds_are_measured_by_the_measures_of_their_field():
+    none = folded()
+    run = folded("ils2", {"epsilon": [0.05, 0.2], "teacher_temperature": 2.0}, (none,))
+    record, chosen = execute(run), choose(run)
+    assert set(record.values) == {"plain", "scaled", "label"}
+    pick, sets = chosen.picks["plain"], replicates_of(run)
+    for r in range(3):
+        sample = sets.testing.at(r)
+        p = chosen.probabilities(pick, r, sample.inputs)
+        for name in ("chebyshev", "clark", "canberra", "cosine", "intersection", "kl_to_truth"):
+            expected = getattr(metrics, name)(sample.truth, p)
+            assert record.values["plain"][name][r] == pytest.approx(expected)
+        training = sets.training.at(r)
+        first = choose(none)
+        logits = first.logits(first.picks["plain"].rows[r], training.inputs)
+        taught = targets.ils2(training.labels, (logits / 2).softmax(1), pick.values[r]["epsilon"])
+        expected = metrics.total_variation(training.truth, taught)
+        assert record.values["label"]["total_variation"][r] == pytest.approx(expected, rel=1e-5)
+
+
+def test_labels_by_the_truth_are_the_truth_and_nobody_knows_the_bayes_optimal_model():
+    record = execute(folded("truth"))
+    assert record.values["label"]["total_variation"] == pytest.approx([0, 0, 0])
+    assert record.values["label"]["cosine"] == pytest.approx([1, 1, 1])
+    with pytest.raises(ValueError, match="the Bayes-optimal model of posteriors is not known"):
+        execute(replace(folded("bayes"), model="bayes"))
+    with pytest.raises(ValueError, match="unknown data parameter 'train'; known: "):
+        execute(folded(data={"train": 3}))

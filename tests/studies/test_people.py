@@ -1,0 +1,138 @@
+"""The study with people: its runs, and what made-up records say whose answers are known."""
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata, spearmanr
+
+from ldlstudy.report.results import Results
+from ldlstudy.studies.fast import runs as fast
+from ldlstudy.studies.people import comparisons, enhancement, numbers, runs, tables
+from ldlstudy.studies.people.sentences import written
+from ldlstudy.studies.strategies import named
+from ldlstudy.studies.truth import runs as truth
+from tests.report.made import filled
+
+PAPER = runs.runs("paper")
+
+
+def test_nothing_that_people_said_is_trained_on():
+    for each in PAPER:
+        assert "votes" not in each.run.data
+        assert "annotator" not in each.run.data
+        assert "people" in each.keep
+        assert (each.run.dataset, each.run.model) == ("fashion_mnist", "lenet")
+    assert all("people" in e.keep for e in fast.runs("paper") if e.run.dataset == "cifar10")
+    assert not any("people" in e.keep for e in fast.runs("paper") if e.run.dataset == "cifar100")
+
+
+def test_seeds_are_paired_and_taught_by_hard_labels_of_their_seed():
+    assert len(PAPER) == len({each.run for each in PAPER}) == 5 * len(runs.STRATEGIES)
+    for each in PAPER:
+        strategy = named(each.strategy)
+        assert len(each.run.teachers) == strategy.teachers
+        seeds = [each.run.seed + 100 * i for i in range(strategy.teachers)]
+        assert [teacher.seed for teacher in each.run.teachers] == seeds
+        for teacher in each.run.teachers:
+            assert teacher.method == "none"
+            assert teacher.data == each.run.data
+            assert teacher.recipe == each.run.recipe
+
+
+def test_strategies_are_those_of_the_chapter_on_one_truth_but_for_what_is_said():
+    """Chosen settings have fixed ones in their place; two views, CRD and BYOT are left out."""
+    own = {name.removesuffix("_fixed") for name in runs.STRATEGIES}
+    others = {"ls_chosen", "cs_kd_e", "ddgsd", "byot", "crd", "crd_kd", "truth"}
+    assert set(truth.STRATEGIES) - own == others
+    assert own - set(truth.STRATEGIES) == {"none-held"}
+
+
+def drawn(seed=0):
+    draws = np.random.default_rng(seed)
+    metrics = ("accuracy", "votes_cross_entropy", "votes_ece", "votes_entropy_order")
+
+    def give(each):
+        found = {m: float(v) for m, v in zip(metrics, draws.random(4), strict=True)}
+        found |= {f"{s} {m}": float(v) for s in ("fitted", "people")
+                  for m, v in zip(metrics, draws.random(4), strict=True)}  # fmt: skip
+        return found
+
+    return filled(PAPER, give)
+
+
+def mean(results, strategy, metric, stage="plain"):
+    records = results.records(runs.row(strategy))
+    return np.mean([record.values[stage][metric] for record in records])
+
+
+def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
+    results = drawn()
+    empty = Results([], {})
+    values = numbers.quoted(results, empty, empty, empty)
+    assert values["ls.votes_ece"] == pytest.approx(mean(results, "ls", "votes_ece"))
+    assert values["ls.people.votes_ece"] == pytest.approx(
+        mean(results, "ls", "votes_ece", "people")
+    )
+    order = sorted(runs.STRATEGIES, key=lambda s: mean(results, s, "votes_cross_entropy"))
+    assert values["nearer"] == order.index("none")
+    first = [named(name).label.replace(", ", " with ") for name in order[:3]]
+    assert values["nearest"] == f"{first[0]}, {first[1]} and {first[2]}"
+    surest = min(runs.STRATEGIES, key=lambda s: mean(results, s, "votes_ece"))
+    assert values["least.ece"] == pytest.approx(mean(results, surest, "votes_ece"))
+    assert values["strategies.others"] == len(runs.STRATEGIES) - 1
+    assert all(value == value for value in values.values())
+
+
+def test_without_records_nothing_is_said():
+    empty = Results([], {})
+    assert numbers.quoted(empty, empty, empty, empty)["strategies"] == 0
+    assert "nearest" not in written(empty)
+    for table in (tables.as_trained, tables.scaled, tables.measures, tables.against_hard,
+                  tables.enhancement, tables.sets, tables.of_known):  # fmt: skip
+        assert len(table(empty).data) == 0
+
+
+def test_orders_are_of_strategies_that_both_chapters_have():
+    results = drawn()
+    planned = [e for e in truth.runs("paper") if e.strategy in ("none", "ls", "cs_kd", "truth")]
+    draws = np.random.default_rng(5)
+    digits = filled(
+        planned,
+        lambda _: {k: float(draws.random()) for k in ("kl_to_truth", "fitted kl_to_truth")},
+    )
+    found = comparisons.orders(results, digits)
+    for title, stage in (("as trained", "plain"), ("scaled", "fitted")):
+        table = found[title]
+        assert set(table.index) == {"none", "ls", "cs_kd"}
+        for name in table.index:
+            own = [
+                digits.recorded[each.run].values[stage]["kl_to_truth"]
+                for each in planned
+                if each.strategy == name
+            ]
+            assert table.loc[name, "digits"] == pytest.approx(np.mean(own))
+            expected = mean(results, name, "votes_cross_entropy", stage)
+            assert table.loc[name, "people"] == pytest.approx(expected)
+    estimate = comparisons.rank_correlation(found["as trained"])
+    assert estimate.mean == pytest.approx(spearmanr(*found["as trained"].to_numpy().T).statistic)
+    assert estimate.low <= estimate.mean <= estimate.high
+
+
+def test_enhancement_is_ranked_by_each_measure_within_its_set():
+    planned = enhancement.runs("paper")
+    assert len(planned) == 10 * len(enhancement.STRATEGIES)
+    assert {e.run.replicates for e in planned} == {10, 50}
+    draws = np.random.default_rng(2)
+    results = filled(
+        planned,
+        lambda e: {m: draws.random(e.run.replicates).tolist() for m in comparisons.MEASURES},
+    )
+    ranks = comparisons.enhancement_ranks(results)
+    sets = list(dict.fromkeys(e.bench for e in planned))
+    for measure, more in (("clark", False), ("cosine", True)):
+        own = np.array([
+            [np.mean(results.records(f"{b} {s}")[0].values["plain"][measure]) for b in sets]
+            for s in enhancement.STRATEGIES
+        ])  # fmt: skip
+        expected = rankdata(-own if more else own, axis=0).mean(1)
+        for strategy, rank in zip(enhancement.STRATEGIES, expected, strict=True):
+            assert ranks.loc[strategy, measure] == pytest.approx(rank)
