@@ -78,6 +78,14 @@ METRICS = {  # p (N, K) and y (N,) to a number, by the definition
 OF_TRUTH = {
     "kl_to_truth": lambda t, p: (t * (np.log(t) - np.log(p))).sum(1).mean(),
     "total_variation": lambda t, p: np.abs(t - p).sum(1).mean() / 2,
+    "cross_entropy_to_truth": lambda t, p: -(t * np.log(p)).sum(1).mean(),
+    "chebyshev": lambda t, p: np.abs(t - p).max(1).mean(),
+    "clark": lambda t, p: np.sqrt((((t - p) / (t + p)) ** 2).sum(1)).mean(),
+    "canberra": lambda t, p: (np.abs(t - p) / (t + p)).sum(1).mean(),
+    "cosine": lambda t, p: np.mean(
+        [a @ b / np.sqrt(a @ a * (b @ b)) for a, b in zip(t, p, strict=True)]
+    ),
+    "intersection": lambda t, p: np.minimum(t, p).sum(1).mean(),
 }
 OTHERS = {  # have tests of their own, below or in test_terms.py
     "reliability", "recall_at_1", "nearest_is_alike", "log", "gaps", "ece_by_chance",
