@@ -21,7 +21,7 @@ from ldlstudy.studies.cs_kd import runs as cs_kd
 from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.ils import runs as ils
 from ldlstudy.studies.ldl import runs as ldl
-from ldlstudy.studies.people import enhancement
+from ldlstudy.studies.people import annotators, enhancement
 from ldlstudy.studies.people import runs as people
 from ldlstudy.studies.smoothing import distillation
 from ldlstudy.studies.smoothing import runs as smoothing
@@ -98,7 +98,13 @@ STUDIES: dict[str, Study] = {
     ),
     "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
     "people": Study(
-        "people", "07_people", {"people": people.runs, "enhancement": enhancement.runs}
+        "people",
+        "07_people",
+        {
+            "people": people.runs,
+            "annotators": annotators.runs,
+            "enhancement": enhancement.runs,
+        },
     ),
 }
 TABLES: dict[str, Table] = {

@@ -7,7 +7,7 @@ from scipy.stats import rankdata, spearmanr
 from ldlstudy.report.results import Results
 from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.people import comparisons, enhancement, numbers, runs, tables
-from ldlstudy.studies.people.sentences import written
+from ldlstudy.studies.people.sentences import of_enhancement, written
 from ldlstudy.studies.strategies import named
 from ldlstudy.studies.truth import runs as truth
 from tests.report.made import filled
@@ -67,7 +67,7 @@ def mean(results, strategy, metric, stage="plain"):
 def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
     results = drawn()
     empty = Results([], {})
-    values = numbers.quoted(results, empty, empty, empty)
+    values = numbers.quoted(results, empty, empty, empty, empty)
     assert values["ls.votes_ece"] == pytest.approx(mean(results, "ls", "votes_ece"))
     assert values["ls.people.votes_ece"] == pytest.approx(
         mean(results, "ls", "votes_ece", "people")
@@ -84,7 +84,7 @@ def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
 
 def test_without_records_nothing_is_said():
     empty = Results([], {})
-    assert numbers.quoted(empty, empty, empty, empty)["strategies"] == 0
+    assert numbers.quoted(empty, empty, empty, empty, empty)["strategies"] == 0
     assert "nearest" not in written(empty)
     for table in (tables.as_trained, tables.scaled, tables.measures, tables.against_hard,
                   tables.enhancement, tables.sets, tables.of_known):  # fmt: skip
@@ -136,3 +136,15 @@ def test_enhancement_is_ranked_by_each_measure_within_its_set():
         expected = rankdata(-own if more else own, axis=0).mean(1)
         for strategy, rank in zip(enhancement.STRATEGIES, expected, strict=True):
             assert ranks.loc[strategy, measure] == pytest.approx(rank)
+    said = of_enhancement(results)
+    mean = ranks.mean(axis=1)
+    best = mean.drop(["none", "truth"]).idxmin()
+    assert said["enhancement.best"] == named(best).label.replace(", ", " with ")
+    assert said["enhancement.best.rank"] == pytest.approx(mean[best])
+    assert said["enhancement.sets"] == "ten"
+    names = said["enhancement.order"].replace(" and ", ", ").split(", ")
+    assert names[0] == named(mean.idxmin()).label.replace(", ", " with ")
+    # q.05 of 11 methods is 3.219 (Demsar's table), times sqrt(k (k + 1) / 6 N)
+    expected = 3.219 * np.sqrt(11 * 12 / 60)
+    assert said["enhancement.critical_difference"] == pytest.approx(expected, rel=1e-3)
+    assert of_enhancement(Results([], {})) == {}

@@ -5,12 +5,14 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.studies.people import comparisons
 from ldlstudy.studies.people.runs import CIFAR, LENET
-from ldlstudy.studies.people.sentences import written
+from ldlstudy.studies.people.sentences import of_enhancement, written
 
 STAGES = ("plain", "fitted", "people", "voters")
 
 
-def quoted(results: Results, known: Results, cifar: Results, digits: Results) -> Numbers:
+def quoted(
+    results: Results, known: Results, cifar: Results, digits: Results, enhanced: Results
+) -> Numbers:
     """Return every number that the chapter quotes.
 
     ``<strategy>.<metric>`` are means over the seeds of LeNet on Fashion-MNIST, with the stage
@@ -20,9 +22,9 @@ def quoted(results: Results, known: Results, cifar: Results, digits: Results) ->
 
     Parameters
     ----------
-    results, known, cifar, digits : Results
-        Of LeNet, of noisy digits with drawn votes, of the fast network, and of the chapter on one
-        truth.
+    results, known, cifar, digits, enhanced : Results
+        Of LeNet, of noisy digits with drawn votes, of the fast network, of the chapter on one
+        truth, and of the sets of label distributions.
     """
     values: Numbers = {}
     (place,) = {each.bench for each in known.planned} or {""}
@@ -35,7 +37,7 @@ def quoted(results: Results, known: Results, cifar: Results, digits: Results) ->
         estimate = comparisons.rank_correlation(table)
         values |= numbers.with_interval(f"{key}.correlation", estimate)
         values[f"{key}.strategies"] = len(table)
-    return numbers.known(values) | written(results)
+    return numbers.known(values) | written(results) | of_enhancement(enhanced)
 
 
 def _means(results: Results, bench: str, prefix: str) -> Numbers:

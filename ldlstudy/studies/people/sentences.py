@@ -1,13 +1,14 @@
 """What the chapter on people says of its records, and when it is true."""
 
-from ldlstudy import studies
+from ldlstudy import stats, studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
-from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
+from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
 from ldlstudy.studies.people import comparisons
 from ldlstudy.studies.people.runs import LENET
 from ldlstudy.studies.strategies import named
 
+KL = "kl_to_truth"
 CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_order"
 
 
@@ -68,6 +69,27 @@ def written(results: Results) -> Numbers:
     except NoRecordError:
         pass
     return found
+
+
+def of_enhancement(enhanced: Results) -> Numbers:
+    """Return the order of strategies on the sets of label distributions, and what it is worth."""
+    ranks = comparisons.enhancement_ranks(enhanced)
+    if "none" not in ranks.index:
+        return {}
+    mean = ranks.mean(axis=1).sort_values(kind="stable")
+    others = mean.drop(index=["none", "truth"], errors="ignore")
+    sets = comparisons.enhancement(enhanced, KL).shape[1]
+    apart = stats.critical_difference(len(mean), sets)
+    differ = [name for name in others.index if ranks.loc["none", KL] - ranks.loc[name, KL] > apart]
+    return {
+        "enhancement.order": _names(mean.index),
+        "enhancement.sets": in_words(sets),
+        "enhancement.hard": float(mean["none"]),
+        "enhancement.best": _names(others.index[:1]),
+        "enhancement.best.rank": float(others.iloc[0]),
+        "enhancement.critical_difference": apart,
+        "enhancement.apart": _names(differ),
+    }
 
 
 def _names(strategies: object) -> str:

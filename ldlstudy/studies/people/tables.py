@@ -6,7 +6,7 @@ from pandas.io.formats.style import Styler
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import ACCURACY, NLL, Column
-from ldlstudy.studies.people import comparisons
+from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import LENET, STRATEGIES, known_row, row
 from ldlstudy.studies.strategies import named
 
@@ -18,6 +18,7 @@ VARIATION = Column("votes_total_variation", "TV", digits=3)
 ECE_OF_VOTES = Column("votes_ece", "ECE, by votes", digits=3)
 ORDER = Column("votes_entropy_order", "order of doubt", digits=2)
 SECOND = Column("votes_second_mass", "second class", digits=3)
+OF_VOTES = (CROSS_ENTROPY, VARIATION, ECE_OF_VOTES, ORDER)
 AS_TRAINED = (ACCURACY, NLL, ECE, CROSS_ENTROPY, KL, VARIATION, ECE_OF_VOTES, ORDER, SECOND)
 MEASURES = {  # of label distribution learning: ↓ less is better, ↑ more is
     "Chebyshev ↓": Column("votes_chebyshev", "", digits=3),
@@ -90,6 +91,18 @@ def _rows(results: Results, bench: str) -> dict[str, str]:
     there = dict.fromkeys(each.strategy for each in results.planned if each.bench == bench)
     order = sorted(there, key=lambda s: STRATEGIES.index(s) if s in STRATEGIES else len(STRATEGIES))
     return {row(name, bench): named(name).label for name in order}
+
+
+def of_annotators(results: Results) -> Styler:
+    """Return what networks that learned annotators' labels score: a line a target."""
+    there = dict.fromkeys(each.strategy for each in results.planned)
+    labels = {row(name, annotators.NAME): annotators.label(name) for name in there}
+    columns = {
+        **{c.heading: ("plain", c) for c in (ACCURACY, NLL, ECE, *OF_VOTES)},
+        "T for people": ("people", TEMPERATURE),
+        "cross entropy, at T for people": ("people", CROSS_ENTROPY),
+    }
+    return tables.of_rows(results, labels, columns)
 
 
 def enhancement(results: Results) -> Styler:
