@@ -1,4 +1,4 @@
-"""CIFAR-10N: is what people say a better target than what a strategy makes of one label?
+"""CIFAR-10N asks whether what people say is a better target than what a strategy makes of a label.
 
 Three people have labelled each training image of CIFAR-10, the first of them wrongly in 17 % of the
 images. A network learns that annotator's labels, or what strategies make of them; or the shares of
