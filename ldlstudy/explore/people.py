@@ -61,7 +61,7 @@ def explorer(
         Choice("other", "beside", names, names[-1]),
         Slider("temperature", "temperature T", 0.3, 6, 0.1, 1),
     )
-    content = {"images": shown, "classes": [name[:3] for name in classes]}
+    content = {"images": shown, "classes": [name[:2] for name in classes]}
     return Explorer("people", "What people say of an image", controls, content, scene)
 
 

@@ -117,6 +117,8 @@ def in_words(number: int) -> str:
 
 def of_seeds(number: int, seeds: int) -> str:
     """Return "all three seeds", "two seeds of three", "no seed of three"."""
+    if number == seeds == 1:
+        return "the one seed"
     if number == seeds:
         return f"all {in_words(seeds)} seeds"
     some = {0: "no seed", 1: "one seed"}.get(number, f"{in_words(number)} seeds")

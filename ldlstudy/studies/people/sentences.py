@@ -1,5 +1,7 @@
 """What the chapter on people says of its records, and when it is true."""
 
+import pandas as pd
+
 from ldlstudy import stats, studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
@@ -13,11 +15,18 @@ CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_o
 
 
 class Facts(Reading):
-    """LeNet on Fashion-MNIST, as the conditions read it, with the sets of label distributions."""
+    """LeNet on Fashion-MNIST and what else the chapter is of, as the conditions read it."""
 
-    def __init__(self, results: Results, enhanced: Results) -> None:
+    def __init__(self, results: Results, known: Results, enhanced: Results) -> None:
         super().__init__(results, LENET)
-        self.enhanced = enhanced
+        self.known, self.enhanced = known, enhanced
+
+    def of_known(self, metric: str) -> pd.Series:
+        """Return a metric by strategy on noisy digits, whose truth votes were drawn from."""
+        places = {each.bench for each in self.known.planned}
+        if not places:
+            raise NoRecordError("noisy digits have no records")
+        return comparisons.by_strategy(self.known, metric, bench=places.pop())
 
     def all(self, metric: str, stage: str = "plain") -> dict[str, float]:
         """Return the mean over seeds of a metric of every strategy."""
@@ -36,12 +45,16 @@ class Facts(Reading):
 
 def facts() -> Facts:
     """Return the committed records, as the conditions read them."""
-    return Facts(studies.recorded("people"), studies.recorded("enhancement"))
+    return Facts(
+        studies.recorded("people"),
+        studies.recorded("people", "quick"),
+        studies.recorded("enhancement"),
+    )
 
 
 def written(results: Results) -> Numbers:
     """Return the sentences that are written from the records; what has none is not in them."""
-    own = Facts(results, Results([], {}))
+    own = Facts(results, Results([], {}), Results([], {}))
     found: Numbers = {}
     for stage, title in (("plain", ""), ("people", "people.")):
         scores = comparisons.by_strategy(results, CROSS_ENTROPY, stage)
@@ -97,6 +110,13 @@ def _names(strategies: object) -> str:
 
 
 SENTENCES = {
+    "They order the strategies as the truth does": lambda r: (
+        list(r.of_known("votes_kl").sort_values().index)
+        == list(r.of_known("kl_to_truth").sort_values().index)
+    ),
+    "TV by votes is higher than it is by less than a hundredth": lambda r: (
+        (r.of_known("votes_total_variation") - r.of_known("total_variation")).between(0, 0.01).all()
+    ),
     "Scaled to the labels, hard labels have an ECE near what chance gives, and the same network is "
     "far from calibrated against people": lambda r: (
         r("none", "ece_15_left", "fitted") < 0.015 and r("none", ECE, "fitted") > 0.15
