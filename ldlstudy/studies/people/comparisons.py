@@ -77,21 +77,21 @@ def rank_correlation(table: pd.DataFrame) -> Estimate:
 
 
 def enhancement(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
-    """Return the mean over folds of a measure: strategies by sets of label distributions."""
+    """Return the mean over folds of a measure: strategies by sets of label distributions.
+
+    A set that lacks a strategy is left out until it has been run there.
+    """
     frame = results.frame
     chosen = frame[(frame["metric"] == metric) & (frame["stage"] == stage)]
     found: pd.DataFrame = (
         chosen.groupby(["strategy", "bench"], sort=False)["value"].mean().unstack()
     )
     order = dict.fromkeys(chosen["strategy"])
-    return found.reindex(list(order)).dropna()
+    return found.reindex(list(order)).dropna(axis=1)
 
 
 def enhancement_ranks(results: Results) -> pd.DataFrame:
-    """Return the mean rank of each strategy by measure, over the sets; 1 is the nearest.
-
-    A strategy that some set lacks is left out.
-    """
+    """Return the mean rank of each strategy by measure, over the sets; 1 is the nearest."""
     if not results.planned:
         return pd.DataFrame()
     found = {}

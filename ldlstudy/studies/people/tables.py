@@ -127,10 +127,16 @@ def enhancement(results: Results) -> Styler:
 
 def sets(results: Results) -> Styler:
     """Return the KL to the truth of predictions on new samples, by set of label distributions."""
-    frame = comparisons.enhancement(results, "kl_to_truth")
-    rows = {name: named(str(name)).label for name in frame.index}
+    benches, strategies = (
+        dict.fromkeys(getattr(each, name) for each in results.planned)
+        for name in ("bench", "strategy")
+    )
     cells = {
-        label: {bench: tables.Asked(f"{bench} {name}", DISTANCE) for bench in frame.columns}
-        for name, label in rows.items()
+        named(name).label: {
+            bench: tables.Asked(row(name, bench), DISTANCE)
+            for bench in benches
+            if row(name, bench) in results
+        }
+        for name in strategies
     }
     return tables.grid(results, cells)
