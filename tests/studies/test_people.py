@@ -72,19 +72,29 @@ def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
     assert values["ls.people.votes_ece"] == pytest.approx(
         mean(results, "ls", "votes_ece", "people")
     )
-    order = sorted(runs.STRATEGIES, key=lambda s: mean(results, s, "votes_cross_entropy"))
-    assert values["nearer"] == order.index("none")
+    others = [name for name in runs.STRATEGIES if name not in ("none", "none-held")]
+    order = sorted(others, key=lambda s: mean(results, s, "votes_cross_entropy"))
     first = [named(name).label.replace(", ", " with ") for name in order[:3]]
     assert values["nearest"] == f"{first[0]}, {first[1]} and {first[2]}"
+    hard = [r.values["people"] for r in results.records(runs.row("none"))]
+    for name in others:
+        own = [r.values["people"] for r in results.records(runs.row(name))]
+        change = [a["votes_cross_entropy"] - b["votes_cross_entropy"]
+                  for a, b in zip(own, hard, strict=True)]  # fmt: skip
+        label = named(name).label.replace(", ", " with ")
+        if max(change) < 0:
+            assert label in values["people.nearer.names"]
+        if np.mean(change) > 0:
+            assert label not in values["people.nearer.names"].replace(" and ", ", ").split(", ")
     surest = min(runs.STRATEGIES, key=lambda s: mean(results, s, "votes_ece"))
     assert values["least.ece"] == pytest.approx(mean(results, surest, "votes_ece"))
-    assert values["strategies.others"] == len(runs.STRATEGIES) - 1
+    assert values["strategies.others"] == str(len(runs.STRATEGIES) - 2)
     assert all(value == value for value in values.values())
 
 
 def test_without_records_nothing_is_said():
     empty = Results([], {})
-    assert numbers.quoted(empty, empty, empty, empty, empty)["strategies"] == 0
+    assert numbers.quoted(empty, empty, empty, empty, empty)["strategies.others"] == "none"
     assert "nearest" not in written(empty)
     for table in (tables.as_trained, tables.scaled, tables.measures, tables.against_hard,
                   tables.enhancement, tables.sets, tables.of_known):  # fmt: skip

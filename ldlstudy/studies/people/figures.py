@@ -84,7 +84,7 @@ def doubts(found: Mapping[str, pd.DataFrame], marked: Sequence[str]) -> Figure:
         }
         write_names(ax, points)
         ax.set(title=title, xlabel=x, ylabel=y)
-    legend_of_papers(fig)
+    legend_of_papers(fig, ("ours",))
     return fig
 
 

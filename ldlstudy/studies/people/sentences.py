@@ -3,11 +3,12 @@
 import pandas as pd
 
 from ldlstudy import stats, studies
+from ldlstudy.data import distributions
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
 from ldlstudy.studies.people import comparisons
-from ldlstudy.studies.people.runs import LENET
+from ldlstudy.studies.people.runs import LENET, row
 from ldlstudy.studies.strategies import named
 
 KL = "kl_to_truth"
@@ -53,35 +54,51 @@ def facts() -> Facts:
 
 
 def written(results: Results) -> Numbers:
-    """Return the sentences that are written from the records; what has none is not in them."""
+    """Return the sentences that are written from the records; what has none is not in them.
+
+    Nearer and farther than hard labels are strategies whose difference has an interval on one side
+    of zero. Hard labels on fewer images are none of the strategies that are counted.
+    """
     own = Facts(results, Results([], {}), Results([], {}))
     found: Numbers = {}
     for stage, title in (("plain", ""), ("people", "people.")):
         scores = comparisons.by_strategy(results, CROSS_ENTROPY, stage)
         if len(scores) < 2 or "none" not in scores.index:
             continue
-        order = list(scores.sort_values().index)
-        nearer = order[: order.index("none")]
+        order = list(_others(scores).sort_values().index)
+        ends = {
+            name: results.difference((row(name), stage), (row("none"), stage), CROSS_ENTROPY)
+            for name in order
+        }
         found |= {
             f"{title}nearest": _names(order[:3]),
-            f"{title}farthest": _names(order[-3:][::-1]),
-            f"{title}nearer": len(nearer),
-            f"{title}farther": _names(order[order.index("none") + 1 :]),
+            f"{title}nearer": in_words(sum(each.high < 0 for each in ends.values())),
+            f"{title}nearer.names": _names(n for n, each in ends.items() if each.high < 0),
+            f"{title}farther": _names(n for n, each in ends.items() if each.low > 0),
         }
+    temperatures = comparisons.by_strategy(results, "temperature", "people")
+    if len(temperatures):
+        found["unsure"] = _names(temperatures[temperatures < 1].index)
     gaps = comparisons.by_strategy(results, ECE)
     if len(gaps):
         found |= {"least.ece": float(gaps.min()), "least.ece.strategy": _names([gaps.idxmin()])}
     orders = comparisons.by_strategy(results, ORDER)
     if len(orders):
-        found["blurred"] = _names(orders[orders < orders.get("none", 0) - 0.1].sort_values().index)
+        less = _others(orders)[_others(orders) < orders.get("none", 0) - 0.1].sort_values()
+        found["blurred"] = _names(name for name in less.index if name != "ls")
         found["best.order"] = _names(orders.sort_values(ascending=False).index[:3])
-    found |= {"strategies": len(orders), "strategies.others": len(orders) - 1}
+    found["strategies.others"] = in_words(len(_others(orders)))
     try:
         seeds = len(own.seeds("ls", ORDER))
         found["ls.order.seeds"] = of_seeds(own.below("ls", "none", ORDER), seeds)
     except NoRecordError:
         pass
     return found
+
+
+def _others(scores: pd.Series) -> pd.Series:
+    """Strategies beside hard labels."""
+    return scores.drop(index=["none", "none-held"], errors="ignore")
 
 
 def of_enhancement(enhanced: Results) -> Numbers:
@@ -93,10 +110,12 @@ def of_enhancement(enhanced: Results) -> Numbers:
     others = mean.drop(index=["none", "truth"], errors="ignore")
     sets = comparisons.enhancement(enhanced, KL).shape[1]
     apart = stats.critical_difference(len(mean), sets)
-    differ = [name for name in others.index if ranks.loc["none", KL] - ranks.loc[name, KL] > apart]
+    differ = [name for name in mean.index if ranks.loc["none", KL] - ranks.loc[name, KL] > apart]
+    complete = comparisons.enhancement(enhanced, KL).columns
     return {
         "enhancement.order": _names(mean.index),
         "enhancement.sets": in_words(sets),
+        "enhancement.missing": listed(n for n in distributions.SETS if n not in complete),
         "enhancement.hard": float(mean["none"]),
         "enhancement.best": _names(others.index[:1]),
         "enhancement.best.rank": float(others.iloc[0]),
@@ -121,7 +140,7 @@ SENTENCES = {
     "far from calibrated against people": lambda r: (
         r("none", "ece_15_left", "fitted") < 0.015 and r("none", ECE, "fitted") > 0.15
     ),
-    "Every strategy is surer than people are": lambda r: min(r.all(ECE).values()) > 0.1,
+    "No strategy is calibrated against people": lambda r: min(r.all(ECE).values()) > 0.1,
     "label smoothing is nearer to people than hard labels, and blurs which images they doubt": (
         lambda r: (
             r("ls", CROSS_ENTROPY) < r("none", CROSS_ENTROPY)

@@ -39,12 +39,13 @@ def _label(strategy: object) -> str:
     return named(str(strategy)).label
 
 
-def legend_of_papers(fig: Figure) -> None:
-    """Draw a legend of the papers' dots below the panels."""
+def legend_of_papers(fig: Figure, without: Sequence[str] = ()) -> None:
+    """Draw a legend of the papers' dots below the panels, but for some papers."""
     names = {"": _label("none"), "ours": _label("truth")}
     dots = [
         Line2D([], [], ls="", label=names.get(paper, paper), **look)
         for paper, look in PAPERS.items()
+        if paper not in without
     ]
     fig.legend(handles=dots, loc="outside lower center", ncols=6, handletextpad=0.1)
 
