@@ -6,8 +6,8 @@ from scipy.stats import rankdata, spearmanr
 
 from ldlstudy.report.results import Results
 from ldlstudy.studies.fast import runs as fast
-from ldlstudy.studies.people import comparisons, enhancement, numbers, runs, tables
-from ldlstudy.studies.people.sentences import of_enhancement, written
+from ldlstudy.studies.people import annotators, comparisons, enhancement, numbers, runs, tables
+from ldlstudy.studies.people.sentences import of_annotators, of_enhancement, written
 from ldlstudy.studies.strategies import named
 from ldlstudy.studies.truth import runs as truth
 from tests.report.made import filled
@@ -67,7 +67,7 @@ def mean(results, strategy, metric, stage="plain"):
 def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
     results = drawn()
     empty = Results([], {})
-    values = numbers.quoted(results, empty, empty, empty, empty)
+    values = numbers.quoted(results, *[empty] * 5)
     assert values["ls.votes_ece"] == pytest.approx(mean(results, "ls", "votes_ece"))
     assert values["ls.people.votes_ece"] == pytest.approx(
         mean(results, "ls", "votes_ece", "people")
@@ -94,10 +94,13 @@ def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
 
 def test_without_records_nothing_is_said():
     empty = Results([], {})
-    assert numbers.quoted(empty, empty, empty, empty, empty)["strategies.others"] == "none"
+    assert numbers.quoted(*[empty] * 6)["strategies.others"] == "none"
     assert "nearest" not in written(empty)
-    for table in (tables.as_trained, tables.scaled, tables.measures, tables.against_hard,
-                  tables.enhancement, tables.sets, tables.of_known):  # fmt: skip
+    shown = (
+        tables.as_trained, tables.scaled, tables.measures, tables.against_hard, tables.of_known,
+        tables.of_annotators, tables.enhancement, tables.sets,
+    )  # fmt: skip
+    for table in shown:
         assert len(table(empty).data) == 0
 
 
@@ -158,3 +161,24 @@ def test_enhancement_is_ranked_by_each_measure_within_its_set():
     expected = 3.219 * np.sqrt(11 * 12 / 60)
     assert said["enhancement.critical_difference"] == pytest.approx(expected, rel=1e-3)
     assert of_enhancement(Results([], {})) == {}
+
+
+def test_annotators_targets_differ_by_their_labels_alone():
+    planned = annotators.runs("paper")
+    assert len(planned) == 3 * (8 + 3)
+    assert annotators.runs("smoke") == []
+    data = {each.strategy: dict(each.run.data) for each in planned}
+    assert data.pop("three") == {"votes": "cifar10n"}
+    assert data.pop("most")["annotator"] == "aggre_label"
+    assert data.pop("official") == {}
+    assert all(given["annotator"] == "random_label1" for given in data.values())
+    for each in planned:
+        assert each.run.recipe == planned[0].run.recipe
+        assert all(teacher.data == each.run.data for teacher in each.run.teachers)
+    scores = {each.strategy: i / 10 for i, each in enumerate(planned[:11])}
+    results = filled(planned, lambda e: {"votes_cross_entropy": scores[e.strategy]})
+    said = of_annotators(results)
+    assert said["annotators.order"].startswith("one annotator, hard labels; one annotator, LS; ")
+    assert said["annotators.nearer"] == "none"
+    assert said["annotators.farther"].startswith("LS, CS-KD, ")
+    assert said["annotators.seeds"] == "three"

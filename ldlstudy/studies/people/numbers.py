@@ -3,15 +3,20 @@
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
-from ldlstudy.studies.people import comparisons
+from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import CIFAR, LENET
-from ldlstudy.studies.people.sentences import of_enhancement, written
+from ldlstudy.studies.people.sentences import of_annotators, of_enhancement, written
 
 STAGES = ("plain", "fitted", "people", "voters")
 
 
 def quoted(
-    results: Results, known: Results, cifar: Results, digits: Results, enhanced: Results
+    results: Results,
+    known: Results,
+    cifar: Results,
+    annotated: Results,
+    digits: Results,
+    enhanced: Results,
 ) -> Numbers:
     """Return every number that the chapter quotes.
 
@@ -22,13 +27,14 @@ def quoted(
 
     Parameters
     ----------
-    results, known, cifar, digits, enhanced : Results
-        Of LeNet, of noisy digits with drawn votes, of the fast network, of the chapter on one
-        truth, and of the sets of label distributions.
+    results, known, cifar, annotated, digits, enhanced : Results
+        Of LeNet, of noisy digits with drawn votes, of the fast network, of annotators' labels, of
+        the chapter on one truth, and of the sets of label distributions.
     """
     values: Numbers = {}
     (place,) = {each.bench for each in known.planned} or {""}
     for prefix, found, bench in (("", results, LENET), ("cifar.", cifar, CIFAR),
+                                 ("annotators.", annotated, annotators.NAME),
                                  ("known.", known, place)):  # fmt: skip
         values |= _means(found, bench, prefix)
         values |= numbers.circumstances(found, f"made.{prefix}") if found.planned else {}
@@ -37,7 +43,8 @@ def quoted(
         estimate = comparisons.rank_correlation(table)
         values |= numbers.with_interval(f"{key}.correlation", estimate)
         values[f"{key}.strategies"] = len(table)
-    return numbers.known(values) | written(results) | of_enhancement(enhanced)
+    lists = written(results) | of_annotators(annotated) | of_enhancement(enhanced)
+    return numbers.known(values) | lists
 
 
 def _means(results: Results, bench: str, prefix: str) -> Numbers:

@@ -7,7 +7,7 @@ from ldlstudy.data import distributions
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
-from ldlstudy.studies.people import comparisons
+from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import LENET, row
 from ldlstudy.studies.strategies import named
 
@@ -18,9 +18,23 @@ CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_o
 class Facts(Reading):
     """LeNet on Fashion-MNIST and what else the chapter is of, as the conditions read it."""
 
-    def __init__(self, results: Results, known: Results, enhanced: Results) -> None:
+    def __init__(
+        self, results: Results, known: Results, annotated: Results, enhanced: Results
+    ) -> None:
         super().__init__(results, LENET)
-        self.known, self.enhanced = known, enhanced
+        self.known, self.annotated, self.enhanced = known, annotated, enhanced
+
+    def of_one(self) -> dict[str, float]:
+        """Return the cross entropy to the votes by what is made of one annotator's labels."""
+        found = comparisons.by_strategy(self.annotated, CROSS_ENTROPY, bench=annotators.NAME)
+        own = {str(n): float(v) for n, v in found.items() if n in annotators.STRATEGIES}
+        if len(own) < 2 or "none" not in own:
+            raise NoRecordError("no two targets that one annotator's labels make have records")
+        return own
+
+    def of_target(self, name: str, stage: str = "plain") -> float:
+        """Return the cross entropy to the votes of another target."""
+        return Reading(self.annotated, annotators.NAME)(name, CROSS_ENTROPY, stage)
 
     def of_known(self, metric: str) -> pd.Series:
         """Return a metric by strategy on noisy digits, whose truth votes were drawn from."""
@@ -49,6 +63,7 @@ def facts() -> Facts:
     return Facts(
         studies.recorded("people"),
         studies.recorded("people", "quick"),
+        studies.recorded("annotators"),
         studies.recorded("enhancement"),
     )
 
@@ -59,7 +74,7 @@ def written(results: Results) -> Numbers:
     Nearer and farther than hard labels are strategies whose difference has an interval on one side
     of zero. Hard labels on fewer images are none of the strategies that are counted.
     """
-    own = Facts(results, Results([], {}), Results([], {}))
+    own = Facts(results, *(Results([], {}) for _ in range(3)))
     found: Numbers = {}
     for stage, title in (("plain", ""), ("people", "people.")):
         scores = comparisons.by_strategy(results, CROSS_ENTROPY, stage)
@@ -99,6 +114,23 @@ def written(results: Results) -> Numbers:
 def _others(scores: pd.Series) -> pd.Series:
     """Strategies beside hard labels."""
     return scores.drop(index=["none", "none-held"], errors="ignore")
+
+
+def of_annotators(annotated: Results) -> Numbers:
+    """Return what strategies make of one annotator's labels, and the order of all targets."""
+    found = comparisons.by_strategy(annotated, CROSS_ENTROPY, bench=annotators.NAME)
+    if "none" not in found.index:
+        return {}
+    made = found[[name in annotators.STRATEGIES for name in found.index]]
+    order = [annotators.label(str(name)) for name in found.sort_values().index]
+    return {
+        "annotators.order": "; ".join(order),
+        "annotators.farther": _names(made[made > made["none"]].index),
+        "annotators.nearer": _names(made[made < made["none"]].index),
+        "annotators.seeds": in_words(
+            max(len(annotated.records(row(str(n), annotators.NAME))) for n in found.index)
+        ),
+    }
 
 
 def of_enhancement(enhanced: Results) -> Numbers:
@@ -141,6 +173,9 @@ SENTENCES = {
         r("none", "ece_15_left", "fitted") < 0.015 and r("none", ECE, "fitted") > 0.15
     ),
     "No strategy is calibrated against people": lambda r: min(r.all(ECE).values()) > 0.1,
+    "The shares of three people are a better target than anything that is made of one": lambda r: (
+        r.of_target("three") < min(r.of_one().values())
+    ),
     "label smoothing is nearer to people than hard labels, and blurs which images they doubt": (
         lambda r: (
             r("ls", CROSS_ENTROPY) < r("none", CROSS_ENTROPY)
