@@ -138,7 +138,7 @@ def test_a_dry_sweep_lists_runs_and_their_records(study):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("re-table9", "unknown table 're-table9'; known: cskd-"),
+        ("re-table9", "unknown table 're-table9'; known: annotators, cskd-"),
         ("re-table2 --only svhn", "no run of re-table2 begins with 'svhn': mnist-fcn1200 0, "),
         ("re-table2 --profile fast", "unknown profile 'fast'; known: paper, quick, smoke"),
         ("re-table2 --device tpu", "device must be auto, cpu or cuda, got 'tpu'"),

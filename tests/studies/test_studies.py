@@ -22,7 +22,7 @@ from tests.report.made import record
 
 ALONE = {  # tables that some profiles lack, and those that have them
     **{f"ldl-table{n}": ["paper"] for n in range(1, 8)},
-    **{name: ["paper"] for name in ("re-figure8", "cskd-table5")},
+    **{name: ["paper"] for name in ("re-figure8", "cskd-table5", "annotators")},
     "fast": ["paper", "smoke"],
     **{name: ["quick", "smoke"] for name in ("cskd-grid", "ldl-truth", "explore")},
 }
