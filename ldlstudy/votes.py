@@ -24,6 +24,12 @@ def shares(votes: ArrayLike) -> Tensor:
 
     Votes that are not whole numbers of at least 0, or an image without any, are a ValueError.
     """
+    counts = _counts(votes)
+    return counts.double() / counts.sum(1, keepdim=True)
+
+
+def _counts(votes: ArrayLike) -> Tensor:
+    """Return votes, checked, as int64 (N, K)."""
     given = checks.tensor(votes, "votes")
     if given.ndim != 2 or 0 in given.shape or given.is_floating_point() or given.is_complex():
         raise ValueError(
@@ -32,13 +38,12 @@ def shares(votes: ArrayLike) -> Tensor:
     counts = given.long()
     if int(counts.min()) < 0 or not counts.any(1).all():
         raise ValueError("votes must be at least 0, and some for each image")
-    return counts.double() / counts.sum(1, keepdim=True)
+    return counts
 
 
 def bias_of_kl(votes: ArrayLike) -> Tensor:
     """Return by how much finite votes raise the KL divergence of each image (N,): (m - 1) / 2n."""
-    shares(votes)
-    counts = checks.tensor(votes, "votes").long()
+    counts = _counts(votes)
     return ((counts > 0).sum(1) - 1).double() / (2 * counts.sum(1))
 
 
@@ -113,8 +118,7 @@ def halves(votes: ArrayLike, seed: int = 0) -> tuple[Tensor, Tensor]:
     Of an odd number the second half has one more. An image with fewer than two votes is a
     ValueError. Both (N, K), int64; what one half says of the other is how near people come.
     """
-    shares(votes)
-    counts = checks.tensor(votes, "votes").long().cpu()
+    counts = _counts(votes).cpu()
     people = counts.sum(1)
     if int(people.min()) < 2:
         raise ValueError(f"people are halved where an image has two votes, got {int(people.min())}")

@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 
-BESIDE = (*people.NAMES, *distributions.NAMES)  # what is no set of images, and lies beside them
+# what is no set of images and lies beside them, by the module that reads it
+BESIDE = {name: module for module in (people, distributions) for name in module.NAMES}
 COMMON = ("held", "seed", "votes", "annotator")  # options of every set
 
 
@@ -153,9 +154,8 @@ def check(name: str, root: Path | None = None) -> str:
     ValueError
         As `load`.
     """
-    for others in (people, distributions):
-        if name in others.NAMES:
-            return others.check(name, root or default_root())
+    if name in BESIDE:
+        return BESIDE[name].check(name, root or default_root())
     dataset = load(name, root)
     sizes = " ".join(f"{part} {len(getattr(dataset, part).labels)}" for part in ("train", "test"))
     shape = "x".join(map(str, dataset.shape))
@@ -164,9 +164,8 @@ def check(name: str, root: Path | None = None) -> str:
 
 def describe(name: str, root: Path | None = None) -> str:
     """One line on an image set: its published sizes, where it is from, whether it is here."""
-    for others in (people, distributions):
-        if name in others.NAMES:
-            return others.describe(name, root or default_root())
+    if name in BESIDE:
+        return BESIDE[name].describe(name, root or default_root())
     place = location(name, root)
     if name in MADE:
         classes, shape, (train, test), origin = 10, (1, 8, 8), SIZES[name], "made here"
@@ -184,9 +183,8 @@ def describe(name: str, root: Path | None = None) -> str:
 def location(name: str, root: Path | None = None) -> Path | None:
     """The file or folder of an image set, there or not; None for what is made here."""
     root = root or default_root()
-    for others in (people, distributions):
-        if name in others.NAMES:
-            return others.path(name, root)
+    if name in BESIDE:
+        return BESIDE[name].path(name, root)
     checks.one_of("data set", name, (*available(), *BESIDE))
     if name in MADE:
         return None

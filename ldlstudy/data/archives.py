@@ -10,7 +10,7 @@ import socket
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -86,7 +86,7 @@ def read(name: str, root: Path) -> Dataset:
     if not file.is_file():
         raise ValueError(f"no data set {name}: {file} is missing; {_ways(name)}")
     try:
-        arrays = _arrays(file)
+        arrays = read_arrays(file, KEYS)
         classes = _classes(arrays["classes"], archive)
         parts = [_images(arrays, part, archive) for part in ("train", "test")]
     except DAMAGE as error:
@@ -106,18 +106,22 @@ def _ways(name: str) -> str:
     )
 
 
-def _arrays(file: Path) -> dict[str, np.ndarray]:
+def read_arrays(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return some arrays of an .npz file, whose checksums are compared; nothing is unpickled.
+
+    A file that is none, or that lacks one, is a ValueError; damage raises what is in `DAMAGE`.
+    """
     with open(file, "rb") as stream:  # np.load leaves a damaged file open that it opens itself
         content = np.load(stream, allow_pickle=False)
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("it is one array, not an .npz file")
-        if missing := sorted(set(KEYS) - set(content.files)):
+        if missing := sorted(set(keys) - set(content.files)):
             raise ValueError(f"it lacks {', '.join(missing)}")
         # NumPy compares no checksum where a damaged header names fewer values than there are
         assert content.zip is not None  # it is open
         if (damaged := content.zip.testzip()) is not None:
             raise ValueError(f"{damaged} has another checksum")
-        return {key: content[key] for key in KEYS}
+        return {key: content[key] for key in keys}
 
 
 def _classes(names: np.ndarray, archive: Archive) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ldlstudy import checks
-from ldlstudy.data.archives import DAMAGE
+from ldlstudy.data.archives import DAMAGE, read_arrays
 from ldlstudy.data.replicates import Sample
 from ldlstudy.mixture import six_gaussians
 from ldlstudy.seeds import seed_of
@@ -56,12 +56,8 @@ def read(name: str, root: Path | None) -> tuple[Tensor, Tensor]:
     if not file.is_file():
         raise ValueError(f"no set {name}: {file} is missing; {way}")
     try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as content:
-            if missing := sorted(set(KEYS) - set(content.files)):
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            features, given = (content[key] for key in KEYS)
-        return _checked(name, features, given)
-    except (*DAMAGE, AttributeError) as error:
+        return _checked(name, *read_arrays(file, KEYS).values())
+    except DAMAGE as error:
         raise ValueError(f"{file} is damaged or unreadable ({error}); {way}") from error
 
 

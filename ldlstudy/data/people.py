@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ldlstudy import checks, files
-from ldlstudy.data.archives import DAMAGE, PATIENCE
+from ldlstudy.data.archives import DAMAGE, PATIENCE, read_arrays
 from ldlstudy.data.images import Dataset
 
 LARGEST = 2**26  # bytes of a download
@@ -211,13 +211,9 @@ def _ways(name: str) -> str:
 def _arrays(name: str, file: Path) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise ValueError(f"no votes {name}: {file} is missing; {_ways(name)}")
-    people = PEOPLE[name]
     try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as content:
-            if missing := sorted(set(people.arrays) - set(content.files)):
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            return _checked(name, {key: content[key] for key in people.arrays})
-    except (*DAMAGE, AttributeError) as error:
+        return _checked(name, read_arrays(file, PEOPLE[name].arrays))
+    except DAMAGE as error:
         raise ValueError(f"{file} is damaged or unreadable ({error}); {_ways(name)}") from error
 
 

@@ -1,6 +1,7 @@
 """Explorer: what people say of an image, and what two networks do, by temperature."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -72,21 +73,19 @@ def _entropy(count: Sequence[int]) -> float:
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     """The image, the shares of the votes, and two networks' answers, with how far these are."""
     chosen = data["images"][values["image"]]
-    count = torch.tensor([chosen["votes"]])
+    share = votes.shares(torch.tensor([chosen["votes"]]))
     panels = [image("the image", chosen["pixels"])] if chosen["pixels"] else []
-    panels.append(_panel("people", votes.shares(count)[0].tolist(), "green", data["classes"]))
+    panels.append(_panel("people", share[0].tolist(), "green", data["classes"]))
     numbers = {}
     for control, colour in (("network", "blue"), ("other", "red")):
         name = str(values[control])
         logits = torch.tensor([chosen["networks"][name]], dtype=torch.float64)
         p = scaling.scale(logits, float(values["temperature"]))
         panels.append(_panel(name, p[0].tolist(), colour, data["classes"]))
-        share = votes.shares(count)
         numbers[f"{name}: cross entropy to the votes"] = metrics.cross_entropy_to_truth(share, p)
         numbers[f"{name}: total variation"] = metrics.total_variation(share, p)
     return Scene(panels, numbers)
 
 
 def _panel(title: str, p: list[float], colour: str, classes: list[str]) -> Panel:
-    found = distribution(title, p, colour)
-    return Panel(found.title, found.x, found.y, found.marks, names=classes)
+    return replace(distribution(title, p, colour), names=classes)

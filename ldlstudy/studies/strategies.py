@@ -4,12 +4,13 @@ A name means the same settings in every chapter. What an other paper calls the s
 strategy is drawn, is said here and nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ldlstudy import checks
 from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, RED
+from ldlstudy.report.sentences import listed
 
 PAPERS: dict[str, dict[str, Any]] = {  # colour and marker, so that neither is needed alone
     "": {"color": GREY, "marker": "o"},
@@ -238,6 +239,11 @@ STRATEGIES: dict[str, Strategy] = _variants()
 def named(name: str) -> Strategy:
     """Return the strategy of this name; an unknown one is a ValueError that lists the known."""
     return STRATEGIES[checks.one_of("strategy", name, STRATEGIES)]
+
+
+def in_prose(names: Iterable[object]) -> str:
+    """Return the labels of some strategies as a sentence lists them."""
+    return listed(named(str(name)).label.replace(", ", " with ") for name in names)
 
 
 def unmixed(name: str) -> str:

@@ -10,13 +10,13 @@ from ldlstudy.stats import Estimate
 from ldlstudy.studies.people.runs import LENET
 from ldlstudy.studies.truth import comparisons as truth
 
-MEASURES = {  # the six of label distribution learning, and whether more of each is better
-    "chebyshev": False,
-    "clark": False,
-    "canberra": False,
-    "kl_to_truth": False,
-    "cosine": True,
-    "intersection": True,
+MEASURES = {  # the six of label distribution learning: their names, and whether more is better
+    "chebyshev": ("Chebyshev", False),
+    "clark": ("Clark", False),
+    "canberra": ("Canberra", False),
+    "kl_to_truth": ("KL", False),
+    "cosine": ("cosine", True),
+    "intersection": ("intersection", True),
 }
 
 
@@ -95,7 +95,7 @@ def enhancement_ranks(results: Results) -> pd.DataFrame:
     if not results.planned:
         return pd.DataFrame()
     found = {}
-    for name, more in MEASURES.items():
+    for name, (_, more) in MEASURES.items():
         table = enhancement(results, name)
         found[name] = (-table if more else table).rank().mean(axis=1)
     return pd.DataFrame(found)

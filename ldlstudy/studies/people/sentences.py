@@ -9,7 +9,7 @@ from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
 from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import LENET, row
-from ldlstudy.studies.strategies import named
+from ldlstudy.studies.strategies import in_prose
 
 KL = "kl_to_truth"
 CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_order"
@@ -32,9 +32,9 @@ class Facts(Reading):
             raise NoRecordError("no two targets that one annotator's labels make have records")
         return own
 
-    def of_target(self, name: str, stage: str = "plain") -> float:
+    def of_target(self, name: str) -> float:
         """Return the cross entropy to the votes of another target."""
-        return Reading(self.annotated, annotators.NAME)(name, CROSS_ENTROPY, stage)
+        return Reading(self.annotated, annotators.NAME)(name, CROSS_ENTROPY)
 
     def of_known(self, metric: str) -> pd.Series:
         """Return a metric by strategy on noisy digits, whose truth votes were drawn from."""
@@ -49,13 +49,6 @@ class Facts(Reading):
         if found.empty:
             raise NoRecordError(f"no strategy has {metric} at {stage}")
         return {str(name): float(value) for name, value in found.items()}
-
-    def ranks(self) -> dict[str, float]:
-        """Return the mean rank over sets and measures of each strategy's predictions."""
-        found = comparisons.enhancement_ranks(self.enhanced)
-        if found.empty:
-            raise NoRecordError("no set of label distributions has records")
-        return {str(name): float(value) for name, value in found.mean(axis=1).items()}
 
 
 def facts() -> Facts:
@@ -86,22 +79,22 @@ def written(results: Results) -> Numbers:
             for name in order
         }
         found |= {
-            f"{title}nearest": _names(order[:3]),
+            f"{title}nearest": in_prose(order[:3]),
             f"{title}nearer": in_words(sum(each.high < 0 for each in ends.values())),
-            f"{title}nearer.names": _names(n for n, each in ends.items() if each.high < 0),
-            f"{title}farther": _names(n for n, each in ends.items() if each.low > 0),
+            f"{title}nearer.names": in_prose(n for n, each in ends.items() if each.high < 0),
+            f"{title}farther": in_prose(n for n, each in ends.items() if each.low > 0),
         }
     temperatures = comparisons.by_strategy(results, "temperature", "people")
     if len(temperatures):
-        found["unsure"] = _names(temperatures[temperatures < 1].index)
+        found["unsure"] = in_prose(temperatures[temperatures < 1].index)
     gaps = comparisons.by_strategy(results, ECE)
     if len(gaps):
-        found |= {"least.ece": float(gaps.min()), "least.ece.strategy": _names([gaps.idxmin()])}
+        found |= {"least.ece": float(gaps.min()), "least.ece.strategy": in_prose([gaps.idxmin()])}
     orders = comparisons.by_strategy(results, ORDER)
     if len(orders):
         less = _others(orders)[_others(orders) < orders.get("none", 0) - 0.1].sort_values()
-        found["blurred"] = _names(name for name in less.index if name != "ls")
-        found["best.order"] = _names(orders.sort_values(ascending=False).index[:3])
+        found["blurred"] = in_prose(name for name in less.index if name != "ls")
+        found["best.order"] = in_prose(orders.sort_values(ascending=False).index[:3])
     found["strategies.others"] = in_words(len(_others(orders)))
     try:
         seeds = len(own.seeds("ls", ORDER))
@@ -125,8 +118,8 @@ def of_annotators(annotated: Results) -> Numbers:
     order = [annotators.label(str(name)) for name in found.sort_values().index]
     return {
         "annotators.order": "; ".join(order),
-        "annotators.farther": _names(made[made > made["none"]].index),
-        "annotators.nearer": _names(made[made < made["none"]].index),
+        "annotators.farther": in_prose(made[made > made["none"]].index),
+        "annotators.nearer": in_prose(made[made < made["none"]].index),
         "annotators.seeds": in_words(
             max(len(annotated.records(row(str(n), annotators.NAME))) for n in found.index)
         ),
@@ -140,24 +133,19 @@ def of_enhancement(enhanced: Results) -> Numbers:
         return {}
     mean = ranks.mean(axis=1).sort_values(kind="stable")
     others = mean.drop(index=["none", "truth"], errors="ignore")
-    sets = comparisons.enhancement(enhanced, KL).shape[1]
-    apart = stats.critical_difference(len(mean), sets)
-    differ = [name for name in mean.index if ranks.loc["none", KL] - ranks.loc[name, KL] > apart]
     complete = comparisons.enhancement(enhanced, KL).columns
+    apart = stats.critical_difference(len(mean), len(complete))
+    differ = [name for name in mean.index if ranks.loc["none", KL] - ranks.loc[name, KL] > apart]
     return {
-        "enhancement.order": _names(mean.index),
-        "enhancement.sets": in_words(sets),
+        "enhancement.order": in_prose(mean.index),
+        "enhancement.sets": in_words(len(complete)),
         "enhancement.missing": listed(n for n in distributions.SETS if n not in complete),
         "enhancement.hard": float(mean["none"]),
-        "enhancement.best": _names(others.index[:1]),
+        "enhancement.best": in_prose(others.index[:1]),
         "enhancement.best.rank": float(others.iloc[0]),
         "enhancement.critical_difference": apart,
-        "enhancement.apart": _names(differ),
+        "enhancement.apart": in_prose(differ),
     }
-
-
-def _names(strategies: object) -> str:
-    return listed(named(str(name)).label.replace(", ", " with ") for name in strategies)  # type: ignore[attr-defined]
 
 
 SENTENCES = {

@@ -20,14 +20,6 @@ ORDER = Column("votes_entropy_order", "order of doubt", digits=2)
 SHARE = Column("accuracy", "accuracy", digits=3)
 OF_VOTES = (CROSS_ENTROPY, VARIATION, ECE_OF_VOTES, ORDER)
 AS_TRAINED = (ACCURACY, NLL, ECE, CROSS_ENTROPY, KL, VARIATION, ECE_OF_VOTES, ORDER)
-MEASURES = {  # of label distribution learning: ↓ less is better, ↑ more is
-    "Chebyshev ↓": Column("votes_chebyshev", "", digits=3),
-    "Clark ↓": Column("votes_clark", "", digits=3),
-    "Canberra ↓": Column("votes_canberra", "", digits=2),
-    "KL ↓": KL,
-    "cosine ↑": Column("votes_cosine", "", digits=3),
-    "intersection ↑": Column("votes_intersection", "", digits=3),
-}
 SCALED = {  # headings of what one temperature for the labels, and one for people, leave
     "T": ("fitted", TEMPERATURE),
     "ECE, of the labels, at T": ("fitted", ECE),
@@ -38,10 +30,6 @@ SCALED = {  # headings of what one temperature for the labels, and one for peopl
     "TV, at T for people": ("people", VARIATION),
     "ECE, by votes, at T for people": ("people", ECE_OF_VOTES),
 }
-ENHANCED = {
-    "chebyshev": "Chebyshev", "clark": "Clark", "canberra": "Canberra", "kl_to_truth": "KL",
-    "cosine": "cosine", "intersection": "intersection",
-}  # fmt: skip
 DISTANCE = Column("kl_to_truth", "KL", digits=3)
 TRUTHS = {  # the same score by an exact truth, and by fifty votes that are drawn from it
     "KL, exact": ("plain", Column("kl_to_truth", "", digits=3)),
@@ -65,7 +53,11 @@ def scaled(results: Results, bench: str = LENET) -> Styler:
 
 def measures(results: Results, bench: str = LENET) -> Styler:
     """Return the six measures of label distribution learning at the temperature for people."""
-    columns = {heading: ("people", column) for heading, column in MEASURES.items()}
+    columns = {}
+    for name, (label, more) in comparisons.MEASURES.items():
+        metric = KL.metric if name == DISTANCE.metric else f"votes_{name}"
+        column = Column(metric, label, digits=2 if name == "canberra" else 3)
+        columns[f"{label} {'↑' if more else '↓'}"] = ("people", column)
     return tables.of_rows(results, _rows(results, bench), columns)
 
 
@@ -117,7 +109,10 @@ def enhancement(results: Results) -> Styler:
     if ranks.empty:
         return tables.style(pd.DataFrame())
     shown = pd.DataFrame(
-        {ENHANCED[name]: column.map("{:.1f}".format) for name, column in ranks.items()}
+        {
+            comparisons.MEASURES[str(name)][0]: column.map("{:.1f}".format)
+            for name, column in ranks.items()
+        }
     )
     for heading, stage in (("TV of the labels", "label"), ("TV of predictions", "plain")):
         means = comparisons.enhancement(results, "total_variation", stage).mean(axis=1)

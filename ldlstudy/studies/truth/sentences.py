@@ -5,7 +5,7 @@ Lists of strategies are written from the records (:func:`written`), for strategi
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from ldlstudy import studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
-from ldlstudy.studies.strategies import named
+from ldlstudy.studies.strategies import in_prose, named
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth.runs import row
 from ldlstudy.studies.truth.tables import costs_of
@@ -99,26 +99,18 @@ def written(quick: Results, grid: Results) -> Numbers:
     same = [s for s, cost in own.costs.items() if cost < 1 + ALIKE and s not in ("none", "truth")]
     chosen = {s: _candidates(s) for s in own.table().index if named(s).chooses}
     return {
-        "farther.all": _names(own.everywhere(farther=True)),
-        "fitted.nearer.all": _names(own.everywhere(farther=False, stage=FITTED)),
-        "fitted.farther.all": _names(far),
-        "fitted.farther.labels": _names([s for s in far if s in PLAIN_LABELS]),
+        "farther.all": in_prose(own.everywhere(farther=True)),
+        "fitted.nearer.all": in_prose(own.everywhere(farther=False, stage=FITTED)),
+        "fitted.farther.all": in_prose(far),
+        "fitted.farther.labels": in_prose([s for s in far if s in PLAIN_LABELS]),
         "fitted.farther.accuracy": _errors(own, far),
         "softened": _softened(own),
         "labels.plain": in_words(int((~kinds).sum())),
         "labels.changed": in_words(int(kinds.sum())),
         "cost.same": in_words(len(same)),
-        "chosen": _names(chosen),
-        "chosen.candidates": listed(f"{n} for {_name(s)}" for s, n in chosen.items()),
+        "chosen": in_prose(chosen),
+        "chosen.candidates": listed(f"{n} for {in_prose([s])}" for s, n in chosen.items()),
     }
-
-
-def _name(strategy: str) -> str:
-    return named(strategy).label.replace(", ", " with ")
-
-
-def _names(strategies: Iterable[str]) -> str:
-    return listed(map(_name, strategies))
 
 
 def _candidates(strategy: str) -> int:
@@ -137,7 +129,7 @@ def _errors(own: Facts, strategies: list[str]) -> str:
         return "None of them loses half a point of accuracy or more"
     ends = f"{min(some.values()):.1f} to {max(some.values()):.1f} points of accuracy as well"
     others = [s for s in lost if s not in some]
-    return f"All but {_names(others)} lose {ends}" if others else f"All lose {ends}"
+    return f"All but {in_prose(others)} lose {ends}" if others else f"All lose {ends}"
 
 
 def _softened(own: Facts) -> str:
@@ -145,7 +137,7 @@ def _softened(own: Facts) -> str:
     read = own.in_cell()
     there = [s for s in SOFTENED if row(s) in own.quick]
     parts = [
-        f"{_name(s)} has a KL of {read(s, KL):.2f} ({read(s, KL, FITTED):.2f} scaled) and is "
+        f"{in_prose([s])} has a KL of {read(s, KL):.2f} ({read(s, KL, FITTED):.2f} scaled) and is "
         f"right on {read(s, 'accuracy'):.0%}"
         for s in there
     ]
@@ -155,7 +147,7 @@ def _softened(own: Facts) -> str:
     nearer = [s for s in there if read(s, KL, FITTED) < base]
     return (
         f"{'; '.join(parts)}. One temperature, which changes no answer, brings hard labels to "
-        f"{base:.2f}; scaled as well, nearer than that: {_names(nearer)}"
+        f"{base:.2f}; scaled as well, nearer than that: {in_prose(nearer)}"
     )
 
 
