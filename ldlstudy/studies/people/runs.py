@@ -1,10 +1,13 @@
 """Strategies on images that people have voted on: trained on the official labels, held to votes.
 
 Nothing of the votes is trained on. Each image of Fashion-MNIST's test set has some 67 votes, and
-LeNet, ILS's smallest network, learns the training set in minutes. The networks of CIFAR-10 are
-those of :mod:`ldlstudy.studies.fast`. Seeds are paired as everywhere: the same first weights and
-the same order of images for all strategies, and taught by the same networks.
+LeNet, ILS's smallest network, learns the training set in minutes; so does [Re]'s fully-connected
+network, with fewer strategies. The networks of CIFAR-10 are those of :mod:`ldlstudy.studies.fast`.
+Seeds are paired as everywhere: the same first weights and the same order of images for all
+strategies, and taught by the same networks.
 """
+
+from dataclasses import replace
 
 from ldlstudy import checks
 from ldlstudy.experiment.plan import PROFILES, Planned
@@ -15,7 +18,7 @@ from ldlstudy.studies.strategies import named
 
 SEEDS = 5
 SMALL_SEEDS = {"quick": 3, "smoke": 2}
-LENET, CIFAR = "fashion_mnist-lenet", "cifar10-fast_cnn"  # benches
+LENET, FCN, CIFAR = "fashion_mnist-lenet", "fashion_mnist-fcn1200", "cifar10-fast_cnn"  # benches
 RECIPE = {
     "epochs": 20,
     "batch": 250,
@@ -35,8 +38,7 @@ STRATEGIES = (
     "virtual_softmax", "mixup_cs_kd", "kd_cs_kd", "cutout", "ricap", "on_ldl-cutout",
     "on_ldl-ricap", "similarity", "off_en_ldl", "on_en_ldl-mixup", "sskd",
 )  # fmt: skip
-
-
+OF_FCN = ("none", "ls", "cs_kd", "off_ldl", "mixup", "on_ldl-mixup", "max_entropy_light", "adacos")
 QUICK = (
     "none", "ls", "cs_kd", "off_ldl", "mixup", "on_ldl-mixup", "max_entropy_light", "truth",
 )  # fmt: skip
@@ -57,21 +59,26 @@ def known_row(strategy: str) -> str:
     return f"quick {digits.cell_name(*CELL)} {strategy}"
 
 
-def bench(profile: str) -> Bench:
-    """Return the bench: LeNet on Fashion-MNIST, or noisy digits at the smaller profiles."""
+def benches(profile: str) -> list[tuple[Bench, tuple[str, ...]]]:
+    """Return the benches with their strategies: two networks, or noisy digits at small profiles."""
     checks.one_of("profile", profile, PROFILES)
     if profile != "paper":
-        return digits.cell(*CELL, SMALL_SEEDS[profile], small=profile == "smoke")
-    return Bench(
+        return [(digits.cell(*CELL, SMALL_SEEDS[profile], small=profile == "smoke"), QUICK)]
+    lenet = Bench(
         LENET, "fashion_mnist", "lenet", RECIPE, augmentation={"normalise": "image"}, seeds=SEEDS,
         level="fast",
     )  # fmt: skip
+    return [(lenet, STRATEGIES), (replace(lenet, name=FCN, model="fcn1200", seeds=1), OF_FCN)]
 
 
 def runs(profile: str) -> list[Planned]:
     """Return every run, a seed at a time; the smaller profiles have eight strategies."""
-    own, wanted = bench(profile), STRATEGIES if profile == "paper" else QUICK
-    return [plan(own, strategy, seed) for seed in range(own.seeds) for strategy in wanted]
+    return [
+        plan(own, strategy, seed)
+        for own, wanted in benches(profile)
+        for seed in range(own.seeds)
+        for strategy in wanted
+    ]
 
 
 def plan(own: Bench, strategy: str, seed: int) -> Planned:
