@@ -73,7 +73,7 @@ STUDIES: dict[str, Study] = {
         },
         "re_claims",
         "RE",
-        (*_RE, "re-figure8"),
+        (*_RE, "re-figure8", "fast"),
         _RE,
     ),
     "cs_kd": Study(
@@ -83,7 +83,7 @@ STUDIES: dict[str, Study] = {
         | {"cskd-grid": cs_kd.grid},
         "cskd_claims",
         "CS",
-        (*_CS, "cskd-table5"),
+        (*_CS, "cskd-table5", "fast"),
         _CS,
     ),
     "ldl": Study(
@@ -93,7 +93,7 @@ STUDIES: dict[str, Study] = {
         | {f"ldl-{name}": functools.partial(ldl.runs, name) for name in ("methods", "truth")},
         "ldl_claims",
         "LD",
-        tuple(f"ldl-table{n}" for n in range(1, 8)),
+        (*(f"ldl-table{n}" for n in range(1, 8)), "fast"),
         ("ldl-methods",),
     ),
     "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
@@ -125,6 +125,14 @@ def recorded(tables: str | Iterable[str], profile: str = "paper") -> Results:
     wanted = planned(tables, profile)
     found = {each.run: records.load(each.run) for each in wanted}
     return Results(wanted, {run: record for run, record in found.items() if record is not None})
+
+
+def evidence(study: Study) -> tuple[Results, Results]:
+    """Return what a study's claims are judged by, in its chapter and in the ledger.
+
+    The records of the paper profile, and those of the quick one.
+    """
+    return recorded(study.evidence), recorded(study.quick, "quick")
 
 
 def completed(tables: str | Iterable[str], execution: Execution | None = None) -> Results:

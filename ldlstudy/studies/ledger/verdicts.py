@@ -20,7 +20,8 @@ from ldlstudy.report.claims import NOT_RUN
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published
-from ldlstudy.studies import STUDIES, Study, recorded
+from ldlstudy.studies import STUDIES, Study
+from ldlstudy.studies import evidence as evidence_of
 from ldlstudy.studies.ils import numbers as ils
 from ldlstudy.studies.ldl.numbers import Recomputed, recomputed
 from ldlstudy.studies.smoothing import interpolation
@@ -59,7 +60,8 @@ def evidence(prefix: str) -> Evidence:
         If no paper has this prefix; the known ones are listed.
     """
     study = PAPERS[checks.one_of("paper", prefix, PAPERS)]
-    results = recorded(study.evidence) | recorded(study.quick, "quick")
+    paper, quick = evidence_of(study)
+    results = paper | quick
     if prefix == "ILS":  # one of its claims is on a whole grid
         return Evidence(ils.judged(results), results)
     if prefix == "RE":  # some are on a series of networks, interpolated
