@@ -4,7 +4,9 @@ A notebook holds the CSV beside the picture or the HTML (:mod:`ldlstudy.report.e
 the files of records. On the site the one is a file, and the other are rows of the records' pages.
 """
 
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from nbformat import NotebookNode, v4
@@ -12,10 +14,12 @@ from nbformat import NotebookNode, v4
 from ldlstudy.book import notebook as nb
 from ldlstudy.experiment import records
 from ldlstudy.report import export
+from ldlstudy.report.shown import CAPTION
 
 FOLDER = "data"  # below _static
 RECORD = re.compile(r'<a href="\.\./book/results/(\w+)\.jsonl#([\w-]+)"([^>]*)>(.*?)</a>', re.S)
 HIDDEN = {"remove-cell", "remove-output"}
+CHAPTER = re.compile(r"0*(\d+)_")
 
 
 def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]:
@@ -35,6 +39,7 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
         Name of each file below ``_static`` to its content.
     """
     files: dict[str, str] = {}
+    numbered = _numbers(chapter)
     for cell in notebook.cells:
         shown = []
         for output in cell.get("outputs", ()):
@@ -42,9 +47,8 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
             data = output.get("data", {})
             text = data.pop(export.MIME, None)
             if "text/html" in data:
-                data["text/html"] = RECORD.sub(
-                    lambda link: _to_page(link, results), data["text/html"]
-                )
+                linked = RECORD.sub(lambda link: _to_page(link, results), data["text/html"])
+                data["text/html"] = _with_number(linked, numbered)
             if text is None or HIDDEN.intersection(nb.tags(cell)):
                 continue
             name = _name(cell, chapter, files)
@@ -58,6 +62,19 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
         if shown:
             cell.outputs = shown
     return files
+
+
+def _numbers(chapter: str) -> Iterator[str]:
+    """What the tables of a chapter are called, one after the other: Table 3.1, Table 3.2."""
+    found = CHAPTER.match(chapter)
+    return (f"Table {found[1]}.{n}" if found else f"Table {n}" for n in itertools.count(1))
+
+
+def _with_number(shown: str, numbered: Iterator[str]) -> str:
+    """Put its number before a table's caption, which a folded table says twice."""
+    if CAPTION not in shown:
+        return shown
+    return shown.replace(CAPTION, f"{CAPTION}<b>{next(numbered)}</b> ")
 
 
 def _figure(cell: NotebookNode) -> NotebookNode:

@@ -13,7 +13,9 @@ from nbformat import NotebookNode
 from ldlstudy.book import BookError
 from ldlstudy.book import notebook as nb
 from ldlstudy.book.stage import Project
+from ldlstudy.report.shown import CAPTION
 
+TABLE = 'class="dataframe'  # as pandas and the book's tables begin
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 
 
@@ -36,7 +38,7 @@ def check_sources(project: Project, parameters: dict[str, str]) -> None:
 
 def check_executed(name: str, notebook: NotebookNode, root: Path) -> None:
     """Check an executed notebook before any page is made of it."""
-    checks = (not_executed, errors, warnings, bare_figures, kernel_only)
+    checks = (not_executed, errors, warnings, bare_figures, bare_tables, kernel_only)
     faults = [fault for check in checks for fault in check(notebook)]
     require(f"{name}: {fault}" for fault in [*faults, *machine_paths(notebook, root)])
 
@@ -135,6 +137,16 @@ def bare_figures(notebook: NotebookNode) -> list[str]:
         if images > 1:
             faults.append(f"{name} draws {images} figures; one a cell, for each needs its caption")
     return faults
+
+
+def bare_tables(notebook: NotebookNode) -> list[str]:
+    """Tables of numbers without a caption."""
+    return [
+        f"{name} shows a table without a caption (Shown.saying)"
+        for name, cell in nb.code_cells(notebook)
+        for output in cell.outputs
+        if TABLE in (page := output.get("data", {}).get("text/html", "")) and CAPTION not in page
+    ]
 
 
 def kernel_only(notebook: NotebookNode) -> list[str]:

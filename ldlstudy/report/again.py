@@ -12,10 +12,10 @@ import statistics
 from collections.abc import Callable
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.experiment.plan import Planned
 from ldlstudy.report.results import Results, row_of
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import Text, style
 
 SEEN = {  # the largest difference between two processors
@@ -69,7 +69,7 @@ def _recorded_row(own: Planned, recorded: Results) -> str:
 
 def shown(
     profile: str, here: Results, recorded: Results, label: Callable[[str], str] = str
-) -> Styler | None:
+) -> Shown | None:
     """Return the :func:`table`; at the smoke profile, whose runs have no records, say why not."""
     if profile == "smoke":
         print("The smoke profile shows that the code runs, not its numbers.")
@@ -77,7 +77,7 @@ def shown(
     return table(here, recorded, label)
 
 
-def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -> Styler:
+def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -> Shown:
     """Return what this machine just measured beside the records, a line for each row.
 
     ``label`` says what the page calls a strategy.
@@ -109,7 +109,10 @@ def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -
         own = here.of(row)[0]
         name = f"{label(own.strategy)} ({own.bench})" if several else label(own.strategy)
         lines.append(Text(name, recorded.records(_recorded_row(own, recorded))))
-    return style(body.set_axis(lines))
+    return style(body.set_axis(lines)).saying(
+        "Measured while this page was built / the record. The digits that differ are the "
+        "processor’s."
+    )
 
 
 HEADINGS = {

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, stats
 from ldlstudy.experiment.plan import LEVELS
 from ldlstudy.report import results as measured
 from ldlstudy.report.results import ERRORS, Measured, Results
-from ldlstudy.report.tables import Column, Number, Pair, Text, short, style
+from ldlstudy.report.shown import Shown
+from ldlstudy.report.tables import SIGHT, Column, Number, Pair, Text, short, style
 
 NUMBERS = ("left_mean", "right_mean", "difference", "low", "high", "p")
 OWN = "paper"  # the level of evidence of a paper's own networks and protocol
@@ -177,7 +177,7 @@ def compare(claim: pd.Series, left: Measured, right: Measured, level: str) -> di
     return {**dict(zip(NUMBERS, numbers, strict=True)), "verdict": verdict, "level": level}
 
 
-def show(judged: pd.DataFrame, results: Results) -> Styler:
+def show(judged: pd.DataFrame, results: Results) -> Shown:
     """Return the claims as the book shows them; pairs read from the compared row to the claimed.
 
     A mean leads to its record.
@@ -187,10 +187,28 @@ def show(judged: pd.DataFrame, results: Results) -> Styler:
         written = in_words(claim)
         right, left = (Text(written.pop(side), results.records(claim[side])) for side in SIDES)
         ours = Pair(right, left) if right.text else ""
-        lines.append({"claim": written.pop("claim"), "published": written.pop("published"),
-                      "ours": ours, **written})  # fmt: skip
+        paper = written.pop("published")
+        paper = Text(f'<span class="paper">{paper}</span>') if paper else ""
+        lines.append({"claim": written.pop("claim"), "published": paper, "ours": ours, **written})
     shown = pd.DataFrame(lines, index=list(judged.index))
-    return style(shown, ("claim", "verdict", "evidence"), "study claims")
+    found = style(shown, ("claim", "verdict", "evidence"), "study claims")
+    return found.saying(summary(judged), strongest(judged) if len(judged) > SIGHT else None)
+
+
+def summary(judged: pd.DataFrame) -> str:
+    """Return how many comparisons have each verdict, in words."""
+    counts = judged["verdict"].value_counts()
+    said = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    comparisons = "comparison" if len(judged) == 1 else "comparisons"
+    return f"{len(judged)} {comparisons}: {said}. An arrow leads to what the claim is about."
+
+
+def strongest(judged: pd.DataFrame) -> list[str]:
+    """Return the comparisons to read first: of the best evidence, those with the smallest p."""
+    order = {level: i for i, level in enumerate(LEVELS)}
+    ranked = judged.assign(rank=judged["level"].map(order).fillna(len(order)))
+    ranked = ranked.sort_values(["rank", "p"], kind="stable", na_position="last")
+    return [str(name) for name in ranked.index[:SIGHT]]
 
 
 def in_words(claim: pd.Series) -> dict[str, Any]:

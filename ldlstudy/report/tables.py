@@ -10,22 +10,30 @@ import math
 import re
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy import checks, files, stats
 from ldlstudy.experiment.measure import BY_CHANCE
 from ldlstudy.experiment.records import Record
+from ldlstudy.report import shown as page
 from ldlstudy.report.results import Line, Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.stats import Estimate
 
 ROUNDING = 1e-9  # so that a constant agrees with itself
 KEYS = ("bench", "network", "strategy", "stage", "source", "metric", "dataset")  # of printed rows
 ARROW = " → "
+LONG, SIGHT = 10, 8  # a table of more lines is folded; how many stay in sight
+HIGHER = re.compile(r"accuracy|recall|entropy_order|cosine|intersection|within_superclass")
+LOWER = re.compile(
+    r"error|ece|uce|entropy|brier|kl|variation|held_out_loss|chebyshev|clark|canberra"
+)
+KNOWING = ("bayes", "truth", "distil_bayes")  # are told the truth, so nothing competes with them
+FEW = 10  # replicates, of which an interval is the range
 
 
 class Column(NamedTuple):
@@ -100,6 +108,8 @@ class Number:
         Whether it shows the ends of its interval and not half of it, as a very uneven one does.
     signed : bool
         Whether a positive number has its sign.
+    best : bool
+        Whether it is among the best of those that it is compared with (:func:`best`).
     """
 
     column: Column
@@ -109,6 +119,7 @@ class Number:
     records: tuple[Record, ...] = ()
     ends: bool = False
     signed: bool = False
+    best: bool = False
 
     @property
     def written(self) -> tuple[str, str, str, str]:
@@ -137,8 +148,9 @@ class Number:
         own, spread, paper, sign = self.written
         lines = []
         if own:
+            mean = f"<strong>{own}</strong>" if self.best else own
             lines.append(
-                linked(own + (f" <small>{spread}</small>" if spread else ""), self.records)
+                linked(mean + (f" <small>{spread}</small>" if spread else ""), self.records)
             )
         if paper:
             lines.append(f'<span class="paper">{f"{sign} " if sign else ""}{paper}</span>')
@@ -203,16 +215,30 @@ def render(value: object) -> str:
     return value.html() if isinstance(value, Text | Number | Pair) else str(value)
 
 
-def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") -> Styler:
+def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") -> Shown:
     """Return ``table`` as the book shows tables: no random ids; ``text`` columns wrap.
 
-    ``name`` is the class by which the book's style sheet knows it.
+    Of more than :data:`LONG` lines those are in sight that have a number among the best, and the
+    first. Marks are explained below. ``name`` is the class by which the style sheet knows it.
     """
-    marks = pd.DataFrame("", index=table.index, columns=table.columns)
-    marks[list(text)] = "text"
-    styler = table.style.set_uuid("t").set_td_classes(marks).format(render)
-    styler = styler.format_index(render)
-    return styler.set_table_attributes(f'class="dataframe {name}"')
+    shown = Shown(table, uuid="t").wrap(text).format(render).format_index(render)
+    shown.set_table_attributes(f'class="dataframe {name}"')
+    numbers = {h: [c for c in table[h] if isinstance(c, Number)] for h in table.columns}
+    every = [number for column in numbers.values() for number in column]
+    if of_paper := {h: any(n.written[2] for n in column) for h, column in numbers.items()}:
+        shown.head(of_paper)
+    marks = {
+        page.BEST: any(n.best for n in every),
+        page.PRINTED: any(of_paper.values()),
+        page.AGREEMENT: any(n.written[3] for n in every),
+    }
+    shown.notes = tuple(note for note, there in marks.items() if there)
+    shown.printed = marks[page.PRINTED] and not any(n.written[0] for n in every)
+    if len(table) > LONG:
+        best = [any(getattr(c, "best", False) for c in line) for line in table.to_numpy()]
+        kept = [0, *(i for i, found in enumerate(best) if found and i)][:SIGHT]
+        shown.fold(set(range(len(table))) - set(kept if any(best) else range(SIGHT)))
+    return shown
 
 
 def published(name: str, folder: Path | None = None) -> pd.DataFrame:
@@ -265,7 +291,7 @@ def comparison(
     columns: Sequence[Column],
     keys: Mapping[str, Any] | None = None,
     own: Collection[Line] = (),
-) -> Styler:
+) -> Shown:
     """Return a table of our means with half their 95 % interval, the paper's numbers under them.
 
     Parameters
@@ -285,11 +311,16 @@ def comparison(
 
     Returns
     -------
-    Styler
+    Shown
         Renders as HTML; the paper's number carries ≈ where it agrees with ours and ≠ where not, and
         a row's label leads to its record.
     """
     body: dict[str, list[Number]] = {column.heading: [] for column in columns}
+    top = {
+        (row, column.metric, stage)
+        for column in columns
+        for row, stage in best(results, list(lines.values()), column.metric)
+    }
     for label, (row, stage) in lines.items():
         for column in columns:
             key = (keys or {}).get(label, (row, stage))
@@ -297,7 +328,8 @@ def comparison(
             found = results.measured(row, column.metric, stage)
             agreed = None if found is None else agrees(number, found.values)
             ours = None if found is None else found.estimate
-            body[column.heading].append(Number(column, ours, number, agreed))
+            among = (row, column.metric, stage) in top
+            body[column.heading].append(Number(column, ours, number, agreed, best=among))
     index = [Text(label, results.records(row)) for label, (row, _) in lines.items()]
     return style(pd.DataFrame(body, index=index))
 
@@ -312,7 +344,7 @@ class Asked:
     published: float = math.nan
 
 
-def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
+def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Shown:
     """Return a table whose cells are asked for one by one.
 
     Parameters
@@ -325,8 +357,9 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
         have several. Below stands what the ECEs would be by chance, where that was measured.
     """
     body = {}
+    top = _best_asked(results, [asked for line in cells.values() for asked in line.values()])
     for label, line in cells.items():
-        written = {heading: _number(results, asked) for heading, asked in line.items()}
+        written = {heading: _number(results, asked, top) for heading, asked in line.items()}
         sources = {tuple(r.name for r in n.records) for n in written.values() if n.records}
         if len(sources) == 1:
             records = next(number.records for number in written.values() if number.records)
@@ -336,7 +369,9 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Styler:
             body[Text(label)] = written
     table = pd.DataFrame.from_dict(body, orient="index")
     note = chance(results, [asked for line in cells.values() for asked in line.values()])
-    return style(table.where(table.notna(), "")).set_caption(note)
+    shown = style(table.where(table.notna(), ""))
+    shown.notes += (note,) if note else ()
+    return shown
 
 
 def chance(results: Results, cells: Iterable[Asked]) -> str:
@@ -357,24 +392,69 @@ def chance(results: Results, cells: Iterable[Asked]) -> str:
     return f"By chance alone, a calibrated network as sure as these has an ECE of {said}{unit}."
 
 
-def _number(results: Results, asked: Asked) -> Number:
+def best(results: Results, lines: Sequence[Line], metric: str) -> set[Line]:
+    """Return the lines that have the best mean of their bench, and those that may be as good.
+
+    That is where the interval of the paired difference from the best does not exclude zero. Lines
+    that are told the truth do not compete; where all are alike, or the metric has no better side,
+    none is named.
+    """
+    better = bool(HIGHER.search(metric)) - bool(LOWER.search(metric) and not HIGHER.search(metric))
+    benches: dict[tuple[str, str], list[Line]] = {}
+    for row, stage in dict.fromkeys(lines):
+        if better and not math.isnan(results.mean(row, metric, stage)):
+            first = results.of(row)[0]
+            if first.strategy not in KNOWING:
+                benches.setdefault((first.level, first.bench), []).append((row, stage))
+    found: set[Line] = set()
+    for rivals in benches.values():
+        top = max(rivals, key=lambda line: better * results.mean(line[0], metric, line[1]))
+        level = {line for line in rivals if line == top or _level(results, line, top, metric)}
+        found |= level if len(level) < len(rivals) else set()
+    return found
+
+
+def _level(results: Results, line: Line, top: Line, metric: str) -> bool:
+    """Whether a line may be as good as the best: zero lies in the interval of their difference."""
+    one, other = (results.measured(row, metric, stage) for row, stage in (line, top))
+    if one and other and len(one.values) == len(other.values) > FEW:  # faster than a bootstrap
+        apart = [a - b for a, b in zip(one.values, other.values, strict=True)]
+        return abs(statistics.fmean(apart)) <= 1.96 * stats.standard_error(apart)
+    difference = results.difference(line, top, metric)
+    return difference.low <= 0 <= difference.high
+
+
+def _best_asked(results: Results, cells: Iterable[Asked]) -> set[tuple[str, str, str]]:
+    """Row, metric and stage of the best of what is asked for, each metric and stage for itself."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for asked in cells:
+        groups.setdefault((asked.column.metric, asked.stage), []).append((asked.row, asked.stage))
+    return {
+        (row, metric, stage)
+        for (metric, _), lines in groups.items()
+        for row, stage in best(results, lines, metric)
+    }
+
+
+def _number(results: Results, asked: Asked, top: Collection[tuple[str, str, str]]) -> Number:
     found = results.measured(asked.row, asked.column.metric, asked.stage)
     if found is None:
         return Number(asked.column, published=asked.published)
     # without an error there is nothing to go by
     agreed = found.agrees(asked.published) if found.error else None
-    return Number(asked.column, found.estimate, asked.published, agreed, found.records)
+    among = (asked.row, asked.column.metric, asked.stage) in top
+    return Number(asked.column, found.estimate, asked.published, agreed, found.records, best=among)
 
 
 def _without_records(number: Number) -> Number:
-    return Number(number.column, number.ours, number.published, number.agrees)
+    return replace(number, records=())
 
 
 def of_rows(
     results: Results,
     labels: Mapping[str, str],
     columns: Mapping[str, tuple[str, Column]] | Sequence[Column],
-) -> Styler:
+) -> Shown:
     """Return measured numbers, a line for each row; what has not been run stays away.
 
     Parameters
@@ -404,7 +484,7 @@ def line(
 
 def differences(
     results: Results, pairs: Mapping[str, tuple[Line, Line]], columns: Sequence[Column]
-) -> Styler:
+) -> Shown:
     """Return paired differences, first row minus second, with their 95 % interval.
 
     ``pairs`` holds two rows with their stages by the label of their difference; what was not run

@@ -6,6 +6,7 @@ from nbformat import v4
 
 from ldlstudy.book import BookError, gates
 from ldlstudy.book import notebook as nb
+from ldlstudy.report.shown import CAPTION
 from tests.conftest import SHOWN, notebook
 
 
@@ -30,6 +31,7 @@ def stream(name, text):
 
 ERROR = v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
 FIGURE = display(svg="<svg/>")
+BARE = '<table class="dataframe study">'
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ FIGURE = display(svg="<svg/>")
         executed(FIGURE, mystnb=SHOWN),
         executed(FIGURE, tags=["remove-cell"]),
         executed(display(widget={}, html="<b>1</b>")),
+        executed(display(html=f"{BARE}{CAPTION}what to see</span>")),
     ],
 )
 def test_a_sound_notebook_passes(tmp_path, chapter):
@@ -63,6 +66,7 @@ NO_ALT, NO_CAPTION = "draws a figure without alt text", "draws a figure without 
         (executed(FIGURE, mystnb={"image": {"alt": "a"}}), [NO_CAPTION]),
         (executed(FIGURE, FIGURE, mystnb=SHOWN), ["draws 2 figures"]),
         (executed(display(widget={})), ["shows a widget"]),
+        (executed(display(html=BARE)), ["shows a table without a caption"]),
         (executed(ERROR, FIGURE), ["raised ValueError", NO_ALT, NO_CAPTION]),
     ],
 )

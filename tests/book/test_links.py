@@ -10,6 +10,7 @@ from nbformat import v4
 from ldlstudy.book import data_links, record_pages
 from ldlstudy.experiment.records import Record, Run
 from ldlstudy.report import tables
+from ldlstudy.report.shown import CAPTION
 from tests.book.recorded import MADE, saved
 from tests.conftest import SHOWN, notebook
 
@@ -39,6 +40,16 @@ def test_each_output_with_data_has_a_file_and_a_link(tmp_path):
     names = [a["aria-label"] for a in links]
     assert len(set(names)) == 2
     assert all(name.startswith(a.text) for name, a in zip(names, links, strict=True))
+
+
+def test_tables_are_numbered_by_chapter(tmp_path):
+    """A table that is folded whole says its caption twice, with one number."""
+    said = f"{CAPTION}what to see</span>"
+    pages = [said, "<p>no table</p>", f"<details><summary>{said}</summary>{said}</details>"]
+    cell, _ = placed(*(output(text_html=page) for page in pages), results=tmp_path)
+    found = [each.data["text/html"].count("<b>Table 1.") for each in cell.outputs]
+    assert found == [1, 0, 2]
+    assert "<b>Table 1.2</b>" in cell.outputs[2].data["text/html"]
 
 
 def test_the_file_of_a_figure_has_its_name(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from ldlstudy import stats
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import PAPER
 from ldlstudy.report.tables import Asked, Column, Number, Text
 from ldlstudy.stats import Estimate
 from tests.conftest import ROOT
@@ -152,13 +153,13 @@ def test_a_grid_says_what_an_ece_is_by_chance():
     }
     made = results(numbers)
     asked = {r: {"ECE": Asked(r, ece), "accuracy": Asked(r, tables.ACCURACY)} for r in numbers}
-    assert ".012 to .014." in tables.grid(made, asked).to_html()
+    assert ".012 to .014." in tables.grid(made, asked)._repr_html_()
     fitted = {"a x": {"ECE": Asked("a x", ece, "fitted")}}
-    assert "an ECE of .009." in tables.grid(made, fitted).to_html()
+    assert "an ECE of .009." in tables.grid(made, fitted)._repr_html_()
     percent = {"a x": {"ECE": Asked("a x", ece._replace(percent=True))}}
-    assert "an ECE of 1.2 %." in tables.grid(made, percent).to_html()
+    assert "an ECE of 1.2 %." in tables.grid(made, percent)._repr_html_()
     without = {"a z": {"ECE": Asked("a z", ece), "accuracy": Asked("a x", tables.ACCURACY)}}
-    assert "caption" not in tables.grid(made, without).to_html()
+    assert "By chance" not in tables.grid(made, without)._repr_html_()
 
 
 def test_what_has_not_been_run_stays_away():
@@ -226,3 +227,75 @@ def test_unknown_and_damaged_published_tables(tmp_path):
     (tmp_path / "broken.csv").write_text('row,a\n"x,1\n')
     with pytest.raises(ValueError, match=r"broken\.csv is damaged"):
         tables.published("broken", tmp_path)
+
+
+def test_the_best_and_what_its_interval_does_not_tell_from_it():
+    """Paired within seeds; by bench; without what knows the truth; none where all are level."""
+    known = results(
+        {
+            "a none": {"accuracy": [0.80, 0.82, 0.84], "ece": [0.1, 0.1, 0.1]},
+            "a ls": {"accuracy": [0.83, 0.81, 0.87], "ece": [0.1, 0.1, 0.1]},  # one seed is lower
+            "a ils": {"accuracy": [0.78, 0.80, 0.82], "ece": [0.1, 0.1, 0.1]},
+            "a truth": {"accuracy": [0.9, 0.9, 0.9]},
+            "b none": {"accuracy": 0.99},
+            "c none": {"accuracy": (0.70, 0.01), "temperature": 2.0},
+            "c ls": {"accuracy": (0.71, 0.01), "temperature": 1.0},
+            "c ils": {"accuracy": (0.60, 0.01)},
+        }
+    )
+    lines = [(row, "plain") for row in known.rows]
+    best = {row for row, _ in tables.best(known, lines, "accuracy")}
+    assert best == {"a none", "a ls", "c none", "c ls"}
+    assert tables.best(known, [("a ils", "plain"), ("a none", "plain")], "accuracy") == {
+        ("a none", "plain")
+    }
+    assert not tables.best(known, lines, "ece")
+    assert not tables.best(known, lines, "temperature")
+    page = tables.of_rows(known, {r: r for r in known.rows}, [tables.ACCURACY]).to_html()
+    assert page.count("<strong>") == len(best)
+
+
+def test_best_of_many_replicates_is_that_of_the_bootstrap():
+    """The normal interval of paired differences; the bootstrap's has its ends but for noise."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=100)
+    for shift, level in ((0.1, True), (0.4, False)):
+        known = results(
+            {
+                "a x": {"kl": base.tolist()},
+                "a y": {"kl": (base + shift + rng.normal(size=100)).tolist()},
+                "a z": {"kl": (base + 9).tolist()},
+            }
+        )
+        found = tables.best(known, [(row, "plain") for row in known.rows], "kl")
+        assert (("a y", "plain") in found) is level
+        apart = known.difference(("a y", "plain"), ("a x", "plain"), "kl")
+        assert apart.excludes_zero is not level
+
+
+def test_a_long_table_is_folded_to_the_lines_that_make_its_point():
+    table = pd.DataFrame({"x": [str(i) for i in range(12)]}, index=[f"line {i}" for i in range(12)])
+    shown = tables.style(table).saying("Look at line 3.", ("line 3", "line 7", "not run"))
+    page = shown._repr_html_()
+    assert page.count(" more") == 10
+    assert "All 12 lines" in page
+    assert "Look at line 3." in page
+    again = shown.saying("Other lines.", ("line 1",))
+    assert again.folded == frozenset(range(12)) - {1}
+    assert again._repr_html_().count(" more") == 11
+    assert not tables.style(table.head(3)).folded
+    assert tables.style(table).saying("All.", list(table.index)).folded == frozenset()
+
+
+def test_a_table_without_a_number_of_ours_is_folded_whole():
+    known = results({"a none": {"accuracy": 0.5}})
+    printed = Asked("b none", tables.ACCURACY, published=0.7)
+    alone = tables.grid(known, {"line": {"x": printed}}).saying("Theirs.")
+    assert alone._repr_html_().startswith('<details class="printed"><summary>')
+    both = tables.grid(known, {"line": {"x": printed}, "own": {"x": Asked("a none", ECE)}})
+    assert both.printed
+    ours = {"line": {"x": printed, "y": Asked("a none", tables.ACCURACY)}}
+    shown = tables.grid(known, ours)
+    assert not shown.printed
+    page = shown._repr_html_()
+    assert page.count("<br>" + PAPER) == 1  # of the column that has the paper's number

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy import checks
 from ldlstudy.report import claims, tables
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import (
     ACCURACY,
     ERROR,
@@ -50,7 +50,7 @@ def label(strategy: str) -> str:
 
 def of_strategies(
     results: Results, benches: Collection[str], strategies: Sequence[str], columns: Columns
-) -> Styler:
+) -> Shown:
     """Return measured numbers of strategies on benches, by title where there are several."""
     several = len(benches) > 1
     labels = {
@@ -61,19 +61,32 @@ def of_strategies(
     return tables.of_rows(results, labels, columns)
 
 
-def rivals(results: Results) -> Styler:
+def _of_both(*strategies: str) -> list[str]:
+    """What strategies are called where both benches have lines."""
+    return [f"{title}: {label(s)}" for title in TITLES.values() for s in strategies]
+
+
+def rivals(results: Results) -> Shown:
     """Every strategy on noisy digits."""
     columns = (ERROR, ECE, KL, KL_ON_ERRORS, RECALL, VARIATION)
-    return of_strategies(results, [f"quick {DIGITS}"], EVERYONE, columns)
+    return of_strategies(results, [f"quick {DIGITS}"], EVERYONE, columns).saying(
+        "Every rival on noisy digits. Fewer errors, a better confidence and tighter features are "
+        "three things: which method is best in which column?",
+        [label(s) for s in ("none", "cs_kd", "ls", "adacos", "ddgsd", "mixup", "mixup_cs_kd")],
+    )
 
 
-def features(results: Results) -> Styler:
+def features(results: Results) -> Shown:
     """How features of a class gather."""
     columns = (VARIATION, RECALL, IN_TRAINING_SET, ERROR)
-    return of_strategies(results, TITLES, (*OUTPUT, "mixup"), columns)
+    return of_strategies(results, TITLES, (*OUTPUT, "mixup"), columns).saying(
+        "How features of a class gather. Does less variation go with a nearest neighbour that is "
+        "more often of the same class?",
+        _of_both("none", "cs_kd", "adacos", "mixup"),
+    )
 
 
-def hierarchy(results: Results) -> Styler:
+def hierarchy(results: Results) -> Shown:
     """How far errors fall on CIFAR-100."""
     columns = (
         ERROR,
@@ -81,13 +94,19 @@ def hierarchy(results: Results) -> Styler:
         Column("error_within_superclass", "errors that stay in it, %", percent=True),
         TOP5_ERROR,
     )
-    return of_strategies(results, [REDUCED], ORDER, columns)
+    return of_strategies(results, [REDUCED], ORDER, columns).saying(
+        "How far errors fall on CIFAR-100. The third column looks at errors alone: how many stay "
+        "in the right superclass?",
+    )
 
 
-def reduced(results: Results) -> Styler:
+def reduced(results: Results) -> Shown:
     """What the reduced protocol gives on CIFAR-100."""
     columns = (ERROR, TOP5_ERROR, ECE, RECALL, VARIATION)
-    return of_strategies(results, [REDUCED], ORDER, columns)
+    return of_strategies(results, [REDUCED], ORDER, columns).saying(
+        "What 20 epochs of a ResNet-20 give on CIFAR-100. Which methods gain in one column, and "
+        "what do they lose in another?",
+    )
 
 
 ORDER = (
@@ -96,7 +115,7 @@ ORDER = (
 )  # fmt: skip
 
 
-def calibration(results: Results) -> Styler:
+def calibration(results: Results) -> Shown:
     """Calibration as trained and scaled."""
     columns = {
         "ECE": ("plain", ECE),
@@ -105,10 +124,14 @@ def calibration(results: Results) -> Styler:
         "ECE, scaled": ("fitted", ECE),
         "NLL, scaled": ("fitted", NLL),
     }
-    return of_strategies(results, TITLES, EVERYONE, columns)
+    return of_strategies(results, TITLES, EVERYONE, columns).saying(
+        "Calibration as trained and scaled. A fitted T above 1 says that a network was too sure, "
+        "below 1 that it was not sure enough.",
+        _of_both("none", "cs_kd", "ls", "mixup"),
+    )
 
 
-def partner(results: Results) -> Styler:
+def partner(results: Results) -> Shown:
     """What the mode of the partner's pass changes, and which epoch is reported."""
     columns = {
         "last epoch, %": ("plain", ACCURACY),
@@ -117,10 +140,13 @@ def partner(results: Results) -> Styler:
         "R@1, %": ("plain", RECALL),
         "variation": ("plain", VARIATION),
     }
-    return of_strategies(results, TITLES, ("none", "cs_kd", "cs_kd_eval"), columns)
+    return of_strategies(results, TITLES, ("none", "cs_kd", "cs_kd_eval"), columns).saying(
+        "The last epoch and the best one on the test set, and the partner’s pass in evaluation "
+        "mode. What does choosing the epoch on the test set gain?"
+    )
 
 
-def combined(results: Results) -> Styler:
+def combined(results: Results) -> Shown:
     """A student of a CS-KD network."""
     columns = {
         "error, %": ("plain", ERROR),
@@ -128,10 +154,13 @@ def combined(results: Results) -> Styler:
         "KL to the truth": ("plain", KL),
         "KL, scaled": ("fitted", KL),
     }
-    return of_strategies(results, [f"quick {STUDENT}"], runs.DISTILLED, columns)
+    return of_strategies(results, [f"quick {STUDENT}"], runs.DISTILLED, columns).saying(
+        "Small students with and without a larger teacher. Is the student of a CS-KD network the "
+        "better one?"
+    )
 
 
-def against_paper(results: Results, table: int) -> Styler:
+def against_paper(results: Results, table: int) -> Shown:
     """Top-1 errors of Tables 1 to 4, ours above the paper's."""
     paper = tables.published(f"cskd_table{table}")
     return tables.grid(
@@ -140,7 +169,7 @@ def against_paper(results: Results, table: int) -> Styler:
             f"{NETWORKS[network]}: {label(strategy)}": _by_set(paper, network, strategy, ERROR)
             for network, strategy in paper.index
         },
-    )
+    ).saying(f"Top-1 error in %: the paper’s Table {table}.")
 
 
 def _by_set(
@@ -157,7 +186,7 @@ def _by_set(
     }
 
 
-def imagenet(results: Results) -> Styler:
+def imagenet(results: Results) -> Shown:
     """Top-1 errors of Table 5."""
     paper = tables.published("cskd_table5")
     names = {"none": "cross entropy, %", "cs_kd": "CS-KD, %"}
@@ -174,10 +203,10 @@ def imagenet(results: Results) -> Styler:
             }
             for network in dict.fromkeys(network for network, _ in paper.index)
         },
-    )
+    ).saying("Top-1 error on ImageNet: the paper’s Table 5.")
 
 
-def measures(results: Results, measure: str) -> Styler:
+def measures(results: Results, measure: str) -> Shown:
     """One measure of the paper's table of ResNet-18: ``top5_error``, ``ece`` or ``recall_at_1``."""
     checks.one_of("measure", measure, MEASURES)
     paper = tables.published("cskd_measures")
@@ -188,10 +217,10 @@ def measures(results: Results, measure: str) -> Styler:
             for of, strategy in paper.index
             if of == measure
         },
-    )
+    ).saying(f"{MEASURES[measure].heading} of ResNet-18: the paper’s table of measures.")
 
 
-def grid(results: Results) -> Styler:
+def grid(results: Results) -> Shown:
     """CS-KD by temperature and weight on noisy digits (:func:`ldlstudy.studies.cs_kd.runs.grid`).
 
     Cross entropy stands below; what ``results`` lack stays empty.
@@ -210,12 +239,16 @@ def grid(results: Results) -> Styler:
         RECALL.heading: ("plain", RECALL),
     }
     rows["cross entropy"] = f"quick {DIGITS} none"
-    return tables.grid(results, {own: tables.line(row, columns) for own, row in rows.items()})
+    cells = {own: tables.line(row, columns) for own, row in rows.items()}
+    return tables.grid(results, cells).saying(
+        "CS-KD by temperature and weight. Follow the KL down the weights of one temperature, as "
+        "trained and scaled, and compare it with cross entropy in the last line."
+    )
 
 
 def scores_on_errors(
     errors: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
-) -> Styler:
+) -> Shown:
     """The two methods of each set compared, the second against the first.
 
     ``errors`` holds set, method and seed as :func:`ldlstudy.studies.cs_kd.figures.score_histograms`
@@ -237,14 +270,18 @@ def scores_on_errors(
                 line["p"] = claims.write_p(found.p)
             body[f"{title}: {side}"] = line
     columns = [*next(iter(errors.values()), {}), "both wrong", "difference there", "p"]
-    return tables.style(pd.DataFrame.from_dict(body, orient="index", columns=columns).fillna(""))
+    table = pd.DataFrame.from_dict(body, orient="index", columns=columns).fillna("")
+    return tables.style(table).saying(
+        "Mean log-probability on errors. Compared on the images that both get wrong, does CS-KD "
+        "say less of the predicted class and more of the true one?"
+    )
 
 
 def _signed(value: float, plus: str = "") -> str:
     return f"{round(value, 2) + 0:{plus}.2f}".replace("-", "−")  # + 0: no minus zero
 
 
-def in_its_own_tables() -> Styler:
+def in_its_own_tables() -> Shown:
     """On how many of the five sets the paper's printed means bear out what is said of CS-KD."""
     missing = numbers.not_borne_out()
     body = {
@@ -254,4 +291,6 @@ def in_its_own_tables() -> Styler:
         }
         for claim, sets in missing.items()
     }
-    return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("not on",))
+    return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("not on",)).saying(
+        "On how many of its five sets the paper’s own printed means bear out what it says."
+    )

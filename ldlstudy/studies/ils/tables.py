@@ -1,10 +1,10 @@
 """The tables of the ILS chapter."""
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import (
     ACCURACY,
     BRIER,
@@ -82,16 +82,23 @@ BUDGETS: dict[str, tuple[Line, Line]] = {  # methods less hard labels at as many
 ERRORS = (CROSS_ENTROPY, ECE, CONDITIONAL, CLASSWISE)
 
 
-def table1(results: Results) -> Styler:
+def table1(results: Results) -> Shown:
     """Table I: label smoothing, and the factor that suits one part of the plane."""
     columns = (
         ACCURACY, DENSE, SPARSE, CROSS_ENTROPY, ECE, CONDITIONAL, TEMPERATURE, EPSILON,
     )  # fmt: skip
     paper = tables.published("ils_table1")
-    return tables.comparison(results, paper, SMOOTHED | ONE_PART, columns, own=OURS)
+    return tables.comparison(results, paper, SMOOTHED | ONE_PART, columns, own=OURS).saying(
+        "What label smoothing changes (the paper’s Table I). Compare No LS with Standard LS, first "
+        "in the dense and then in the sparse part of the plane.",
+        (
+            "Bayes-optimal", "No LS", "No LS + T", "Standard LS", "Standard LS + T",
+            "LS, ε chosen on dense", "LS, ε chosen on sparse",
+        ),
+    )  # fmt: skip
 
 
-def both_errors(results: Results) -> Styler:
+def both_errors(results: Results) -> Shown:
     """Every line by both things that are called class-wise calibration."""
     parts = [("ls", "dense"), ("ls", "sparse")]
     paper = pd.concat(
@@ -102,22 +109,36 @@ def both_errors(results: Results) -> Styler:
         ]
     )
     columns = (ECE, CONDITIONAL, CLASSWISE)
-    return tables.comparison(results, paper, EVERY | ONE_PART | STUDENTS, columns, own=OURS)
+    return tables.comparison(results, paper, EVERY | ONE_PART | STUDENTS, columns, own=OURS).saying(
+        "Two things called class-wise calibration. In the first line the model is perfect: by one "
+        "of them it is nearly without an error, by the other it is not.",
+        ("Bayes-optimal", "No LS", "No LS + T", "Standard LS", "Standard LS + T", "ILS"),
+    )
 
 
-def students(results: Results) -> Styler:
+def students(results: Results) -> Shown:
     """Tables II and VI: students of the same architecture, by their teacher."""
     columns = (ACCURACY, *ERRORS, KL)
-    return tables.comparison(results, tables.published("ils_table6"), STUDENTS, columns)
+    return tables.comparison(results, tables.published("ils_table6"), STUDENTS, columns).saying(
+        "Students by their teacher (the paper’s Tables II and VI). Does the student of a smoothed "
+        "teacher come out worse than that of hard labels?"
+    )
 
 
-def table5(results: Results) -> Styler:
+def table5(results: Results) -> Shown:
     """Table V: every method."""
     columns = (HELD_OUT, ACCURACY, DENSE, SPARSE, CROSS_ENTROPY, ECE, CONDITIONAL)
-    return tables.comparison(results, _table5(), EVERY, columns, own=OURS)
+    return tables.comparison(results, _table5(), EVERY, columns, own=OURS).saying(
+        "Every method (the paper’s Table V). How far apart are the methods that soften labels, "
+        "and how far is each from the Bayes-optimal model?",
+        (
+            "Bayes-optimal", "No LS", "Standard LS", "ILS1", "ILS2", "ILS", "ILS1, sinusoidal",
+            "BS_Soft, β = .95",
+        ),
+    )  # fmt: skip
 
 
-def chosen(results: Results) -> Styler:
+def chosen(results: Results) -> Shown:
     """The parameters of Table V that were chosen, on average."""
     columns = (
         TEMPERATURE,
@@ -127,7 +148,10 @@ def chosen(results: Results) -> Styler:
         Column("teacher_temperature", "teacher T", digits=2),
     )
     tuned = {label: line for label, line in EVERY.items() if line[0] not in UNTUNED}
-    return tables.comparison(results, _table5(), tuned, columns, own=OURS)
+    return tables.comparison(results, _table5(), tuned, columns, own=OURS).saying(
+        "What held-out points chose, on average. A wide interval says that they hardly care.",
+        ("No LS + T", "Standard LS", "Standard LS + T", "ILS1", "ILS2", "ILS"),
+    )
 
 
 def _table5() -> pd.DataFrame:
@@ -138,33 +162,49 @@ def _table5() -> pd.DataFrame:
     return paper
 
 
-def budgets(results: Results) -> Styler:
+def budgets(results: Results) -> Shown:
     """Methods less hard labels that choose among as many networks."""
-    return tables.differences(results, BUDGETS, ERRORS)
+    return tables.differences(results, BUDGETS, ERRORS).saying(
+        "Methods less hard labels that choose among as many networks. Below zero the method is "
+        "better; an interval on both sides of zero decides nothing."
+    )
 
 
-def truth(results: Results) -> Styler:
+def truth(results: Results) -> Shown:
     """Every line against the true posterior."""
     columns = (KL, VARIATION, CROSS_ENTROPY, BRIER, ECE, CLASSWISE)
-    return tables.comparison(results, None, EVERY | ONE_PART | STUDENTS, columns)
+    return tables.comparison(results, None, EVERY | ONE_PART | STUDENTS, columns).saying(
+        "Every line against the true posterior. Do the calibration errors at the right order the "
+        "methods as the two distances at the left do?",
+        (
+            "Bayes-optimal", "No LS", "No LS + T", "Standard LS", "ILS1", "ILS2", "ILS",
+            "taught by Bayes",
+        ),
+    )  # fmt: skip
 
 
-def by_recipe(results: Results) -> Styler:
+def by_recipe(results: Results) -> Shown:
     """Hard labels by batch size, rate and initial weights, beside the paper's one row."""
     ways = _ways(results, smoothed=False)
     columns = (ACCURACY, SPARSE, *ERRORS)
     paper = tables.published("ils_table1")
-    return tables.comparison(results, paper, ways, columns, dict.fromkeys(ways, ("none", "plain")))
+    keys = dict.fromkeys(ways, ("none", "plain"))
+    return tables.comparison(results, paper, ways, columns, keys).saying(
+        "Hard labels by batch size, rate and initial weights, beside the paper’s one row. Look for "
+        "lines that agree with it in every column."
+    )
 
 
-def gain_by_recipe(results: Results) -> Styler:
+def gain_by_recipe(results: Results) -> Shown:
     """What label smoothing changes under each of these settings, with torch's initial weights."""
     hard = {each.facts["way"]: each.row for each in planned_ways(results, False, init="torch")}
     soft = {each.facts["way"]: each.row for each in planned_ways(results, True, init="torch")}
     pairs = {
         way: ((soft[way], "plain"), (row, "plain")) for way, row in hard.items() if way in soft
     }
-    return tables.differences(results, pairs, ERRORS)
+    return tables.differences(results, pairs, ERRORS).saying(
+        "What label smoothing changes under each of these settings. Below zero it helps."
+    )
 
 
 def planned_ways(results: Results, smoothed: bool, init: str | None = None) -> list:

@@ -7,11 +7,11 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.report import tables
 from ldlstudy.report.numbers import seconds
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import (
     ACCURACY,
     NLL,
@@ -39,6 +39,18 @@ PRINTED = {  # by column of the published tables
     "brier": BRIER,
 }
 STACKED = 7  # the table that prints its students one below the other
+ABOUT = {  # the paper's tables
+    table: f"The paper’s Table {table}: {about}."
+    for table, about in {
+        1: "CIFAR-100, by mixing",
+        2: "CIFAR-10 and STL10",
+        3: "CIFAR-100, against other ways of distillation",
+        4: "ImageNet",
+        5: "other architectures",
+        6: "labels from uncertainty",
+        7: "other metrics",
+    }.items()
+}
 
 
 def label(strategy: str, stage: str = "plain") -> str:
@@ -72,7 +84,7 @@ def printed(table: int) -> dict[str, dict[str, Key]]:
     return found
 
 
-def against_paper(results: Results, table: int) -> Styler:
+def against_paper(results: Results, table: int) -> Shown:
     """Return accuracy and ECE of a table of LDL, ours above the paper's; strategies by student.
 
     Table 4 has the top-5 accuracy, too. Table 7, of three students and five metrics, has a row for
@@ -103,7 +115,7 @@ def against_paper(results: Results, table: int) -> Styler:
         for bench, student in names.items():
             for shown, keys in lines.items():
                 cells[f"{student}: {shown}"] = asked(keys[bench])
-        return tables.grid(results, cells)
+        return tables.grid(results, cells).saying(ABOUT[table])
     for shown, keys in lines.items():
         cells[shown] = {
             (student, heading): cell
@@ -111,7 +123,7 @@ def against_paper(results: Results, table: int) -> Styler:
             if bench in keys
             for heading, cell in asked(keys[bench]).items()
         }
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(ABOUT[table])
 
 
 def _students(benches: Sequence[str]) -> dict[str, str]:
@@ -129,12 +141,12 @@ def of_strategies(
     bench: str,
     strategies: Sequence[str],
     columns: Mapping[str, tuple[str, Column]] | Sequence[Column],
-) -> Styler:
+) -> Shown:
     """Return measured numbers of strategies on a bench (:func:`ldlstudy.report.tables.of_rows`)."""
     return tables.of_rows(results, {f"{bench} {name}": label(name) for name in strategies}, columns)
 
 
-def true_distribution(results: Results) -> Styler:
+def true_distribution(results: Results) -> Shown:
     """Which strategy learns the true label distribution of noisy digits: the nearest first."""
     columns = {column.heading: ("plain", column) for column in (ACCURACY, NLL, ECE, UCE, KL)}
     return of_strategies(
@@ -142,10 +154,21 @@ def true_distribution(results: Results) -> Styler:
         DIGITS,
         numbers.nearest(results, DIGITS),
         {**columns, "KL, scaled": ("fitted", KL)},
-    )
+    ).saying(
+        "Which strategy learns the true label distribution of noisy digits, the nearest first. "
+        "Compare the last two columns: how much of a distance is confidence that one temperature "
+        "puts right?",
+        [
+            label(s)
+            for s in (
+                "truth", "on_mt_ldl-mixup", "on_ldl-cutmix", "cutmix", "off_ldl", "none",
+                "ls_wrong", "wsl",
+            )
+        ],
+    )  # fmt: skip
 
 
-def grid(results: Results) -> Styler:
+def grid(results: Results) -> Shown:
     """KL to the truth by noise and training-set size (rows) and strategy (columns)."""
     benches = numbers.sizes(results)
     strategies = {s: None for bench in benches.values() for s in numbers.measured(results, bench)}
@@ -157,10 +180,14 @@ def grid(results: Results) -> Styler:
             }
             for (sigma, train), bench in benches.items()
         },
+    ).saying(
+        "KL to the truth by noise and images of a class. Follow a column down one σ: do more "
+        "images bring a strategy nearer?",
+        [f"σ = {sigma:g}, {train:,} a class" for sigma, train in benches],
     )
 
 
-def reduced(results: Results) -> Styler:
+def reduced(results: Results) -> Shown:
     """What the reduced protocol gives on CIFAR-100."""
     columns = {
         "accuracy, %": ("plain", ACCURACY),
@@ -171,10 +198,13 @@ def reduced(results: Results) -> Styler:
         "T fitted": ("fitted", TEMPERATURE),
         "NLL, scaled": ("fitted", NLL),
     }
-    return of_strategies(results, REDUCED, numbers.measured(results, REDUCED), columns)
+    return of_strategies(results, REDUCED, numbers.measured(results, REDUCED), columns).saying(
+        "What 20 epochs of a ResNet-20 give on CIFAR-100. Does the strategy with the best ECE have "
+        "the best likelihood, too?"
+    )
 
 
-def what_was_run(results: Results) -> Styler:
+def what_was_run(results: Results) -> Shown:
     """What was run: a line for all seeds of a strategy on a bench.
 
     Seconds are a network's, the mean over seeds, without those of its teachers.
@@ -191,10 +221,13 @@ def what_was_run(results: Results) -> Styler:
             "device": html.escape(", ".join(dict.fromkeys(m["device"] for m in made))),
             "seconds": f"{fmean(seconds(m) for m in made):,.0f}",
         }
-    return tables.style(pd.DataFrame.from_dict(body, orient="index"), ("method", "device"))
+    table = pd.DataFrame.from_dict(body, orient="index")
+    return tables.style(table, ("method", "device")).saying(
+        "What has been run of the paper’s own image sets, with the seconds of one network."
+    )
 
 
-def recomputed() -> Styler:
+def recomputed() -> Shown:
     """What LDL says of its results, and what its tables give."""
     body = {}
     for statement, found in numbers.recomputed().items():
@@ -204,4 +237,6 @@ def recomputed() -> Styler:
             "the text": f"{found.said} {found.unit}".replace("-", "−"),
             "its tables": f"{' to '.join(ends)} {found.unit}".replace("-", "−"),
         }
-    return tables.style(pd.DataFrame.from_dict(body, orient="index"))
+    return tables.style(pd.DataFrame.from_dict(body, orient="index")).saying(
+        "What the paper’s text says of its results, and what its own tables give."
+    )

@@ -1,10 +1,10 @@
 """The tables of the chapter on people: a line a strategy."""
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import ACCURACY, NLL, Column
 from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import LENET, STRATEGIES, known_row, row
@@ -41,27 +41,39 @@ TRUTHS = {  # the same score by an exact truth, and by fifty votes that are draw
 }
 
 
-def as_trained(results: Results, bench: str = LENET) -> Styler:
+def as_trained(results: Results, bench: str = LENET) -> Shown:
     """Return every strategy's scores against the labels and against the votes."""
-    return tables.of_rows(results, _rows(results, bench), AS_TRAINED)
+    return tables.of_rows(results, _rows(results, bench), AS_TRAINED).saying(
+        "Networks against the labels (the first three columns) and against people. Is it the "
+        "same strategy that is right most often and that answers most as people do?",
+        _labels(),
+    )
 
 
-def scaled(results: Results, bench: str = LENET) -> Styler:
+def scaled(results: Results, bench: str = LENET) -> Shown:
     """Return what is left after one temperature: fitted to labels, and fitted to people."""
-    return tables.of_rows(results, _rows(results, bench), SCALED)
+    return tables.of_rows(results, _rows(results, bench), SCALED).saying(
+        "One temperature for the labels, and one for people. Compare the two: "
+        "who asks for softer answers?",
+        _labels(),
+    )
 
 
-def measures(results: Results, bench: str = LENET) -> Styler:
+def measures(results: Results, bench: str = LENET) -> Shown:
     """Return the six measures of label distribution learning at the temperature for people."""
     columns = {}
     for name, (label, more) in comparisons.MEASURES.items():
         metric = KL.metric if name == DISTANCE.metric else f"votes_{name}"
         column = Column(metric, label, digits=2 if name == "canberra" else 3)
         columns[f"{label} {'↑' if more else '↓'}"] = ("people", column)
-    return tables.of_rows(results, _rows(results, bench), columns)
+    return tables.of_rows(results, _rows(results, bench), columns).saying(
+        "The six measures at the temperature for people; arrows say which way is better. Do "
+        "they agree on the best?",
+        _labels(),
+    )
 
 
-def against_hard(results: Results, bench: str = LENET) -> Styler:
+def against_hard(results: Results, bench: str = LENET) -> Shown:
     """Return the paired differences of each strategy from hard labels, with 95 % intervals."""
     hard = row("none", bench)
     pairs = {
@@ -70,14 +82,29 @@ def against_hard(results: Results, bench: str = LENET) -> Styler:
         if own != hard
     }
     found = tables.differences(results, pairs, (SHARE, ECE, CROSS_ENTROPY, VARIATION, ORDER))
-    return found.set_caption("Each strategy less hard labels, with the 95 % interval.")
+    return found.saying(
+        "Each strategy less hard labels, with the 95 % interval. Above zero is better for accuracy "
+        "and the order of doubt, below zero for the others.",
+        _labels(),
+    )
 
 
-def of_known(known: Results) -> Styler:
+def of_known(known: Results) -> Shown:
     """Return scores by an exact truth, and by votes that were drawn from it."""
     strategies = dict.fromkeys(each.strategy for each in known.planned)
     labels = {known_row(name): named(name).label for name in strategies}
-    return tables.of_rows(known, labels, TRUTHS)
+    return tables.of_rows(known, labels, TRUTHS).saying(
+        "The same score by an exact truth, and by fifty votes drawn from it. How near do votes "
+        "come?"
+    )
+
+
+FIRST = ("none", "ls", "ils", "cs_kd", "mixup", "adacos", "on_ldl-mixup", "max_entropy_light")
+
+
+def _labels() -> list[str]:
+    """What the strategies are called that stay in sight where the others are folded."""
+    return [named(name).label for name in FIRST]
 
 
 def _rows(results: Results, bench: str) -> dict[str, str]:
@@ -87,7 +114,7 @@ def _rows(results: Results, bench: str) -> dict[str, str]:
     return {row(name, bench): named(name).label for name in order}
 
 
-def of_annotators(results: Results) -> Styler:
+def of_annotators(results: Results) -> Shown:
     """Return what networks that learned annotators' labels score: a line a target."""
     there = dict.fromkeys(each.strategy for each in results.planned)
     labels = {row(name, annotators.NAME): annotators.label(name) for name in there}
@@ -96,10 +123,13 @@ def of_annotators(results: Results) -> Styler:
         "T for people": ("people", TEMPERATURE),
         "cross entropy, at T for people": ("people", CROSS_ENTROPY),
     }
-    return tables.of_rows(results, labels, columns)
+    return tables.of_rows(results, labels, columns).saying(
+        "Networks that learned what annotators said. Is the target that makes the most accurate "
+        "network also the one that makes it most alike to people?"
+    )
 
 
-def enhancement(results: Results) -> Styler:
+def enhancement(results: Results) -> Shown:
     """Return mean ranks over the sets by measure, the nearest first; and the means of two scores.
 
     The last columns are total variations: of the labels that were taught to the truth about the
@@ -107,7 +137,7 @@ def enhancement(results: Results) -> Styler:
     """
     ranks = comparisons.enhancement_ranks(results)
     if ranks.empty:
-        return tables.style(pd.DataFrame())
+        return tables.style(pd.DataFrame()).saying("Label enhancement: not yet run.")
     shown = pd.DataFrame(
         {
             comparisons.MEASURES[str(name)][0]: column.map("{:.1f}".format)
@@ -119,10 +149,13 @@ def enhancement(results: Results) -> Styler:
         shown[heading] = means.reindex(shown.index).map(VARIATION.write)
     shown = shown.loc[ranks.mean(axis=1).sort_values(kind="stable").index]
     shown.index = [named(str(name)).label for name in shown.index]
-    return tables.style(shown)
+    return tables.style(shown).saying(
+        "Label enhancement: mean ranks over the sets by measure, the nearest first, and two mean "
+        "distances. Is it the labels that are nearer, or what the network makes of them?"
+    )
 
 
-def sets(results: Results) -> Styler:
+def sets(results: Results) -> Shown:
     """Return the KL to the truth of predictions on new samples, by set of label distributions."""
     benches, strategies = (
         dict.fromkeys(getattr(each, name) for each in results.planned)
@@ -136,4 +169,7 @@ def sets(results: Results) -> Styler:
         }
         for name in strategies
     }
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(
+        "The KL to the truth of predictions on new samples, by set. Does one strategy lead on "
+        "every set?"
+    )

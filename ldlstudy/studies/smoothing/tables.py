@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results, row_of
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import (
     ACCURACY,
     KL,
@@ -64,7 +64,7 @@ def labels() -> dict[str, str]:
     return {name: bench.label for name, bench in benches("paper").items()}
 
 
-def accuracy(results: Results) -> Styler:
+def accuracy(results: Results) -> Shown:
     """Accuracy and KL to the truth of the small sets by smoothing factor."""
     lines = {
         "noisy digits: accuracy, %": (DIGITS, ACCURACY),
@@ -77,6 +77,9 @@ def accuracy(results: Results) -> Styler:
             label: {f"α = {a:g}": Asked(row(bench, a), column) for a in ALPHAS}
             for label, (bench, column) in lines.items()
         },
+    ).saying(
+        "The small sets by smoothing constant α. Is the α that is right most often also the one "
+        "whose predictions are nearest to the truth?"
     )
 
 
@@ -85,7 +88,7 @@ def _of(paper: pd.DataFrame, name: str) -> pd.DataFrame | None:
     return None if name.endswith(("-reduced", " printed")) else paper
 
 
-def table2(results: Results) -> Styler:
+def table2(results: Results) -> Shown:
     """Table 2: accuracy by smoothing factor, ours above the paper's."""
     paper = published("re_table2")
     return tables.grid(
@@ -103,10 +106,13 @@ def table2(results: Results) -> Styler:
             }
             for bench, label in labels().items()
         },
+    ).saying(
+        "Accuracy in %, by smoothing constant (the paper’s Table 2). Is a step along a line larger "
+        "than the interval of one network?"
     )
 
 
-def planes(results: Results) -> Styler:
+def planes(results: Results) -> Shown:
     """The pictures of the penultimate layer as numbers."""
     lines = {
         f"{label}, α = {a:g}": row(bench, a)
@@ -123,10 +129,13 @@ def planes(results: Results) -> Styler:
             for label, own in lines.items()
             if "plane" in results.stages(own)
         },
+    ).saying(
+        "The pictures of the penultimate layer as numbers. Compare α = 0 and α = .1 of a set: what "
+        "shrinks, and what is left of it in the ratio, the last column?"
     )
 
 
-def calibration(results: Results) -> Styler:
+def calibration(results: Results) -> Shown:
     """Calibration of the small sets, as it is and scaled."""
     columns = {
         "as it is": ("plain", ECE),
@@ -143,10 +152,13 @@ def calibration(results: Results) -> Styler:
             for bench, label in SMALL.items()
             for a in ALPHAS
         },
+    ).saying(
+        "Calibration of the small sets, as it is and scaled. Does smoothing keep an advantage once "
+        "each network has its temperature?"
     )
 
 
-def table3(results: Results) -> Styler:
+def table3(results: Results) -> Shown:
     """Table 3: ECE by smoothing factor and after temperature scaling, ours above the paper's."""
     paper = published("re_table3")
     lines = {}
@@ -165,10 +177,13 @@ def table3(results: Results) -> Styler:
             own = row(bench, a) if bench in labels() else ""
             line[f"α = {a:g}"] = Asked(own, ECE, published=number)
         lines[label] = line
-    return tables.grid(results, lines)
+    return tables.grid(results, lines).saying(
+        "ECE by smoothing constant and after temperature scaling (the paper’s Table 3). Where are "
+        "hard labels already better calibrated than any smoothing?"
+    )
 
 
-def table4(results: Results) -> Styler:
+def table4(results: Results) -> Shown:
     """Table 4: teachers and students, on noisy digits and on MNIST."""
     error = Column("accuracy", "", percent=True)
     paper = published("re_table4")
@@ -182,10 +197,13 @@ def table4(results: Results) -> Styler:
                 name, error, published=math.nan if math.isnan(number) else 1 - number
             ),
         }
-    return tables.grid(results, lines)
+    return tables.grid(results, lines).saying(
+        "Teachers and students (the paper’s Table 4). Compare the students of the first and of the "
+        "second teacher, by one loss at a time."
+    )
 
 
-def series(results: Results, names: Mapping[str, str]) -> Styler:
+def series(results: Results, names: Mapping[str, str]) -> Shown:
     """Figures 7 and 8 as numbers: M1 to M4 by the smoothing or the temperature of their labels.
 
     Parameters
@@ -203,4 +221,7 @@ def series(results: Results, names: Mapping[str, str]) -> Styler:
         }
         for name, label in names.items()
     }
-    return tables.grid(results, lines)
+    return tables.grid(results, lines).saying(
+        "Accuracy in %, by the smoothing or the temperature of the labels. An empty cell has not "
+        "been run."
+    )

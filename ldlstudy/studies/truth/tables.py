@@ -3,10 +3,10 @@
 import math
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import ACCURACY, BRIER, CLASSWISE, CONDITIONAL, NLL, Column
 from ldlstudy.studies.strategies import named
 from ldlstudy.studies.truth import comparisons
@@ -23,22 +23,38 @@ OF_CLASSES = (
 SCORES = (ACCURACY, ECE, *OF_CLASSES, NLL, BRIER._replace(digits=3), KL, VARIATION)
 
 
-def as_trained(results: Results) -> Styler:
+def as_trained(results: Results) -> Shown:
     """Return every strategy's scores in the cell of the quick profile."""
-    return tables.of_rows(results, _rows(), SCORES)
+    return tables.of_rows(results, _rows(), SCORES).saying(
+        "One cell as trained: three seeds of every strategy. Do accuracy, ECE and KL name the same "
+        "winners?",
+        _labels(),
+    )
 
 
-def scaled(results: Results) -> Styler:
+def scaled(results: Results) -> Shown:
     """Return the same after one temperature, fitted on half of the test images for the other."""
     columns = {c.heading: ("fitted", c) for c in (*SCORES[1:], TEMPERATURE)}
-    return tables.of_rows(results, _rows(), columns)
+    return tables.of_rows(results, _rows(), columns).saying(
+        "The same once each has its temperature T, where 1 means that none was needed. Which "
+        "strategies have changed places with hard labels?",
+        _labels(),
+    )
+
+
+FIRST = ("none", "ls", "ils", "cs_kd", "mixup", "cutmix", "on_mt_ldl-mixup", "truth")
+
+
+def _labels() -> list[str]:
+    """What the strategies are called that stay in sight where the others are folded."""
+    return [named(name).label for name in FIRST]
 
 
 def _rows() -> dict[str, str]:
     return {row(name): named(name).label for name in STRATEGIES}
 
 
-def ranks(results: Results) -> Styler:
+def ranks(results: Results) -> Shown:
     """Return mean ranks over the cells by metric, the nearest to the truth first; 1 is the best."""
     columns = [(c, "plain") for c in SCORES] + [(c, "fitted") for c in (ECE, NLL, KL, VARIATION)]
     found = {}
@@ -49,10 +65,14 @@ def ranks(results: Results) -> Styler:
         found[heading] = comparisons.mean_ranks(comparisons.by_cell(blocks))
     table = pd.DataFrame(found).sort_values(KL.heading)
     table.index = [named(name).label for name in table.index]
-    return tables.style(table.map("{:.1f}".format))
+    return tables.style(table.map("{:.1f}".format)).saying(
+        "Mean ranks over nine cells, 1 is the best. Read along a line: where does the ECE "
+        "rank a strategy as the KL does?",
+        _labels(),
+    )
 
 
-def costs(results: Results) -> Styler:
+def costs(results: Results) -> Shown:
     """Return what strategies cost, in networks with hard labels, and what they gain in one cell."""
     spent = costs_of(results)
     cells = {}
@@ -67,7 +87,17 @@ def costs(results: Results) -> Styler:
             KL.heading: _mean(results, name, KL),
             f"{KL.heading}, scaled": _mean(results, name, KL, "fitted"),
         }
-    return tables.style(pd.DataFrame.from_dict(cells, orient="index"), ("paper",))
+    return tables.style(pd.DataFrame.from_dict(cells, orient="index"), ("paper",)).saying(
+        "What strategies cost, in networks with hard labels, the cheapest first, and what they "
+        "gain in one cell. What is the nearest to the truth at a price of 1, of 2, of 6?",
+        [
+            named(name).label
+            for name in (
+                "none", "ls", "cutmix", "ricap", "cs_kd", "ddgsd", "on_en_ldl-mixup",
+                "on_mt_ldl-mixup",
+            )
+        ],
+    )  # fmt: skip
 
 
 def _written(multiple: float) -> str:
@@ -96,7 +126,7 @@ def costs_of(results: Results) -> pd.DataFrame:
     return spent.sort_values("all", kind="stable")
 
 
-def misleading(results: Results, stage: str, metric: Column = ECE) -> Styler:
+def misleading(results: Results, stage: str, metric: Column = ECE) -> Shown:
     """Return strategies that a metric and the truth compare with hard labels in opposite ways.
 
     Those of which that holds in a third of the cells or more, either way.
@@ -119,4 +149,7 @@ def misleading(results: Results, stage: str, metric: Column = ECE) -> Styler:
         },
         index=[named(name).label for name in some.index],
     )
-    return tables.style(shown)
+    return tables.style(shown).saying(
+        f"Strategies that {metric.heading} and KL compare with hard labels in opposite ways, in "
+        "how many of the cells: those at the top look better than they are."
+    )
