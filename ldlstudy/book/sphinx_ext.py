@@ -2,16 +2,19 @@
 
 ``{num}`01_ils_synthetic:bayes.accuracy|.3f``` prints the value that the chapter wrote under that
 key, in that format (without one, as stored). An unknown file, key or format is a warning, and the
-book is built with warnings as errors.
+book is built with warnings as errors. A link to a term of the glossary carries its definition,
+which the style sheet shows beside it.
 """
 
 import difflib
+import html
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
@@ -102,6 +105,39 @@ def make_readable(
         context["body"] = context.get("body", "").replace(written, readable)
 
 
+TERM = re.compile(r'<a class="reference internal" href="[^"#]*#(term-[^"]+)"')
+
+
+def definitions(glossary: nodes.document) -> dict[str, str]:
+    """Return the definitions of a page's glossary by the anchor of each term, in one line each."""
+    found = {}
+    for listed in glossary.findall(addnodes.glossary):
+        for item in listed.findall(nodes.definition_list_item):
+            (meaning,) = item.findall(nodes.definition)
+            text = " ".join(meaning.astext().split())
+            found |= {anchor: text for term in item.findall(nodes.term) for anchor in term["ids"]}
+    return found
+
+
+def define_terms(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Give links to terms of the glossary their definition, in ``data-definition``."""
+    body = context.get("body", "")
+    if not TERM.search(body):
+        return
+    known: dict[str, str] = {}
+    terms = [found for found in app.env.domains.standard_domain.get_objects() if found[2] == "term"]
+    for name in sorted({found[3] for found in terms}):
+        known |= definitions(app.env.get_doctree(name))
+
+    def defined(link: re.Match[str]) -> str:
+        meaning = html.escape(known.get(link[1], ""))
+        return f'{link[0]} data-definition="{meaning}"' if meaning else link[0]
+
+    context["body"] = TERM.sub(defined, body)
+
+
 def drop_idle_nodes(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Remove the configuration that sphinx-thebe appends to each page's text."""
     for raw in list(doctree.findall(nodes.raw)):
@@ -116,5 +152,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Last of all: other extensions add theirs in the same events.
     app.connect("html-page-context", drop_idle_scripts, priority=900)
     app.connect("html-page-context", make_readable)
+    app.connect("html-page-context", define_terms)
     app.connect("doctree-resolved", drop_idle_nodes, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,6 +6,7 @@ figure that a notebook shows. The book's pipeline makes files of it, with a link
 
 import re
 import sys
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,17 @@ from ldlstudy.report.tables import Number, Pair, Text
 
 MIME = "text/csv"
 BYTES = 1_000_000  # of a figure's file
+
+
+@dataclass(frozen=True)
+class Shown:
+    """HTML for a page, and the same content as CSV."""
+
+    html: str = field(repr=False)
+    csv: str = field(repr=False)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.html, MIME: self.csv}
 
 
 def kernel() -> Any:

@@ -6,14 +6,14 @@ What is shown is HTML that follows the theme and fits a phone; beside it goes th
 import html
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pandas as pd
 
 from ldlstudy.experiment.plan import LEVELS
 from ldlstudy.experiment.records import Record
-from ldlstudy.report import claims, export
+from ldlstudy.report import claims
 from ldlstudy.report.claims import NOT_RUN
+from ldlstudy.report.export import Shown
 from ldlstudy.report.tables import Pair, Text, linked, render
 from ldlstudy.studies.ledger import verdicts
 from ldlstudy.studies.ledger.verdicts import CATEGORIES, CONTRADICTED, PAPERS, Evidence
@@ -29,17 +29,6 @@ METRICS = {  # as the page calls them, where it is not by their own name
     "epsilon": "ϵ",
 }
 COLUMNS = ("claim", "the paper", "ours", "verdict")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """HTML for a page, and the same content as CSV."""
-
-    html: str = field(repr=False)
-    csv: str = field(repr=False)
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/html": self.html, export.MIME: self.csv}
 
 
 def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Shown:

@@ -1,0 +1,159 @@
+"""The numbers and the sentences of the page on which label to use, from the records."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ldlstudy import studies
+from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.results import Results
+from ldlstudy.report.sentences import in_words
+from ldlstudy.studies.choice import picks, tables
+from ldlstudy.studies.choice.picks import DIGITS, HARD, PEOPLE, Pick, Want, gains, loses
+from ldlstudy.studies.people import annotators
+from ldlstudy.studies.people import runs as people
+from ldlstudy.studies.strategies import in_prose
+from ldlstudy.studies.truth import comparisons
+
+FAST = "cifar10-fast_cnn none"
+CROSS_ENTROPY = Want("cross_entropy", "plain", "")
+OF_PEOPLE = Want("votes_cross_entropy", "plain", "")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the page is made of.
+
+    Attributes
+    ----------
+    digits, fashion : Mapping
+        The picks of each bench by what one has and what one wants.
+    hard : Mapping
+        What hard labels have, by bench (``digits``, ``people``) and want.
+    spent : DataFrame
+        What strategies cost, as :func:`ldlstudy.studies.choice.picks.costs` gives it.
+    """
+
+    digits: Mapping[tuple[str, str], Pick]
+    fashion: Mapping[tuple[str, str], Pick]
+    hard: Mapping[str, Mapping[str, float]]
+    spent: pd.DataFrame
+
+    @property
+    def benches(self) -> dict[str, tuple[Mapping[tuple[str, str], Pick], Mapping[str, Want]]]:
+        """The picks and the scores of each bench, by its name in `hard`."""
+        return {"digits": (self.digits, DIGITS), "people": (self.fashion, PEOPLE)}
+
+
+def facts() -> Facts:
+    """Return what the committed records say."""
+    quick, grid = (studies.recorded("truth", profile) for profile in ("quick", "paper"))
+    fashion = studies.recorded("people")
+    spent = picks.costs(quick)
+    hard = {"digits": _hard_on_digits(grid), "people": _hard_with_people(fashion)}
+    return Facts(picks.of_digits(grid, spent), picks.of_people(fashion, spent), hard, spent)
+
+
+def _hard_on_digits(grid: Results) -> dict[str, float]:
+    """What hard labels score on noisy digits by want, the mean over cells."""
+    found = {}
+    for want, score in DIGITS.items():
+        blocks = comparisons.scores(grid, score.metric, score.stage)
+        if HARD in blocks.index:
+            found[want] = float(comparisons.by_cell(blocks).loc[HARD].mean())
+    return found
+
+
+def _hard_with_people(results: Results) -> dict[str, float]:
+    """What hard labels score on Fashion-MNIST by want."""
+    own = people.row(HARD)
+    found = {want: results.mean(own, w.metric, w.stage) for want, w in PEOPLE.items()}
+    return {want: value for want, value in found.items() if not math.isnan(value)}
+
+
+def quoted(own: Facts) -> Numbers:
+    """Return every number and name that the page quotes.
+
+    ``<bench>.<have>.<want>`` says who is best and by how much, or that none is beyond its interval;
+    ``<bench>.hard.<want>`` is what hard labels have, ``cost.<strategy>`` operations in all.
+    ``student.<teacher>`` is a student's cross entropy less that of the student of hard labels,
+    ``three`` what the shares of three people are nearer than one person's labels.
+    """
+    values: Numbers = {}
+    for bench, (found, wants) in own.benches.items():
+        values |= {f"{bench}.hard.{want}": value for want, value in own.hard[bench].items()}
+        for (have, want), pick in found.items():
+            values[f"{bench}.{have}.{want}"] = said(pick, wants[want], have)
+        gained = [k for k, pick in found.items() if gains(pick.difference, wants[k[1]].more)]
+        values[f"{bench}.gained"] = in_words(len(gained))
+        values[f"{bench}.picks"] = in_words(len(found))
+    names = {pick.strategy for found, _ in own.benches.values() for pick in found.values()}
+    values |= {
+        f"cost.{s}": float(own.spent.loc[s, "all"]) for s in sorted(names & set(own.spent.index))
+    }
+    return values | _others()
+
+
+def _others() -> Numbers:
+    """What benches say that the tables do not hold."""
+    fast, ils, annotated = map(studies.recorded, ("fast", "ils", "annotators"))
+    pairs = {
+        "student.ls": (ils, ("distil_ls", "distil_none"), CROSS_ENTROPY),
+        "student.ils": (ils, ("distil_ils", "distil_none"), CROSS_ENTROPY),
+        "three": (
+            annotated, [people.row(n, annotators.NAME) for n in ("three", HARD)], OF_PEOPLE,
+        ),
+    }  # fmt: skip
+    values: Numbers = {}
+    for key, (results, (left, right), score) in pairs.items():
+        found = results.difference((left, score.stage), (right, score.stage), score.metric)
+        if not math.isnan(found.mean):
+            values[key] = tables.difference(score, found)
+    for key, stage in (("fast.ece", "plain"), ("fast.scaled", "fitted")):
+        value = fast.mean(FAST, "ece_15_left", stage)
+        values |= {} if math.isnan(value) else {key: value}
+    return values
+
+
+def said(pick: Pick, score: Want, have: str) -> str:
+    """Return who is best, by how much, and whether that is more than labels alone allow."""
+    name, ends = in_prose([pick.strategy]), tables.difference(score, pick.difference)
+    unit = " points" if score.metric == "accuracy" else ""
+    if not gains(pick.difference, score.more):
+        lost = loses(pick.difference, score.more)
+        verdict = "even the best loses" if lost else "no clear difference"
+        return f"{verdict} ({name}, {ends}{unit})"
+    more = have == "labels" or gains(pick.beyond, score.more)
+    return f"{name} ({ends}{unit}{'' if more else '; not clearly more than labels alone allow'})"
+
+
+def _of(own: Facts, want: str) -> list[tuple[Pick, bool]]:
+    """The picks of all benches for what one wants, and whether they gain."""
+    return [
+        (pick, gains(pick.difference, wants[want].more))
+        for found, wants in own.benches.values()
+        for (_, wanted), pick in found.items()
+        if wanted == want
+    ]
+
+
+SENTENCES: dict[str, Callable[[Facts], bool]] = {
+    "On noisy digits one temperature lowers the ECE of hard labels by more than any label does": (
+        lambda own: (
+            own.hard["digits"]["scaled"] - own.hard["digits"]["ece"]
+            < min(p.difference.mean for (_, want), p in own.digits.items() if want == "ece")
+        )
+    ),
+    "Label smoothing is nobody's choice here": lambda own: (
+        not any(
+            pick.strategy in ("ls", "ls_chosen")
+            for found, _ in own.benches.values()
+            for pick in found.values()
+        )
+    ),
+    "Once scaled, the ECE hardly tells labels apart": lambda own: (
+        sum(gained for _, gained in _of(own, "scaled")) <= 2
+    ),
+}

@@ -1,0 +1,157 @@
+"""The pictures of the first chapter: an image and distributions beside it, bins, a sum by hand.
+
+Distributions are drawn as part of the page, in its colours, one below another on a phone.
+"""
+
+import html
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+from torch import Tensor
+
+from ldlstudy import metrics
+from ldlstudy.report.export import Shown
+from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH
+from ldlstudy.report.tables import short, style
+
+HEIGHT, STEP = 84, 17  # of the tallest bar, and from one bar to the next, in pixels
+WRITTEN = 0.045  # a smaller probability is not written above its bar
+TRUTHS = ("the truth", "fifty votes", "the truth of the mixed image")  # drawn in another colour
+
+
+def strip(
+    image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str, name: str = ""
+) -> Shown:
+    """Return an image and distributions beside it.
+
+    Parameters
+    ----------
+    image : Tensor
+        Shape (H, W), from 0 to 1; what noise carried beyond is clipped.
+    panels : Mapping
+        Title to probabilities (K,); those of `TRUTHS` look otherwise.
+    label : int
+        The class that is marked.
+    caption : str
+        Text below, as HTML.
+    name : str
+        Of the figure, as links have it.
+    """
+    drawn = [_image(image), *(_bars(title, p, label) for title, p in panels.items())]
+    anchor = f' id="{name}"' if name else ""
+    page = (
+        f'<figure class="drawing strip"{anchor}><div class="panels">{"".join(drawn)}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+    table = pd.DataFrame({title: p.tolist() for title, p in panels.items()})
+    return Shown(page, str(table.to_csv(index_label="class", float_format="%.4g")))
+
+
+def _image(pixels: Tensor) -> str:
+    shades = (255 * (1 - pixels.double().clamp(0, 1))).round().int().tolist()
+    squares = "".join(
+        f'<rect x="{x}" y="{y}" width="1.02" height="1.02" fill="rgb({v},{v},{v})"/>'
+        for y, row in enumerate(shades)
+        for x, v in enumerate(row)
+    )
+    size = len(shades)
+    return _panel("the image", f"0 0 {size} {size}", "a noisy digit", squares, "image")
+
+
+def _bars(title: str, probabilities: Tensor, label: int) -> str:
+    p = probabilities.tolist()
+    told = ", ".join(f"{k}: {v:.2f}" for k, v in enumerate(p) if v >= WRITTEN)
+    marks = []
+    for k, v in enumerate(p):
+        x, height = STEP * k, HEIGHT * v
+        marks.append(
+            f'<rect x="{x + 1}" y="{96 - height:.1f}" width="{STEP - 3}" height="{height:.1f}"/>'
+        )
+        if v >= WRITTEN:
+            value = short(f"{v:.2f}")
+            marks.append(f'<text x="{x + 7.5}" y="{92 - height:.1f}">{value}</text>')
+        mark = ' class="label"' if k == label else ""
+        marks.append(f'<text{mark} x="{x + 7.5}" y="110">{k}</text>')
+    kind = "true" if title in TRUTHS else "said"
+    width = STEP * len(p)
+    line = f'<path d="M0 96.5H{width}"/>'
+    return _panel(title, f"-6 0 {width + 12} 114", told, "".join(marks) + line, kind)
+
+
+def _panel(title: str, box: str, told: str, marks: str, kind: str) -> str:
+    label = html.escape(f"{title}: {told}")
+    return (
+        f'<div class="{kind}"><div class="title">{html.escape(title)}</div>'
+        f'<svg viewBox="{box}" role="img" aria-label="{label}">{marks}</svg></div>'
+    )
+
+
+def reliability(predictions: Mapping[str, Tensor], labels: Tensor, bins: int = 10) -> Figure:
+    """Draw accuracy (bars) and mean confidence (dots) in bins of confidence, a panel each.
+
+    ``predictions`` are probabilities (N, K) by title, ``labels`` (N,) their classes.
+    """
+    fig, axes = plt.subplots(
+        1, len(predictions), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 3.1)
+    )
+    for ax, (title, p) in zip(axes[0], predictions.items(), strict=True):
+        found = metrics.reliability(p, labels, bins=bins)
+        full = found.count > 0
+        middle = (found.lower + 0.5 / bins)[full]
+        ax.bar(middle, found.accuracy[full], 0.9 / bins, color=BLUE, label="accuracy")
+        ax.plot(middle, found.confidence[full], "o", color=ORANGE, label="mean confidence")
+        ax.plot([0, 1], [0, 1], color=GREY, lw=0.8)
+        ece = short(f"{metrics.ece(p, labels, bins=bins):.3f}")
+        ax.set(title=f"{title}: ECE {ece}", xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence")
+    axes[0, 0].set_ylabel("accuracy, confidence")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
+    return fig
+
+
+def by_hand(confidence: Tensor, right: Tensor, bins: int) -> Styler:
+    """Return the sum that is the ECE, a line a bin.
+
+    ``confidence`` (N,) above 0 and ``right`` (N,), whether a prediction is right. Edges belong to
+    the bin below.
+    """
+    cell = np.ceil(confidence.double().numpy() * bins).astype(int) - 1
+    lines = {}
+    for n in range(bins):
+        inside = torch.from_numpy(cell == n)
+        share, mean = inside.double().mean(), confidence[inside].double().mean()
+        accuracy = right[inside].double().mean()
+        lines[f"from {n}/{bins} to {n + 1}/{bins}"] = {
+            "predictions": f"{int(inside.sum())}",
+            "accuracy": short(f"{accuracy:.3f}"),
+            "mean confidence": short(f"{mean:.3f}"),
+            "gap": short(f"{(accuracy - mean).abs():.3f}"),
+            "share × gap": short(f"{share * (accuracy - mean).abs():.4f}"),
+        }
+    return style(pd.DataFrame.from_dict(lines, orient="index"))
+
+
+def scores(found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Styler:
+    """Return what :func:`ldlstudy.measure` says of networks, as trained and scaled: a line each."""
+    wanted = {
+        "accuracy": ("plain", "accuracy"),
+        "NLL": ("plain", "cross_entropy"),
+        "ECE": ("plain", "ece_15_left"),
+        "KL to the truth": ("plain", "kl_to_truth"),
+        "T": ("fitted", "temperature"),
+        "NLL, scaled": ("fitted", "cross_entropy"),
+        "ECE, scaled": ("fitted", "ece_15_left"),
+        "KL to the truth, scaled": ("fitted", "kl_to_truth"),
+    }
+    lines = {
+        titles[name]: {
+            heading: short(f"{table.loc[stage, metric]:.3f}")
+            for heading, (stage, metric) in wanted.items()
+        }
+        for name, table in found.items()
+    }
+    return style(pd.DataFrame.from_dict(lines, orient="index"))
