@@ -118,6 +118,18 @@ def distributions(values: ArrayLike, name: str = "probabilities") -> Tensor:
     return normalised(given)
 
 
+def binary(values: ArrayLike, name: str = "probabilities") -> Tensor:
+    """Return the probabilities (N,) of class 1 of two classes as distributions (N, 2)."""
+    p = tensor(values, name)
+    if p.ndim != 1 or not p.is_floating_point():
+        raise ValueError(
+            f"{name} of class 1 must be floating point of shape (N,), "
+            f"got {p.dtype} of shape {tuple(p.shape)}"
+        )
+    p = p.to(torch.promote_types(p.dtype, torch.float32))
+    return distributions(torch.stack([1 - p, p], 1), name)
+
+
 def _tolerance(dtype: torch.dtype) -> float:
     """Return how far from 1 a row may sum: a few roundings of every entry, all to one side."""
     return max(SUM_TOLERANCE, 4 * torch.finfo(dtype).eps)

@@ -32,7 +32,15 @@ LOWEST = -1e30  # a logit whose probability is 0 beside any other and whose prod
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of the true labels, mean of -log p_y."""
+    """Return the cross entropy of the true labels, mean of -log p_y.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> losses.cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
+    tensor(0.1269)
+    """
     z = _logits(logits)
     return F.cross_entropy(z, _labels(labels, z))
 
@@ -50,6 +58,14 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = 
         Shape (N, K), each row a distribution. A gradient flows to it where it asks for one.
     weights : Tensor, optional
         Shape (N,), by which each image's cross entropy is multiplied before the mean.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> logits = torch.tensor([[2.0, 0.0]])
+    >>> losses.soft_cross_entropy(logits, torch.tensor([[0.9, 0.1]]))
+    tensor(0.3269)
     """
     z = _logits(logits)
     _logits(target, "target", z)
@@ -89,6 +105,14 @@ def kd(
         T, of teacher and student.
     square : bool
         Whether to multiply by T^2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> student, teacher = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
+    >>> losses.kd(student, teacher, torch.tensor([0]), weight=0.5, temperature=4.0)
+    tensor(5.4058)
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
@@ -150,6 +174,14 @@ def divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
         Logits (N, K).
     temperature : float
         T, of both.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
+    >>> losses.divergence(one, other, temperature=4.0)
+    tensor(0.4585)
     """
     z = _logits(logits)
     q = _softened(reference, z, temperature, "reference")
@@ -175,6 +207,14 @@ def cs_kd(
         T.
     weight : float
         l, at least 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> logits, partner = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
+    >>> losses.cs_kd(logits, partner, torch.tensor([0]), temperature=4.0, weight=1.0)
+    tensor(0.7718)
     """
     checks.in_range("weight", weight, 0)
     return cross_entropy(logits, labels) + weight * divergence(logits, partner_logits, temperature)
@@ -184,6 +224,13 @@ def max_entropy(logits: Tensor, labels: Tensor, weight: float) -> Tensor:
     """Return the confidence penalty, H(y, p) - w H(p), of ``weight`` w at least 0.
 
     After Pereyra et al. (2017), the "maximum-entropy" baseline of CS-KD; it may be negative.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> losses.max_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), weight=0.1)
+    tensor(0.0904)
     """
     z = _logits(logits)
     checks.in_range("weight", weight, 0)
@@ -201,6 +248,14 @@ def wsl(
     where the student is still worse than its teacher and falls once it is better (Zhou et al.,
     2021, and their code, which takes the cross entropy H for their KL: the gradient is the same).
     No gradient flows through w. In the authors' code for ImageNet, ``weight`` a is 2.5 and T is 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import losses
+    >>> student, teacher = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
+    >>> losses.wsl(student, teacher, torch.tensor([0]), weight=2.5, temperature=2.0)
+    tensor(5.9572)
     """
     checks.in_range("weight", weight, 0)
     z, t = _logits(student), _logits(teacher, "teacher", student).detach()

@@ -16,7 +16,12 @@ each bin the mean prediction is compared with what happened. The papers differ i
 in which bin a value on an edge falls (``edges``): "right" means bins (lo, hi] with the first
 closed, as in LDL and ILS; "left" means [lo, hi) with 1.0 in the last, as in [Re]. The default of 15
 bins is that of ILS and [Re]; LDL uses 10 and CS-KD 20. Edges are rounded to the dtype of the
-probabilities, so that a float32 0.2 lies on the edge 3/15.
+probabilities, so that a float32 0.2 lies on the edge 3/15. With "quantile" bins are adaptive: they
+are (lo, hi] between the quantiles of the predicted values and hold as many samples each, but for
+equal values, which stay together (the adaptive ECE; scikit-learn's ``strategy="quantile"``).
+
+The bins' gaps make one number by a ``norm``: "l1" is their mean over samples, as in the papers,
+"l2" the root of the mean of their squares, "max" the largest (the maximum calibration error).
 
 A score is the value of its terms, which a bootstrap takes from the function ``<score>_terms``.
 """
@@ -34,13 +39,20 @@ from ldlstudy.checks import ArrayLike
 from ldlstudy.terms import ClasswiseGaps, Gaps, Mean, blocks, by_chance
 
 FLOOR = torch.finfo(torch.float32).tiny  # what a probability of 0 counts as in a logarithm
-EDGES = {"right": False, "left": True}  # torch.bucketize's `right`, which names the other side
+EDGES = ("left", "quantile", "right")
+SIDES = ("left", "right")  # of bins of equal width
 
 
 def accuracy(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Return the fraction of samples whose most probable class is the true one, in [0, 1].
 
     Of equally probable classes the first counts as the prediction.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> metrics.accuracy([[0.9, 0.1], [0.6, 0.4]], [0, 1])
+    0.5
     """
     return accuracy_terms(probabilities, labels).value()
 
@@ -76,6 +88,12 @@ def nll(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
     A true class whose probability is below the smallest normal number of float32 counts as that
     (87.3 nats), whatever the dtype, so the score stays finite.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> round(metrics.nll([[0.9, 0.1], [0.6, 0.4]], [0, 1]), 4)
+    0.5108
     """
     return nll_terms(probabilities, labels).value()
 
@@ -92,7 +110,14 @@ def log(p: Tensor) -> Tensor:
 
 
 def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Return the Brier score summed over classes, mean of sum_k (p_k - y_k)^2, in [0, 2]."""
+    """Return the Brier score summed over classes, mean of sum_k (p_k - y_k)^2, in [0, 2].
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> round(metrics.brier([[0.9, 0.1], [0.6, 0.4]], [0, 1]), 4)
+    0.37
+    """
     return brier_terms(probabilities, labels).value()
 
 
@@ -135,6 +160,12 @@ def kl_to_truth(truth: ArrayLike, probabilities: ArrayLike) -> float:
 
     ``truth`` is shaped as ``probabilities``. A predicted 0 where the truth is above 0 counts as in
     `nll`, so the result stays finite.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> round(metrics.kl_to_truth([[0.7, 0.3]], [[0.9, 0.1]]), 4)
+    0.1537
     """
     return kl_to_truth_terms(truth, probabilities).value()
 
@@ -146,7 +177,14 @@ def kl_to_truth_terms(truth: ArrayLike, probabilities: ArrayLike) -> Mean:
 
 
 def total_variation(truth: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the total variation distance: half the sum of ``|t - p|``, mean over samples."""
+    """Return the total variation distance: half the sum of ``|t - p|``, mean over samples.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> round(metrics.total_variation([[0.7, 0.3]], [[0.9, 0.1]]), 4)
+    0.2
+    """
     return total_variation_terms(truth, probabilities).value()
 
 
@@ -268,7 +306,14 @@ class Reliability:
 def reliability(
     probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
 ) -> Reliability:
-    """Return the reliability diagram: accuracy and confidence in bins of the confidence."""
+    """Return the reliability diagram: accuracy and confidence in bins of the confidence.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> metrics.reliability([[0.9, 0.1], [0.6, 0.4]], [0, 1], bins=2).count.tolist()
+    [0, 2]
+    """
     p, y = checks.paired(probabilities, labels)
     confidence, correct = _confidence(p, y)
     cell = _bin(confidence, bins, edges)
@@ -276,20 +321,35 @@ def reliability(
     hits = torch.bincount(cell, correct, minlength=bins)
     total = torch.bincount(cell, confidence.double(), minlength=bins)
     return Reliability(
-        lower=np.arange(bins) / bins,
+        lower=np.concatenate([[0.0], _inner(confidence, bins, edges).cpu().numpy()]),
         count=count.cpu().numpy(),
         accuracy=(hits / count).cpu().numpy(),
         confidence=(total / count).cpu().numpy(),
     )
 
 
-def ece(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right") -> float:
+def ece(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    bins: int = 15,
+    edges: str = "right",
+    norm: str = "l1",
+) -> float:
     """Return the expected calibration error of the confidence (ILS eq. 1), in [0, 1].
 
-    The mean over samples of ``|accuracy - mean confidence|`` of their bin, the bins being bins of
-    the largest probability. Empty bins count nothing.
+    The mean over samples of ``|accuracy - mean confidence|`` of their bin, or another ``norm`` of
+    it, the bins being bins of the largest probability. Empty bins count nothing.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> probabilities, labels = [[0.9, 0.1], [0.6, 0.4]], [0, 1]
+    >>> round(metrics.ece(probabilities, labels, bins=10), 4)
+    0.35
+    >>> round(metrics.ece(probabilities, labels, bins=10, norm="max"), 4)
+    0.6
     """
-    return ece_terms(probabilities, labels, bins, edges).value()
+    return ece_terms(probabilities, labels, bins, edges).value(norm)
 
 
 def ece_terms(
@@ -297,6 +357,35 @@ def ece_terms(
 ) -> Gaps:
     """Return the terms of `ece`."""
     return gaps(*_confidence(*checks.paired(probabilities, labels)), bins, edges)
+
+
+def binary_ece(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    bins: int = 15,
+    edges: str = "right",
+    norm: str = "l1",
+) -> float:
+    """Return the calibration error of the probability of class 1 of two classes, in [0, 1].
+
+    What is binned is P(y = 1), of shape (N,), and not the confidence, as `ece` bins it; so do
+    scikit-learn's ``calibration_curve`` and torchmetrics' ``BinaryCalibrationError``.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> round(metrics.binary_ece([0.1, 0.4], [0, 1], bins=10), 4)
+    0.35
+    """
+    return binary_ece_terms(probabilities, labels, bins, edges).value(norm)
+
+
+def binary_ece_terms(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str = "right"
+) -> Gaps:
+    """Return the terms of `binary_ece`."""
+    p, y = checks.paired(checks.binary(probabilities), labels)
+    return gaps(p[:, 1], y, bins, edges)
 
 
 def gaps(predicted: Tensor, happened: Tensor, bins: int = 15, edges: str = "right") -> Gaps:
@@ -326,6 +415,12 @@ def classwise_ece(
     For each class j, all N samples are binned by their probability of j and the fraction of class j
     is compared with the mean probability of j; then the K errors are averaged. The numbers that ILS
     prints under this name are those of `class_conditional_ece`.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> round(metrics.classwise_ece([[0.9, 0.1], [0.6, 0.4]], [0, 1], bins=10), 4)
+    0.35
     """
     return classwise_ece_terms(probabilities, labels, bins, edges).value()
 
@@ -335,8 +430,9 @@ def classwise_ece_terms(
 ) -> ClasswiseGaps:
     """Return the terms of `classwise_ece`."""
     p, y = checks.paired(probabilities, labels)
+    checks.one_of("edges", edges, SIDES)  # quantiles would differ from class to class
     first = _inner(p, bins, edges)[:1].to(p.dtype)  # nothing lies above the one bin of `bins=1`
-    above = torch.ge if EDGES[edges] else torch.gt
+    above = torch.ge if edges == "left" else torch.gt
     parts = []
     for part in blocks(p) if bins > 1 else ():
         row, column = above(p[part], first).nonzero(as_tuple=True)
@@ -373,6 +469,12 @@ def uce(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, edges: str 
 
     Samples are binned by their entropy divided by log K, and the mean over samples of ``|error
     rate - mean normalised entropy|`` of their bin is taken. The entropy comes in float64.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> metrics.uce([[1.0, 0.0], [0.5, 0.5]], [0, 0], bins=10)
+    0.5
     """
     return uce_terms(probabilities, labels, bins, edges).value()
 
@@ -389,16 +491,19 @@ def uce_terms(
 
 def _bin(values: Tensor, bins: int, edges: str) -> Tensor:
     """Return the bin of each value in [0, 1], a long tensor in [0, bins)."""
-    inner = _inner(values, bins, edges).double()
-    return torch.bucketize(values.double().contiguous(), inner, right=EDGES[edges])
+    inner = _inner(values, bins, edges).to(values.dtype).double()
+    # torch names the side that is open
+    return torch.bucketize(values.double().contiguous(), inner, right=edges == "left")
 
 
 def _inner(values: Tensor, bins: int, edges: str) -> Tensor:
-    """Return the edges between bins (bins - 1,), in the dtype of the values."""
+    """Return the edges between bins (bins - 1,), float64, before they are rounded."""
     checks.whole("bins", bins, 1)
     checks.one_of("edges", edges, EDGES)
-    inner = torch.arange(1, bins, device=values.device, dtype=torch.float64) / bins
-    return inner.to(values.dtype)
+    inner = torch.arange(1, bins, device=values.device)
+    if edges == "quantile":
+        return values.sort().values[inner * (len(values) - 1) // bins].double()
+    return inner.double() / bins
 
 
 def _confidence(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -425,6 +530,12 @@ def recall_at_1(
     """Return recall@1: how often the nearest point has the same label (R@1 of CS-KD).
 
     The arguments are those of `nearest_is_alike`, whose mean this is.
+
+    Examples
+    --------
+    >>> from ldlstudy import metrics
+    >>> metrics.recall_at_1([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 0])
+    0.5
     """
     alike = nearest_is_alike(features, labels, gallery, gallery_labels, block)
     return float(alike.double().mean())

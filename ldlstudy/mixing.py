@@ -129,6 +129,14 @@ def mixup(images: Tensor, generator: torch.Generator | None = None, alpha: float
     -------
     Mixed
         Two parts: the image itself with weight l and its partner with 1 - l.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import mixing
+    >>> mixed = mixing.mixup(torch.rand(8, 3, 32, 32), torch.Generator().manual_seed(0))
+    >>> mixed.images.shape, mixed.weights.sum(0)[0]
+    (torch.Size([8, 3, 32, 32]), tensor(1.))
     """
     return draw_mixup(images, generator, alpha)(images)
 
@@ -164,6 +172,14 @@ def cutmix(
     -------
     Mixed
         Two parts: the image itself and its partner, with the shares of their pixels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import mixing
+    >>> mixed = mixing.cutmix(torch.rand(8, 3, 32, 32), torch.Generator().manual_seed(0))
+    >>> mixed.images.shape, mixed.sources.shape
+    (torch.Size([8, 3, 32, 32]), torch.Size([2, 8]))
     """
     return draw_cutmix(images, generator, alpha, probability)(images)
 
@@ -210,6 +226,14 @@ def ricap(images: Tensor, generator: torch.Generator | None = None, alpha: float
     -------
     Mixed
         Four parts, from the upper left in reading order, with the shares of their pixels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import mixing
+    >>> mixed = mixing.ricap(torch.rand(8, 3, 32, 32), torch.Generator().manual_seed(0))
+    >>> mixed.images.shape, mixed.sources.shape
+    (torch.Size([8, 3, 32, 32]), torch.Size([4, 8]))
     """
     return draw_ricap(images, generator, alpha)(images)
 
@@ -285,6 +309,14 @@ def cutout(images: Tensor, generator: torch.Generator | None = None, size: int =
     -------
     Mixed
         One part, the image itself, with weight 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import mixing
+    >>> blanked = mixing.cutout(torch.ones(2, 1, 8, 8), size=4).images
+    >>> (blanked == 0).any(dim=3).any(dim=2)[:, 0]
+    tensor([True, True])
     """
     return draw_cutout(images, generator, size)(images)
 
@@ -311,6 +343,19 @@ def mixed_target(targets: Tensor, mixed: Mixed) -> Tensor:
     -------
     Tensor
         Shape (N, K), the dtype of ``targets`` but float32 at least.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import mixing
+    >>> hard = torch.eye(3)
+    >>> images = torch.rand(3, 1, 2, 2)
+    >>> parts = torch.tensor([[0, 1, 2], [1, 2, 0]])
+    >>> weights = torch.tensor([[0.7] * 3, [0.3] * 3])
+    >>> mixing.mixed_target(hard, mixing.Mixed(images, parts, weights))
+    tensor([[0.7000, 0.3000, 0.0000],
+            [0.0000, 0.7000, 0.3000],
+            [0.3000, 0.0000, 0.7000]])
     """
     given, count = checks.tensor(targets, "targets"), mixed.sources.shape[1]
     if given.ndim != 2 or len(given) != count or not given.is_floating_point():
@@ -330,7 +375,7 @@ class Mixing:
     least: int
     settings: Mapping[str, Any]
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Drawn:
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Drawn:
         """Draw a mixing of images (N, C, H, W)."""
         return self.draw(images, generator, **self.settings)
 

@@ -203,6 +203,13 @@ def six_gaussians(separation: float = 1.0) -> GaussianMixture:
     ------
     ValueError
         If ``separation`` is not above 0.
+
+    Examples
+    --------
+    >>> from ldlstudy import mixture
+    >>> x, labels, component = mixture.six_gaussians().sample(per_class=2, seed=0)
+    >>> mixture.six_gaussians().posterior(x).argmax(1), labels
+    (tensor([0, 1, 1, 1, 2, 2]), tensor([0, 0, 1, 1, 2, 2]))
     """
     checks.in_range("separation", separation, 0, open_low=True)
     means = [[-4, 1], [2, 1], [-4, -1], [2, -1], [-1, 0], [5, 0]]
@@ -235,6 +242,14 @@ def noisy_digits(sigma: float = 0.4) -> GaussianMixture:
     ------
     ValueError
         If ``sigma`` is not above 0.
+
+    Examples
+    --------
+    >>> from ldlstudy import mixture
+    >>> digits = mixture.noisy_digits(sigma=0.3)
+    >>> x, labels, component = digits.sample(per_class=1, seed=0)
+    >>> x.shape, digits.posterior(x).shape
+    (torch.Size([10, 64]), torch.Size([10, 10]))
     """
     from sklearn.datasets import load_digits  # the rest of the package runs without scikit-learn
 

@@ -50,6 +50,16 @@ def plane(templates: ArrayLike) -> Tensor:
     ------
     ValueError
         If there are not three templates, or they lie on one line.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import projection
+    >>> templates = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    >>> projection.plane(templates).round().abs()
+    tensor([[1., 0.],
+            [0., 1.],
+            [0., 0.]])
     """
     w = _rows(templates, "templates")
     if len(w) != 3 or w.shape[1] < 2:
@@ -78,6 +88,14 @@ def project(activations: ArrayLike, basis: ArrayLike) -> Tensor:
     -------
     Tensor
         Shape (N, 2).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import projection
+    >>> basis = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> projection.project(torch.tensor([[1.0, 2.0, 3.0]]), basis)
+    tensor([[1., 2.]])
     """
     a, b = _rows(activations, "activations"), _rows(basis, "basis", 2)
     if b.shape != (a.shape[1], 2):
@@ -99,6 +117,14 @@ def cluster_spread(points: ArrayLike, labels: ArrayLike) -> float:
     -------
     float
         At least 0, in the units of the points.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import projection
+    >>> points = torch.tensor([[-1.0], [1.0], [5.0], [5.0]])
+    >>> projection.cluster_spread(points, torch.tensor([0, 0, 1, 1]))
+    0.5
     """
     x = _rows(points, "points").double()
     y = checks.labels(labels, torch.iinfo(torch.int64).max).to(x.device)

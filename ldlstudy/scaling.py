@@ -56,6 +56,13 @@ def scale(logits: ArrayLike, temperature: float | Tensor) -> Tensor:
     ------
     ValueError
         If a temperature is not above 0 and finite in the precision of the computation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import scaling
+    >>> scaling.scale(torch.tensor([[2.0, 0.0]]), temperature=2.0)
+    tensor([[0.7311, 0.2689]])
     """
     z = checks.tensor(logits, "logits")
     dtype = z.dtype if z.is_floating_point() else torch.get_default_dtype()
@@ -104,6 +111,14 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     -----
     NoTemperatureWarning
         If there is no best temperature.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import scaling
+    >>> logits = torch.tensor([[2.0, 0.0]] * 3)  # sure, and wrong once
+    >>> round(scaling.fit_temperature(logits, torch.tensor([0, 0, 1])), 3)
+    2.885
     """
     z, y = checks.tensor(logits, "logits"), checks.tensor(labels, "labels")
     return float(_fit(z[None], y[None], None)[0])

@@ -31,6 +31,14 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     -------
     Tensor
         Shape (N, K).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> targets.one_hot(torch.tensor([0, 2]), classes=3)
+    tensor([[1., 0., 0.],
+            [0., 0., 1.]])
     """
     y = checks.labels(labels, checks.whole("classes", classes, 2))
     return F.one_hot(y, classes).to(torch.get_default_dtype())
@@ -40,6 +48,14 @@ def smooth(labels: Tensor, classes: int, epsilon: float) -> Tensor:
     """Return standard label smoothing, y (1 - epsilon) + epsilon / K (ILS section II-A).
 
     The true class gets its share of ``epsilon``, in [0, 1], too, as in torch's ``label_smoothing``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> targets.smooth(torch.tensor([0, 2]), classes=3, epsilon=0.3)
+    tensor([[0.8000, 0.1000, 0.1000],
+            [0.1000, 0.1000, 0.8000]])
     """
     checks.in_range("epsilon", epsilon, 0, 1)
     return one_hot(labels, classes) * (1 - epsilon) + epsilon / classes
@@ -50,6 +66,14 @@ def smooth_wrong(labels: Tensor, classes: int, alpha: float) -> Tensor:
 
     ``alpha``, in [0, 1], is the probability moved off the true class. The result equals `smooth`
     with epsilon = alpha K / (K - 1) where that is at most 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> targets.smooth_wrong(torch.tensor([0, 2]), classes=3, alpha=0.3)
+    tensor([[0.7000, 0.1500, 0.1500],
+            [0.1500, 0.1500, 0.7000]])
     """
     checks.in_range("alpha", alpha, 0, 1)
     hard = one_hot(labels, classes)
@@ -76,6 +100,17 @@ def neighbours(features: Tensor, labels: Tensor, classes: int, count: int = 10) 
     -------
     Tensor
         Shape (N, K), float32.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> points = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
+    >>> targets.neighbours(points, torch.tensor([0, 0, 1, 0]), classes=2, count=2)
+    tensor([[1.0000, 0.0000],
+            [1.0000, 0.0000],
+            [0.5000, 0.5000],
+            [0.5000, 0.5000]])
     """
     x, hard = _of_features(features, labels, classes)
     near = min(checks.whole("count", count, 1), len(x))
@@ -105,6 +140,15 @@ def propagation(
     -------
     Tensor
         Shape (N, K), float32.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> points = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
+    >>> found = targets.propagation(points, torch.tensor([0, 0, 1, 1]), classes=2, count=2)
+    >>> found.argmax(1)
+    tensor([0, 0, 1, 1])
     """
     from sklearn.semi_supervised import LabelSpreading
 
@@ -159,6 +203,16 @@ def class_similarity(features: Tensor, labels: Tensor, classes: int, epsilon: fl
     -------
     Tensor
         Shape (N, K), the dtype of ``features`` but float32 at least; rows of one class are equal.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> points = torch.tensor([[0.0], [1.0], [3.0]])
+    >>> targets.class_similarity(points, torch.tensor([0, 1, 2]), classes=3, epsilon=0.3)
+    tensor([[0.7000, 0.2642, 0.0358],
+            [0.2193, 0.7000, 0.0807],
+            [0.0807, 0.2193, 0.7000]])
     """
     checks.in_range("epsilon", epsilon, 0, 1)
     x, hard = (
@@ -188,6 +242,14 @@ def bootstrap(labels: Tensor, probabilities: Tensor, beta: float = 0.95) -> Tens
         makes soft bootstrapping an entropy regulariser; detach them for a fixed target.
     beta : float
         Weight of the hard label, in [0, 1]; .95 is Reed et al.'s recommendation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> prediction = torch.tensor([[0.2, 0.5, 0.3]])
+    >>> targets.bootstrap(torch.tensor([0]), prediction, beta=0.9)
+    tensor([[0.9200, 0.0500, 0.0300]])
     """
     y, probabilities = _with_teacher(labels, probabilities, "probabilities")
     checks.in_range("beta", beta, 0, 1)
@@ -224,6 +286,16 @@ def beta(
         Zhang & Sabuncu; without it the draws fall on the samples as they come.
     generator : torch.Generator, optional
         Source of the draws; torch's global one by default.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> drawn = targets.beta(
+    ...     torch.tensor([0, 0]), classes=3, epsilon=0.1, generator=torch.Generator().manual_seed(0)
+    ... )
+    >>> (drawn[:, 0] >= 0.4).all(), drawn[0, 1] == drawn[0, 2]
+    (tensor(True), tensor(True))
     """
     checks.in_range("alpha", alpha, 0, 1)
     checks.in_range("epsilon", epsilon, 0, 1)
@@ -285,13 +357,31 @@ def ils1(labels: Tensor, teacher: Tensor, p1: float, p2: float, cap: float = 0.2
         temperature.
     p1, p2, cap : float
         As in `quadratic_factor` (ILS eq. 3).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> teacher = torch.tensor([[0.99, 0.005, 0.005], [0.6, 0.3, 0.1]])
+    >>> targets.ils1(torch.tensor([0, 0]), teacher, p1=0.6, p2=1.0)
+    tensor([[0.8986, 0.0507, 0.0507],
+            [1.0000, 0.0000, 0.0000]])
     """
     y, teacher = _with_teacher(labels, teacher)
     return _uniform(y, teacher.shape[1], quadratic_factor(_true_class(teacher, y), p1, p2, cap))
 
 
 def sinusoidal(labels: Tensor, teacher: Tensor, p1: float, p2: float) -> Tensor:
-    """Return ILS1 with the factor of `sinusoidal_factor` in place of the parabola."""
+    """Return ILS1 with the factor of `sinusoidal_factor` in place of the parabola.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> teacher = torch.tensor([[0.6, 0.3, 0.1]])
+    >>> targets.sinusoidal(torch.tensor([0]), teacher, p1=0.6, p2=1.0)
+    tensor([[0.9333, 0.0333, 0.0333]])
+    """
     y, teacher = _with_teacher(labels, teacher)
     return _uniform(y, teacher.shape[1], sinusoidal_factor(_true_class(teacher, y), p1, p2))
 
@@ -310,6 +400,14 @@ def ils2(labels: Tensor, teacher: Tensor, epsilon: float) -> Tensor:
         Shape (N, K), the teacher's probabilities at the temperature of the grid.
     epsilon : float
         Smoothing factor in [0, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> teacher = torch.tensor([[0.6, 0.3, 0.1]])
+    >>> targets.ils2(torch.tensor([0]), teacher, epsilon=0.2)
+    tensor([[0.8000, 0.1500, 0.0500]])
     """
     y, teacher = _with_teacher(labels, teacher)
     checks.in_range("epsilon", epsilon, 0, 1)
@@ -340,6 +438,15 @@ def ils(
         Shape (N, K), the teacher's probabilities at its fitted temperature, from which the
         true-class probability in the factor is taken; ``teacher`` itself by default. The paper
         leaves open which of the two it uses.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ldlstudy import targets
+    >>> teacher = torch.tensor([[0.99, 0.008, 0.002], [0.6, 0.3, 0.1]])
+    >>> targets.ils(torch.tensor([0, 0]), teacher, p1=0.6, p2=1.0)
+    tensor([[0.8479, 0.1217, 0.0304],
+            [1.0000, 0.0000, 0.0000]])
     """
     y, teacher = _with_teacher(labels, teacher)
     if magnitude is None:

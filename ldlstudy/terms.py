@@ -19,6 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldlstudy import checks
+
+NORMS = ("l1", "l2", "max")
 CHUNK = 2**23  # counts that are held at a time: 64 MiB of float64
 BLOCK = 2**17  # probabilities that are handled at a time: 1 MiB of float64 stays in a core's cache
 
@@ -91,8 +94,8 @@ class Correlation:
 class Gaps:
     """A calibration error of one prediction a sample.
 
-    The mean over groups of samples, of those that have any, of sum_b abs(sum of gaps in bin b) / n,
-    where n is the number of samples of the group.
+    The mean over groups of samples, of those that have any, of `calibration_error`: by default
+    sum_b abs(sum of gaps in bin b) / n, where n is the number of samples of the group.
 
     Attributes
     ----------
@@ -112,9 +115,17 @@ class Gaps:
     bins: int
     groups: int = 1
 
-    def value(self) -> float:
-        """Return the error."""
-        return self._of_all(self._cells(self.gap).abs())
+    def value(self, norm: str = "l1") -> float:
+        """Return the error by a norm; resamples and what chance adds are of "l1" alone."""
+        gaps, counts = self.sums()
+        each = calibration_error(gaps, counts, norm)
+        return float(each[counts.sum(1) > 0].mean())
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Return the sum of gaps in each bin and how many samples it holds, (groups, bins)."""
+        shape = self.groups, self.bins
+        counts = self._cells(torch.ones_like(self.gap))
+        return self._cells(self.gap).view(shape), counts.view(shape)
 
     def resampled(self, counts: Tensor) -> Tensor:
         """Return the error of each resample."""
@@ -205,6 +216,31 @@ class ClasswiseGaps:
 
     def _mean(self, cells: Tensor) -> Tensor:
         return cells.abs().sum((0, 1)) / self.p.numel()
+
+
+def calibration_error(gaps: Tensor, counts: Tensor, norm: str = "l1") -> Tensor:
+    """Return a norm of the gaps between what happened and what was predicted in bins.
+
+    Parameters
+    ----------
+    gaps, counts : Tensor
+        Shape (..., bins): the sum of what happened minus what was predicted in a bin, and how many
+        samples it holds.
+    norm : str
+        Of the bins' mean gaps: "l1" their mean over samples, "l2" the root of the mean over samples
+        of their squares, "max" the largest.
+
+    Returns
+    -------
+    Tensor
+        Shape (...); 0 without samples.
+    """
+    checks.one_of("norm", norm, NORMS)
+    size, samples = gaps.abs(), counts.sum(-1).clamp_min(1)
+    if norm == "l1":
+        return size.sum(-1) / samples
+    mean = size / counts.clamp_min(1)
+    return mean.amax(-1) if norm == "max" else ((mean * size).sum(-1) / samples).sqrt()
 
 
 def by_chance(variance: Tensor) -> Tensor:

@@ -29,8 +29,9 @@ importlib.machinery.PathFinder.find_spec = find_spec
 """
 IMPORT_ALL = """
 import importlib, pkgutil, ldlstudy
+needing = ("ldlstudy.book.", "ldlstudy.interop.torchmetrics")
 for module in pkgutil.walk_packages(ldlstudy.__path__, "ldlstudy.", onerror=None):
-    if not module.name.startswith("ldlstudy.book.") and not module.name.endswith("__main__"):
+    if not module.name.startswith(needing) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
         print(module.name)
 """
@@ -146,6 +147,11 @@ def test_every_module_but_the_book_s_is_imported_without_an_extra(plain):
     assert {"ldlstudy.studies.ledger.tables", "ldlstudy.cli.values"} <= found
 
 
+def test_the_metric_says_which_extra_it_needs(plain):
+    ran = plain("import ldlstudy.interop.torchmetrics")
+    assert ran.stderr.rstrip().endswith('not installed: pip install "ldlstudy[torchmetrics]"')
+
+
 @pytest.mark.parametrize("command", [["book"], ["export", "folder"], ["compare", "one", "other"]])
 def test_a_command_that_needs_an_extra_names_it_in_one_line(command, plain, tmp_path):
     (tmp_path / "_toc.yml").touch()
@@ -182,7 +188,7 @@ def imported(file: Path) -> set[str]:
 def test_what_the_package_and_its_tests_import_is_declared(wheel):
     known = distributions()
     for folder, extras in (
-        ("ldlstudy", ("book", "cluster")),
+        ("ldlstudy", ("book", "cluster", "torchmetrics")),
         ("tests", ("book", "cluster", "test")),
     ):
         asked = declared(wheel, *extras)

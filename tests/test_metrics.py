@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch.profiler import ProfilerActivity, profile
@@ -117,6 +118,53 @@ def test_ece_against_torchmetrics(bins):
         warnings.simplefilter("ignore")  # torchmetrics' own
         expected = float(oracle(p, y))
     assert metrics.ece(p, y, bins=bins, edges="left") == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 4, 10])
+def test_bins_between_quantiles_are_scikit_learn_s(bins):
+    p, y = random_sample(rows=400, classes=2)
+    p[:60, 1], p[:60, 0] = 0.3, 0.7  # equal values stay together
+    happened, mean = calibration_curve(y, p[:, 1], n_bins=bins, strategy="quantile")
+    edges = np.percentile(p[:, 1], np.linspace(0, 100, bins + 1)[1:-1])
+    counts = np.bincount(np.searchsorted(edges, p[:, 1].numpy()), minlength=bins)
+    gaps = np.abs(happened - mean)
+    share = counts[counts > 0] / 400
+    for norm, expected in (
+        ("l1", share @ gaps),
+        ("l2", np.sqrt(share @ gaps**2)),
+        ("max", gaps.max()),
+    ):
+        found = metrics.binary_ece(p[:, 1], y, bins=bins, edges="quantile", norm=norm)
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_bins_between_quantiles_hold_as_many_samples_each():
+    p, y = random_sample(rows=600)
+    found = metrics.reliability(p, y, bins=15, edges="quantile")
+    assert found.count.tolist() == [40] * 15
+    assert found.lower[0] == 0
+    assert (np.diff(found.lower) > 0).all()
+    assert (found.lower[1:] < found.confidence[1:]).all()
+    gaps = np.abs(found.accuracy - found.confidence)
+    assert metrics.ece(p, y, edges="quantile") == pytest.approx(gaps.mean())
+    with pytest.raises(ValueError, match="unknown edges 'quantile'; known: left, right"):
+        metrics.classwise_ece(p, y, edges="quantile")
+
+
+def test_norms_of_the_gaps_by_hand():
+    # in two bins of 2 samples: gaps of .0 and .1
+    for norm, expected in (("l1", 0.05), ("l2", np.sqrt(0.005)), ("max", 0.1)):
+        assert metrics.ece(ON_EDGE, ON_EDGE_LABELS, bins=2, norm=norm) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="unknown norm 'l4'; known: l1, l2, max"):
+        metrics.ece(ON_EDGE, ON_EDGE_LABELS, norm="l4")
+
+
+@settings(deadline=None)
+@given(samples(), st.sampled_from(["left", "right", "quantile"]), st.integers(1, 20))
+def test_norms_are_in_order(sample, edges, bins):
+    l1, l2, largest = (metrics.ece(*sample, bins, edges, norm) for norm in ("l1", "l2", "max"))
+    assert 0 <= l1 <= l2 + 1e-12
+    assert l2 <= largest + 1e-12
 
 
 # Two bins meet at .5. Confidences .5, .5, .8 and 1; the predictions are right, wrong, right, right.
@@ -279,7 +327,7 @@ def test_bad_samples_are_refused(score):
 def test_bad_bins_are_refused(score):
     with pytest.raises(ValueError, match="bins must be a whole number of at least 1, got 0"):
         score(P, Y, bins=0)
-    with pytest.raises(ValueError, match="unknown edges 'up'; known: left, right"):
+    with pytest.raises(ValueError, match="unknown edges 'up'; known: left, (quantile, )?right"):
         score(P, Y, edges="up")
 
 

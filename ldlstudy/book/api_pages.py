@@ -8,7 +8,7 @@ from ldlstudy import files
 from ldlstudy.book import BookError
 
 PAGES = {  # page: the packages below ldlstudy that it has; "" are the modules at the top
-    "api": ("", "data", "models", "training"),
+    "api": ("", "data", "models", "training", "interop"),
     "api_study": ("experiment", "report", "studies", "explore", "book"),
 }
 INDENT = "   "
