@@ -171,7 +171,7 @@ class Method:
         if needed and not isinstance(network, Classifier):
             raise ValueError(
                 "this method needs a network with features and a head (ldlstudy.models.Classifier),"
-                f" got {type(network).__name__}"
+                f" got {type(network).__name__}: give ldlstudy.models.wrap(network, {shape})"
             )
         if self.head is not None:
             network.head = self.head(network.head.in_features, network.head.out_features)

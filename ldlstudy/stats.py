@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # which loads its `stats` when they are first used
 
 from ldlstudy import checks
 
@@ -40,7 +40,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = float(x.mean())
     if np.ptp(x) == 0:
         return Estimate(mean, mean, mean)
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (x,),
         np.mean,
         n_resamples=RESAMPLES,
@@ -99,7 +99,7 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
     d = _differences(a, b)
     if len(d) < 2:
         raise ValueError(f"a paired test needs at least two replicates: got {len(d)}")
-    return float(stats.ttest_rel(a, b).pvalue) if d.any() else 1.0
+    return float(scipy.stats.ttest_rel(a, b).pvalue) if d.any() else 1.0
 
 
 def critical_difference(methods: int, sets: int) -> float:
@@ -109,7 +109,7 @@ def critical_difference(methods: int, sets: int) -> float:
     over the square root of two (Demšar 2006, section 3.2.2).
     """
     k, n = checks.whole("methods", methods, 2), checks.whole("sets", sets, 1)
-    q = stats.studentized_range.ppf(LEVEL, k, np.inf) / np.sqrt(2)
+    q = scipy.stats.studentized_range.ppf(LEVEL, k, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(k * (k + 1) / (6 * n)))
 
 

@@ -10,10 +10,9 @@ that looks at the answers, so it can only serve as a bound.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +22,9 @@ from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Values
 from ldlstudy.terms import Mean, Terms, blocks, drawn
 from ldlstudy.training import Augmentation, Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESAMPLES = 2000
 ECES = {"ece_15_left": (15, "left"), "ece_10_right": (10, "right"), "ece_20_right": (20, "right")}
@@ -106,7 +108,7 @@ def measure(
     *,
     augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
     device: str | Execution = "auto",
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return all scores of a trained network, as it is and after temperature scaling.
 
     Parameters
@@ -136,6 +138,8 @@ def measure(
         shown = Images.of(held, "held-out images").to(execution.device)
         kept = Outcome.of(predictor, shown)
     values, _ = score(stages(test, kept), test, resamples=0)
+    import pandas as pd  # half a second that the command does without
+
     return pd.DataFrame(values).T
 
 

@@ -2,50 +2,38 @@
 
 ``build("resnet20", 10)`` gives a :class:`Classifier`: it maps images (N, C, H, W) to logits (N, K)
 and hands out its penultimate features. Each family's module says where its layout and its
-initialisation come from.
+initialisation come from. :func:`wrap` makes one of a network that others wrote, and the names
+``torchvision:resnet18`` and ``timm:resnet18`` build those of two libraries.
 """
 
+import functools
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from ldlstudy import checks
-from ldlstudy.models import (
-    cifar_resnet,
-    densenet,
-    dla,
-    fast,
-    fcn,
-    plain,
-    preact_resnet,
-    resnet,
-    resnext,
-    wide_resnet,
-)
-from ldlstudy.models.classifier import Classifier
+from ldlstudy.models.classifier import Classifier, wrap
 
-__all__ = ["Classifier", "available", "build", "options_of"]
+__all__ = ["Classifier", "available", "build", "options_of", "wrap"]
 
 _FAMILIES = (
-    cifar_resnet,
-    densenet,
-    dla,
-    fast,
-    fcn,
-    plain,
-    preact_resnet,
-    resnet,
-    resnext,
-    wide_resnet,
-)
-_MODELS: dict[str, Callable[..., Classifier]] = {
-    name: make for family in _FAMILIES for name, make in family.MODELS.items()
-}
+    "cifar_resnet", "densenet", "dla", "fast", "fcn", "plain", "preact_resnet", "resnet", "resnext",
+    "wide_resnet",
+)  # fmt: skip
+_LIBRARIES = ("timm", "torchvision")  # whose names stand after theirs and a colon
+
+
+@functools.cache
+def _models() -> dict[str, Callable[..., Classifier]]:
+    """Every network's function by name; torchvision, whose blocks they take, is loaded for it."""
+    families = [importlib.import_module(f"ldlstudy.models.{family}") for family in _FAMILIES]
+    return {name: make for family in families for name, make in family.MODELS.items()}
 
 
 def available() -> tuple[str, ...]:
-    """Return the names that `build` knows, sorted."""
-    return tuple(sorted(_MODELS))
+    """Return the names that `build` knows by itself, sorted."""
+    return tuple(sorted(_models()))
 
 
 def build(name: str, classes: int, **options: Any) -> Classifier:
@@ -54,14 +42,14 @@ def build(name: str, classes: int, **options: Any) -> Classifier:
     Parameters
     ----------
     name : str
-        One of `available`.
+        One of `available`, or ``torchvision:`` or ``timm:`` and a name of that library.
     classes : int
         Number of classes K, at least 2.
     **options
         What the network's family takes: ``channels`` of an image for all but the fully-connected
         ones (which take ``shape`` and ``dropout``, `small_fcn` also ``hidden``), ``stem`` ("3x3" or
         "7x7") for several, ``size`` for LeNet, ``widths`` for the fast network, ``weights`` for
-        ResNet-34 and ResNet-50.
+        ResNet-34 and ResNet-50, ``shape`` for those of a library.
 
     Returns
     -------
@@ -76,11 +64,21 @@ def build(name: str, classes: int, **options: Any) -> Classifier:
     known = options_of(name)
     for option in options:
         checks.one_of(f"option of {name}", option, known)
-    return _MODELS[name](checks.whole("classes", classes, 2), **options)
+    return _maker(name)(checks.whole("classes", classes, 2), **options)
 
 
 def options_of(name: str) -> dict[str, Any]:
     """Return the options that `build` takes for a network, each with its type."""
-    make = _MODELS[checks.one_of("model", name, _MODELS)]
-    parameters = inspect.signature(make).parameters.values()
+    parameters = inspect.signature(_maker(name)).parameters.values()
     return {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _maker(name: str) -> Callable[..., Classifier]:
+    library, colon, own = name.partition(":")
+    if not colon:
+        return _models()[checks.one_of("model", name, _models())]
+    checks.one_of("library of networks", library, _LIBRARIES)
+    from ldlstudy.models import libraries
+
+    found: Callable[..., Classifier] = getattr(libraries, library)(own)
+    return found

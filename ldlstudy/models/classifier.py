@@ -6,6 +6,7 @@ project, so no network hides them: the head multiplies exactly what `Classifier.
 
 from typing import Literal, overload
 
+import torch
 from torch import Tensor, nn
 
 
@@ -70,3 +71,50 @@ class Classifier(nn.Module):
         features = self.features(images)
         logits = self.head(features)
         return (logits, features) if return_features else logits
+
+
+def wrap(network: nn.Module, shape: tuple[int, int, int]) -> Classifier:
+    """Return a network that others wrote as a :class:`Classifier`, so that every method takes it.
+
+    Its last linear layer becomes the head, and what comes before it the body. This is tried out on
+    images of noise: head and body must give what the network gives.
+
+    Parameters
+    ----------
+    network : Module
+        From images (N, C, H, W) to logits (N, K); it is changed in place and shares its weights.
+    shape : tuple of int
+        C, H, W of an image.
+
+    Raises
+    ------
+    ValueError
+        If the network does not take such images, or its logits do not come from one last linear
+        layer that takes features (N, D).
+    """
+    if isinstance(network, Classifier):
+        return network
+    linear = [n for n, module in network.named_modules() if isinstance(module, nn.Linear)]
+    mode, images = network.training, torch.rand(2, *shape)
+    device = next((p.device for p in network.parameters()), images.device)
+    with torch.random.fork_rng([]), torch.no_grad():
+        try:
+            before = network.eval()(images.to(device))
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"the network takes no images {tuple(shape)}: {reason}") from error
+        if linear and linear[-1]:
+            head = network.get_submodule(linear[-1])
+            assert isinstance(head, nn.Linear)
+            network.set_submodule(linear[-1], nn.Identity())
+            features = network(images.to(device))
+            if isinstance(features, Tensor) and features.shape == (2, head.in_features):
+                if torch.allclose(head(features), before, rtol=1e-3, atol=1e-4):
+                    network.train(mode)
+                    return Classifier(network, head, shape[0]).train(mode)
+            network.set_submodule(linear[-1], head)
+    network.train(mode)
+    raise ValueError(
+        f"the logits of {type(network).__name__} are not what one last linear layer makes of "
+        "features (N, D): give a ldlstudy.models.Classifier(body, head, channels)"
+    )

@@ -6,12 +6,11 @@ The blocks themselves are torchvision's where its definition gives the papers' p
 from collections.abc import Callable
 
 from torch import nn
-from torchvision.models.resnet import conv1x1
 
 
 def projection(inputs: int, outputs: int, stride: int) -> nn.Module:
     """Return the shortcut of He et al.'s option B: a strided 1x1 convolution and a batch norm."""
-    return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+    return nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
 def stage(

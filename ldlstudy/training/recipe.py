@@ -5,6 +5,7 @@ an :class:`~ldlstudy.device.Execution`.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch import nn
 
 from ldlstudy import checks
 
-OPTIMISERS = ("adam", "sgd")
-SCHEDULES = ("constant", "linear", "steps", "triangle")
+OPTIMISERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "linear", "steps", "triangle")
 START, PEAK = 0.2, 0.23  # of a triangle: its first share of the rate, and where in training it is 1
 
 
@@ -33,7 +34,8 @@ class Recipe:
     momentum: float = 0.9
     dampening: float = 0.0
     nesterov: bool = False
-    weight_decay: float | Sequence[float] = 0.0  # added to the gradient: decay times weight
+    # added to the gradient: decay times weight; of AdamW taken from the weight, times the rate
+    weight_decay: float | Sequence[float] = 0.0
     schedule: str = "steps"  # see `share`
     drops: Sequence[int] = ()
     factor: float = 0.1
@@ -91,12 +93,15 @@ class Recipe:
         """Return what the rate is multiplied by after so many epochs.
 
         ``steps`` multiplies by ``factor`` from each epoch of ``drops`` on; ``linear`` falls from 1
-        to 0; ``triangle`` rises from .2 to 1 in the first 23 % of all steps, as airbench94 does,
-        and falls to 0.
+        to 0, and ``cosine`` by (1 + cos(pi t)) / 2 at the share t of the epochs (torch's
+        ``CosineAnnealingLR``); ``triangle`` rises from .2 to 1 in the first 23 % of all steps, as
+        airbench94 does, and falls to 0.
         """
         done = epoch / self.epochs
         if self.schedule == "linear":
             return 1 - done
+        if self.schedule == "cosine":
+            return (1 + math.cos(math.pi * done)) / 2
         if self.schedule == "triangle":
             rising = START + (1 - START) * done / PEAK
             return rising if done < PEAK else (1 - done) / (1 - PEAK)
@@ -105,20 +110,21 @@ class Recipe:
 
     def make_optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of ``network``; each group remembers its first rate as ``start``."""
-        layers = [list(m.parameters(recurse=False)) for m in network.modules()]
-        layers = [parameters for parameters in layers if parameters]
+        layers: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():  # one that layers share comes once
+            layers.setdefault(name.rpartition(".")[0], []).append(parameter)
         rates, decays = (
             _for_each(name, getattr(self, name), len(layers)) for name in ("rate", "weight_decay")
         )
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for parameters, rate, decay in zip(layers, rates, decays, strict=True):
+        for parameters, rate, decay in zip(layers.values(), rates, decays, strict=True):
             groups.setdefault((rate, decay), []).extend(parameters)
         settings: list[dict[str, Any]] = [
             {"params": parameters, "lr": rate, "start": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
         ]
-        if self.optimiser == "adam":
-            return torch.optim.Adam(settings)
+        if self.optimiser in ("adam", "adamw"):
+            return (torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW)(settings)
         return torch.optim.SGD(
             settings,
             momentum=self.momentum,

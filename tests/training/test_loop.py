@@ -40,6 +40,7 @@ SGD = Recipe(5, batch=16, rate=0.1, nesterov=True, drops=[2], weight_decay=1e-3,
 RECIPES = {
     "sgd": SGD,
     "adam": Recipe(5, batch=16, optimiser="adam", rate=0.01, schedule="linear"),
+    "adamw": Recipe(5, batch=16, optimiser="adamw", rate=0.01, schedule="cosine"),
 }
 KD = {"weight": 0.5, "temperature": 4.0}
 CS_KD = {"temperature": 4.0, "weight": 1.0}

@@ -93,6 +93,38 @@ def test_adam_s_first_step_is_the_sign_of_the_gradient():
     torch.testing.assert_close(net.weight.detach(), before - 0.01 * slope.sign())
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
+def test_weights_are_those_of_torch_s_optimiser_and_cosine_schedule(optimiser):
+    ours, theirs = network(), network()
+    recipe = Recipe(7, optimiser=optimiser, rate=0.05, weight_decay=0.1, schedule="cosine")
+    if optimiser == "sgd":
+        reference = torch.optim.SGD(theirs.parameters(), 0.05, momentum=0.9, weight_decay=0.1)
+    else:
+        make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimiser]
+        reference = make(theirs.parameters(), lr=0.05, weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, T_max=7)
+    mine = recipe.make_optimiser(ours)
+    x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    for epoch in range(7):
+        recipe.set_rate(mine, epoch)
+        assert mine.param_groups[0]["lr"] == pytest.approx(schedule.get_last_lr()[0], rel=1e-9)
+        for net, optimiser_of in ((ours, mine), (theirs, reference)):
+            torch.manual_seed(epoch)
+            optimiser_of.zero_grad()
+            net(x).square().mean().backward()
+            optimiser_of.step()
+        schedule.step()
+        torch.testing.assert_close(list(ours.parameters()), list(theirs.parameters()))
+
+
+def test_weights_that_two_layers_share_are_trained_once():
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    net[2].weight = net[0].weight
+    optimiser = Recipe(1, rate=1.0, momentum=0.0).make_optimiser(net)
+    (group,) = optimiser.param_groups
+    assert len(group["params"]) == 3
+
+
 @pytest.mark.parametrize("name", ["rate", "weight_decay"])
 def test_a_wrong_count_of_rates(name):
     recipe = Recipe(1, **{name: [1.0, 0.1]})
@@ -113,8 +145,11 @@ def test_a_wrong_count_of_rates(name):
         ({"epochs": 1, "rate": "fast"}, "rate must be a number, got"),
         ({"epochs": 1, "momentum": 1.1}, r"momentum must lie in \[0, 1\], got 1.1"),
         ({"epochs": 1, "dampening": -0.1}, "dampening must lie in"),
-        ({"epochs": 1, "optimiser": "lion"}, "unknown optimiser 'lion'; known: adam, sgd"),
-        ({"epochs": 1, "schedule": "cosine"}, "unknown schedule 'cosine'; known: constant, lin"),
+        ({"epochs": 1, "optimiser": "lion"}, "unknown optimiser 'lion'; known: adam, adamw, sgd"),
+        (
+            {"epochs": 1, "schedule": "poly"},
+            "unknown schedule 'poly'; known: constant, cosine, lin",
+        ),
         ({"epochs": 1, "drops": [0.5]}, "drops must be a whole number"),
         ({"epochs": 1, "drops": 5}, "drops must be a list of epochs, got 5"),
         ({"epochs": 1, "factor": 0}, "factor must lie in"),

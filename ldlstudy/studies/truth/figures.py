@@ -80,7 +80,7 @@ def ranking(by_place: pd.DataFrame) -> Figure:
 
     Bars are Nemenyi's test at the 5 % level (scikit-posthocs).
     """
-    with needs("book"):
+    with needs("study"):
         import scikit_posthocs
 
     if len(by_place) < 3:
