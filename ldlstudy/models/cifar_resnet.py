@@ -85,5 +85,5 @@ def stochastic_resnet(depth: int, classes: int, *, channels: int = 3) -> Classif
 
 MODELS: dict[str, Callable[..., Classifier]] = {
     **{f"resnet{depth}": partial(resnet, BasicBlock, depth) for depth in (20, 32, 44, 56, 110)},
-    "resnet110_sd": partial(stochastic_resnet, 110),
+    **{f"resnet{depth}_sd": partial(stochastic_resnet, depth) for depth in (110, 152)},
 }

@@ -19,6 +19,7 @@ from ldlstudy.experiment.sweep import sweep
 from ldlstudy.report.results import Results
 from ldlstudy.studies.cs_kd import runs as cs_kd
 from ldlstudy.studies.fast import runs as fast
+from ldlstudy.studies.ils import images as ils_images
 from ldlstudy.studies.ils import runs as ils
 from ldlstudy.studies.ldl import runs as ldl
 from ldlstudy.studies.people import annotators, enhancement
@@ -60,7 +61,14 @@ class Study:
 _RE = ("re-table2", "re-table4", "re-figure7")
 _CS = tuple(f"cskd-table{n}" for n in range(1, 5))
 STUDIES: dict[str, Study] = {
-    "ils": Study("ILS", "01_ils_synthetic", {"ils": ils.runs}, "claims", "ILS", ("ils",)),
+    "ils": Study(
+        "ILS",
+        "01_ils_synthetic",
+        {"ils": ils.runs, "ils-images": ils_images.runs},
+        "claims",
+        "ILS",
+        ("ils",),
+    ),
     "smoothing": Study(
         "[Re]",
         "02_label_smoothing",

@@ -21,11 +21,13 @@ DATASETS = {  # what the book calls data sets and networks
     "noisy_digits": "noisy digits",
     "stanford_dogs": "Stanford Dogs",
     "stl10": "STL10",
+    "svhn": "SVHN",
     "tiny_imagenet": "Tiny ImageNet",
 }
 VALIDATION = {"validation": 50}  # images of a class, beside the others, to choose settings on
 NETWORKS = {
     "alexnet24": "AlexNet",
+    "densenet_bc_40_12": "DenseNet-BC-40-12",
     "densenet121": "DenseNet-121",
     "dla": "DLA",
     "fast_cnn": "fast CNN",
@@ -42,12 +44,15 @@ NETWORKS = {
     "resnet56": "ResNet-56",
     "resnet101": "ResNet-101",
     "resnet110": "ResNet-110",
+    "resnet110_sd": "ResNet-110, stochastic depth",
     "resnet152": "ResNet-152",
+    "resnet152_sd": "ResNet-152, stochastic depth",
     "resnet200": "ResNet-200",
     "resnext29_4x64d": "ResNeXt-29-4x64d",
     "resnext101_32x4d": "ResNeXt-101-32x4d",
     "small_cnn": "small CNN",
     "small_fcn": "small FCN",
+    "wrn_34_10": "WRN-34-10",
 }
 
 

@@ -56,6 +56,7 @@ def resume(
     training: str,
     rates: Sequence[float],
     columns: Collection[str],
+    kept: dict[str, Any] | None = None,
 ) -> History:
     """Load the checkpoint where there is one.
 
@@ -71,6 +72,8 @@ def resume(
         Of all epochs of the training; a checkpoint has its first ones.
     columns : collection of str
         What its history must say of each epoch.
+    kept : dict, optional
+        It gets the weights of the best epoch so far, where these are kept.
 
     Returns
     -------
@@ -90,6 +93,8 @@ def resume(
         _check_history(content["history"], rates, columns)
         network.load_state_dict(content["network"])
         optimiser.load_state_dict(content["optimiser"])
+        if kept is not None:
+            kept.update(content["kept"])
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(

@@ -232,6 +232,8 @@ def train_together(
             for learner, loss in zip(active, losses, strict=True):
                 learner.end(loss, seconds)
             bar.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
+    for learner in learners:
+        learner.finish()
     return [learner.history for learner in learners]
 
 
@@ -279,16 +281,24 @@ class _Learner:
         self.predictor = Predictor(student.network, augmentation, execution)
         self.objective = objective(student, training, self.predictor)
         self.watch, self.class_losses = dict(student.watch), student.class_losses
+        self.kept: dict[str, Any] = {}  # the best epoch's weights, where they are asked for
+        if self.recipe.keep == "best":
+            if held is None:
+                raise ValueError("the best epoch is that of held-out images: hold images out")
+            self.watch |= {"held": held}
         self.by_history = methods.named(student.method).history
         if self.by_history:
             self._watch_classes(training, held)
         self.optimiser = self.recipe.make_optimiser(self.network)
+        recipe = asdict(replace(student.recipe, epochs=1))  # it may go on for longer
         self.of = checkpoints.described(
             {
                 "run": student.run,
                 "method": student.method,
                 "settings": student.settings,
-                "recipe": asdict(replace(student.recipe, epochs=1)),  # it may go on for longer
+                "period": recipe.pop("period"),  # said apart: older checkpoints lack the two
+                "keep": recipe.pop("keep").removeprefix("last") or None,
+                "recipe": recipe,
                 "augmentation": asdict(augmentation),
                 "mixing": {"name": mixing} if isinstance(mixing, str) else mixing,
                 "seed": student.seed,
@@ -305,6 +315,7 @@ class _Learner:
             self.of,
             [self.recipe.share(epoch) for epoch in range(self.recipe.epochs)],
             columns,
+            self.kept if self.recipe.keep == "best" else None,
         )
         self.compiled = execution.compiled(self.network)
 
@@ -372,6 +383,8 @@ class _Learner:
             for name, images in self.watch.items():
                 entry |= look(name, images, self.predictor, self.class_losses)
         self.history.append(entry)
+        if self.recipe.keep == "best" and self._is_best():
+            self.kept = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         if self.student.checkpoint is not None:
             checkpoints.save(
                 self.student.checkpoint,
@@ -379,7 +392,18 @@ class _Learner:
                 optimiser=self.optimiser,
                 history=self.history,
                 training=self.of,
+                **({"kept": self.kept} if self.kept else {}),
             )
+
+    def _is_best(self) -> bool:
+        """Whether no epoch before the last had as low a loss on held-out images."""
+        losses = [epoch["held_loss"] for epoch in self.history]
+        return losses.index(min(losses)) == len(losses) - 1
+
+    def finish(self) -> None:
+        """Give the network the weights of the epoch that the recipe keeps."""
+        if self.kept:
+            self.network.load_state_dict(self.kept)
 
     def _check_finite(self, number: Tensor) -> None:
         """Stop where the loss or the weights overflow; the last checkpoint is of finite ones."""

@@ -15,7 +15,8 @@ from torch import nn
 from ldlstudy import checks
 
 OPTIMISERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "cosine", "linear", "steps", "triangle")
+SCHEDULES = ("constant", "cosine", "decay", "linear", "steps", "triangle")
+KEEPS = ("last", "best")  # epochs
 START, PEAK = 0.2, 0.23  # of a triangle: its first share of the rate, and where in training it is 1
 
 
@@ -39,9 +40,11 @@ class Recipe:
     schedule: str = "steps"  # see `share`
     drops: Sequence[int] = ()
     factor: float = 0.1
+    period: float | None = None  # epochs, of "decay"
     loss_scale: float = 1.0
     clip: float | None = None  # largest norm of the whole gradient
     order: int | None = None  # seed of the batches; None takes the seed of the run
+    keep: str = "last"  # which epoch's weights: the last's, or the best's on held-out images
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -49,6 +52,7 @@ class Recipe:
         checks.whole("batch", self.batch, 1)
         checks.one_of("optimiser", self.optimiser, OPTIMISERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
+        checks.one_of("epoch to keep", self.keep, KEEPS)
         for name in ("rate", "weight_decay"):
             for value in _several(getattr(self, name)):
                 checks.in_range(name, value, 0, open_low=name == "rate")
@@ -62,6 +66,12 @@ class Recipe:
             checks.in_range("clip", self.clip, 0, open_low=True)
         if self.order is not None:
             checks.whole("order", self.order, 0)
+        if (self.period is None) != (self.schedule != "decay"):
+            raise ValueError(
+                f"a period belongs to the schedule decay, got {self.period} with {self.schedule}"
+            )
+        if self.period is not None:
+            checks.in_range("period", self.period, 0, open_low=True)
         if not isinstance(self.drops, Sequence):
             raise ValueError(f"drops must be a list of epochs, got {self.drops!r}")
         for epoch in self.drops:
@@ -87,15 +97,16 @@ class Recipe:
     @property
     def moves(self) -> bool:
         """Whether the rate changes within an epoch."""
-        return self.schedule == "triangle"
+        return self.schedule in ("decay", "triangle")
 
     def share(self, epoch: float) -> float:
         """Return what the rate is multiplied by after so many epochs.
 
-        ``steps`` multiplies by ``factor`` from each epoch of ``drops`` on; ``linear`` falls from 1
-        to 0, and ``cosine`` by (1 + cos(pi t)) / 2 at the share t of the epochs (torch's
-        ``CosineAnnealingLR``); ``triangle`` rises from .2 to 1 in the first 23 % of all steps, as
-        airbench94 does, and falls to 0.
+        ``steps`` multiplies by ``factor`` from each epoch of ``drops`` on, ``decay`` after every
+        ``period`` of epochs, within them too; ``linear`` falls from 1 to 0, and ``cosine`` by
+        (1 + cos(pi t)) / 2 at the share t of the epochs (torch's ``CosineAnnealingLR``);
+        ``triangle`` rises from .2 to 1 in the first 23 % of all steps, as airbench94 does, and
+        falls to 0.
         """
         done = epoch / self.epochs
         if self.schedule == "linear":
@@ -105,6 +116,8 @@ class Recipe:
         if self.schedule == "triangle":
             rising = START + (1 - START) * done / PEAK
             return rising if done < PEAK else (1 - done) / (1 - PEAK)
+        if self.period is not None:
+            return float(self.factor ** int(epoch / self.period + 1e-9))
         drops = self.drops if self.schedule == "steps" else ()
         return float(self.factor ** sum(epoch >= drop for drop in drops))
 
