@@ -3,8 +3,9 @@
 There are three kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
 folders that their authors hand out (`ldlstudy.data.folders`); and two that are made here
 (`ldlstudy.data.made`). They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study;
-so do the votes of people on some of them (`ldlstudy.data.people`), and samples of other kinds with
-their label distributions (`ldlstudy.data.distributions`).
+so do the votes of people on some of them (`ldlstudy.data.people`), and samples of other kinds: with
+their label distributions (`ldlstudy.data.distributions`), or with classes
+(`ldlstudy.data.tabular`).
 """
 
 import inspect
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks, files
-from ldlstudy.data import archives, distributions, folders, people
+from ldlstudy.data import archives, distributions, folders, people, tabular
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Dataset, Images, partners, split
 from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
@@ -39,7 +40,7 @@ __all__ = [
 
 
 # what is no set of images and lies beside them, by the module that reads it
-BESIDE = {name: module for module in (people, distributions) for name in module.NAMES}
+BESIDE = {name: module for module in (people, distributions, tabular) for name in module.NAMES}
 COMMON = ("held", "seed", "votes", "annotator")  # options of every set
 
 
@@ -136,7 +137,7 @@ def fetch(name: str, root: Path | None = None) -> Path:
     """
     if name in people.PEOPLE:
         return people.fetch(name, root or default_root())
-    if name in distributions.NAMES:
+    if name in (*distributions.NAMES, *tabular.NAMES):
         raise ValueError(f"{name} comes from its authors alone: put it into {location(name, root)}")
     place = location(name, root)
     if place is None:

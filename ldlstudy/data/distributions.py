@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ldlstudy import checks
+from ldlstudy.data import tabular
 from ldlstudy.data.archives import DAMAGE, read_arrays
 from ldlstudy.data.replicates import Sample
 from ldlstudy.mixture import six_gaussians
@@ -105,7 +106,8 @@ class Folds:
     """Repeated ten-fold cross-validation of a set, in the form of replicates.
 
     Replicate r is fold r mod 10 of repetition r div 10. Of the other nine folds, one tenth of all
-    is held out at random. Only the most probable class of each sample is its label; features are
+    is held out at random. Only the most probable class of each sample is its label (a tabular set's
+    truth is that label alone, one-hot); features are
     standardised by the training part. All replicates are of the same sizes: of samples that ten
     does not divide, the last ones of a repetition are in no test part.
     """
@@ -132,7 +134,8 @@ class Folds:
 
     @functools.cached_property
     def _parts(self) -> dict[str, Sample]:
-        features, truth = read(self.name, self.root)
+        of_classes = self.name in (*tabular.BUNDLED, *tabular.NAMES)
+        features, truth = (tabular.read if of_classes else read)(self.name, self.root)
         parts = [self._replicate(r, features, truth) for r in range(self.count)]
         return {
             name: Sample(*map(torch.stack, zip(*(each[name] for each in parts), strict=True)))

@@ -1,4 +1,4 @@
-"""Networks without shortcuts: LeNet-5, the replication's AlexNet, a small CNN for 8 x 8 digits."""
+"""Networks without shortcuts: LeNet-5, two AlexNets, a small CNN for 8 x 8 digits."""
 
 from collections.abc import Callable
 
@@ -64,6 +64,24 @@ def alexnet24(classes: int, *, channels: int = 3) -> Classifier:
     return Classifier(body, head, channels, (24, 24))
 
 
+def alexnet32(classes: int, *, channels: int = 3) -> Classifier:
+    """Return AlexNet for images of 32 x 32, ILS's student (Table IV).
+
+    Five convolutions of 64, 192, 384, 256 and 256 channels and one dense layer, as public code for
+    distillation on CIFAR has it; torch's default initialisation.
+    """
+    checks.whole("channels", channels, 1)
+    body = nn.Sequential(
+        nn.Conv2d(channels, 64, 11, stride=4, padding=5), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(inplace=True),
+        nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(inplace=True),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(inplace=True), nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+    )  # fmt: skip
+    return Classifier(body, nn.Linear(256, classes), channels, smallest=13)
+
+
 def small_cnn(classes: int, *, channels: int = 1, norm: bool = False) -> Classifier:
     """Return a three-layer CNN for the noisy digits: 3x3 convolutions of 32, 64 and 64 channels.
 
@@ -96,6 +114,7 @@ def small_cnn(classes: int, *, channels: int = 1, norm: bool = False) -> Classif
 
 MODELS: dict[str, Callable[..., Classifier]] = {
     "alexnet24": alexnet24,
+    "alexnet32": alexnet32,
     "lenet": lenet,
     "small_cnn": small_cnn,
 }

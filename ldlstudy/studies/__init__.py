@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ldlstudy import checks, data
+from ldlstudy.data import tabular
 from ldlstudy.device import Execution
 from ldlstudy.experiment import records
 from ldlstudy.experiment.plan import BUILDS, Planned
@@ -21,6 +22,8 @@ from ldlstudy.studies.cs_kd import runs as cs_kd
 from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.ils import images as ils_images
 from ldlstudy.studies.ils import runs as ils
+from ldlstudy.studies.ils import students as ils_students
+from ldlstudy.studies.ils import tabular as ils_tabular
 from ldlstudy.studies.ldl import runs as ldl
 from ldlstudy.studies.people import annotators, enhancement
 from ldlstudy.studies.people import runs as people
@@ -64,10 +67,15 @@ STUDIES: dict[str, Study] = {
     "ils": Study(
         "ILS",
         "01_ils_synthetic",
-        {"ils": ils.runs, "ils-images": ils_images.runs},
+        {
+            "ils": ils.runs,
+            "ils-images": ils_images.runs,
+            "ils-students": ils_students.runs,
+            "ils-tabular": ils_tabular.runs,
+        },
         "claims",
         "ILS",
-        ("ils",),
+        ("ils", "ils-images", "ils-students"),
     ),
     "smoothing": Study(
         "[Re]",
@@ -159,7 +167,7 @@ def completed(tables: str | Iterable[str], execution: Execution | None = None) -
         execution = Execution("cuda", precision="bf16")
     if execution is not None:
         wanted = planned(tables, "paper")
-        made_here = ("six_gaussians", *data.MADE)
+        made_here = ("six_gaussians", *data.MADE, *tabular.BUNDLED)
         sweep([each for each in wanted if _is_there(each.run.dataset, made_here)], execution)
     return recorded(tables, "paper")
 

@@ -27,6 +27,7 @@ DATASETS = {  # what the book calls data sets and networks
 VALIDATION = {"validation": 50}  # images of a class, beside the others, to choose settings on
 NETWORKS = {
     "alexnet24": "AlexNet",
+    "alexnet32": "AlexNet",
     "densenet_bc_40_12": "DenseNet-BC-40-12",
     "densenet121": "DenseNet-121",
     "dla": "DLA",

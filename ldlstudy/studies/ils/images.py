@@ -6,7 +6,6 @@ What was chosen is read from the record of that search; until it is there, the n
 on it are not planned.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +25,8 @@ PAIRS = (  # data set and network, in the order of Table III
 SGD = {"batch": 128, "rate": 0.1, "nesterov": True, "weight_decay": 1e-4, "keep": "best"}
 DEEP = {"epochs": 500, "drops": [250, 325]}  # with stochastic depth
 RECIPES: dict[str, dict[str, Any]] = {  # ILS appendix C-A
+    "resnet18": {**SGD, "epochs": 200, "drops": [80, 150]},  # with the next, of Table IV
+    "resnet50": {**SGD, "epochs": 200, "drops": [80, 150]},
     "lenet": {**SGD, "epochs": 300, "drops": [60, 120, 160]},
     "densenet_bc_40_12": {**SGD, "epochs": 300, "drops": [150, 225], "batch": 64},
     "resnet110": {**SGD, "epochs": 200, "drops": [80, 150]},
@@ -37,6 +38,7 @@ RECIPES: dict[str, dict[str, Any]] = {  # ILS appendix C-A
 }  # fmt: skip
 SHORT = {**SGD, "epochs": 9, "rate": 0.05, "schedule": "linear"}
 SEARCH = 3  # at the reduced level, a search takes so many times fewer epochs
+NORMALISED = {"fashion_mnist": "image"}  # by its own mean and deviation
 HELD = 0.1  # of the training images
 GRIDS: dict[str, list[float]] = {  # ILS section VI
     "epsilon": [0.01, 0.05, 0.1, 0.15, 0.2],
@@ -75,20 +77,22 @@ def benches(profile: str) -> dict[str, Bench]:
         made = [replace(own, data=data, recipe=recipe, level="reduced")]
     else:
         made = [_reduced(dataset) for dataset in ("cifar10", "cifar100")]
-        made += [_bench(dataset, network) for dataset, network in PAIRS]
+        made += [bench(dataset, network) for dataset, network in PAIRS]
     return {bench.name: bench for bench in made}
 
 
-def _bench(dataset: str, network: str) -> Bench:
-    cropped = {} if dataset == "svhn" else {"crop": 32, "pad": 4, "flip": True}
+def bench(dataset: str, network: str) -> Bench:
+    """Return the paper's bench of a data set and a network."""
+    side = 28 if dataset == "fashion_mnist" else 32
+    cropped: dict[str, Any] = {} if dataset == "svhn" else {"crop": side, "pad": 4, "flip": True}
     return Bench(
         f"{dataset}-{network}", dataset, network, RECIPES[network], {"held": HELD}, seeds=SEEDS,
-        augmentation={**cropped, "normalise": dataset},
+        augmentation={**cropped, "normalise": NORMALISED.get(dataset, dataset)},
     )  # fmt: skip
 
 
 def _reduced(dataset: str) -> Bench:
-    own = _bench(dataset, "lenet")
+    own = bench(dataset, "lenet")
     return replace(own, name=f"{own.name}-reduced", recipe=SHORT, level="reduced")
 
 
@@ -96,50 +100,48 @@ def runs(profile: str) -> list[Planned]:
     """Return every run: hard labels of a seed first, which teach the others of that seed."""
     return [
         each
-        for bench in benches(profile).values()
-        for seed in range(bench.seeds)
+        for own in benches(profile).values()
+        for seed in range(own.seeds)
         for method in TUNED
-        for each in _plans(bench, method, seed)
+        for each in plans(own, method, seed)
     ]
 
 
-def _plans(bench: Bench, method: str, seed: int) -> Iterator[Planned]:
-    """The network of a method, after the search for its settings where that is apart."""
-    own = _of_seed(bench, seed)
-    teachers = ()
-    if methods.named(method).teacher:
-        teachers = (_network(own, "none", {}, seed),)
-    settings: dict[str, Any] = {"beta": 0.95} if method == "bootstrap" else {}
-    grid = {name: GRIDS[name] for name in TUNED[method]}
-    if bench.level == "reduced" and grid:
-        search = searched(bench, method)
-        if seed == 0:
-            yield search
-        found = records.load(search.run)
-        if found is None:
-            return
-        grid = images.best(found.figure("candidates"))
-    run = _network(own, method, {**settings, **grid}, seed, teachers)
-    yield replace(own.plan(method, run), intervals=False)
+def plans(on: Bench, method: str, seed: int) -> list[Planned]:
+    """Return the network of a method, after the search for its settings where that is apart.
+
+    What has not been searched for yet is not planned.
+    """
+    grid: dict[str, Any] = {name: GRIDS[name] for name in TUNED[method]}
+    found = []
+    if on.level == "reduced" and grid:
+        search = _search(on, method)
+        found = [search] if seed == 0 else []
+        record = records.load(search.run)
+        if record is None:
+            return found
+        grid = images.best(record.figure("candidates"))
+    own = of_seed(on, seed)
+    settings = {**grid, **({"beta": 0.95} if method == "bootstrap" else {})}
+    run = own.run(method, settings, seed, _teachers(on, method, seed))
+    return [*found, replace(own.plan(method, run), intervals=False)]
 
 
-def searched(bench: Bench, method: str) -> Planned:
-    """Return the search of the reduced level for the settings of a method."""
-    own = _of_seed(bench, 0)
-    teachers = (_network(own, "none", {}, 0),) if methods.named(method).teacher else ()
-    short = replace(own, recipe={**own.recipe, "epochs": max(1, own.recipe["epochs"] // SEARCH)})
+def _search(on: Bench, method: str) -> Planned:
+    """The search of the reduced level for the settings of a method, of the first seed."""
+    short = replace(on, recipe={**on.recipe, "epochs": max(1, on.recipe["epochs"] // SEARCH)})
     grid = {name: FEWER[name] for name in TUNED[method]}
-    planned = short.plan(f"search {method}", _network(short, method, grid, 0, teachers))
-    return replace(planned, intervals=False)
+    run = short.run(method, grid, 0, _teachers(on, method, 0))
+    return replace(short.plan(f"search {method}", run), intervals=False)
 
 
-def _of_seed(bench: Bench, seed: int) -> Bench:
-    """The bench with a split of its own for each seed, as in the paper."""
-    split = {"seed": seed} if seed and "held" in bench.data else {}
-    return replace(bench, data={**bench.data, **split})
+def of_seed(on: Bench, seed: int) -> Bench:
+    """Return a bench with a split of its own for each seed, as in the paper."""
+    split = {"seed": seed} if seed and "held" in on.data else {}
+    return replace(on, data={**on.data, **split})
 
 
-def _network(
-    bench: Bench, method: str, settings: dict[str, Any], seed: int, teachers: tuple[Run, ...] = ()
-) -> Run:
-    return bench.run(method, settings, seed, teachers)
+def _teachers(on: Bench, method: str, seed: int) -> tuple[Run, ...]:
+    """Hard labels' network of the seed, where a method needs it."""
+    taught = methods.named(method).teacher
+    return (of_seed(on, seed).run("none", {}, seed),) if taught else ()
