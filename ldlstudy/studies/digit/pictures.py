@@ -24,9 +24,7 @@ WRITTEN = 0.045  # a smaller probability is not written above its bar
 TRUTHS = ("the truth", "fifty votes", "the truth of the mixed image")  # drawn in another colour
 
 
-def strip(
-    image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str, name: str = ""
-) -> Shown:
+def strip(image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str) -> Shown:
     """Return an image and distributions beside it.
 
     Parameters
@@ -39,13 +37,10 @@ def strip(
         The class that is marked.
     caption : str
         Text below, as HTML.
-    name : str
-        Of the figure, as links have it.
     """
     drawn = [_image(image), *(_bars(title, p, label) for title, p in panels.items())]
-    anchor = f' id="{name}"' if name else ""
     page = (
-        f'<figure class="drawing strip"{anchor}><div class="panels">{"".join(drawn)}</div>'
+        f'<figure class="drawing strip"><div class="panels">{"".join(drawn)}</div>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
     table = pd.DataFrame({title: p.tolist() for title, p in panels.items()})
