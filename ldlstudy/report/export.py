@@ -22,8 +22,8 @@ BYTES = 1_000_000  # of a figure's file
 
 
 @dataclass(frozen=True)
-class Shown:
-    """HTML for a page, and the same content as CSV."""
+class Block:
+    """A block of a page: HTML, and the same content as CSV."""
 
     html: str = field(repr=False)
     csv: str = field(repr=False)

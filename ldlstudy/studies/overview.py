@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ldlstudy import methods, mixing
-from ldlstudy.report.export import Shown
+from ldlstudy.report.export import Block
 from ldlstudy.studies import STUDIES
 from ldlstudy.studies.people import annotators
 from ldlstudy.studies.strategies import in_prose, named
@@ -80,7 +80,7 @@ def groups() -> dict[tuple[str, ...], list[Link]]:
     return dict(sorted(found.items(), key=lambda g: (len(g[0]), [order.index(s) for s in g[0]])))
 
 
-def drawing() -> Shown:
+def drawing() -> Block:
     """Return the map: a column for what can be looked at, a line for those that look at the same.
 
     One drawing in two layouts, of which a page shows that for its width, in the theme's colours.
@@ -103,7 +103,7 @@ def drawing() -> Shown:
             for name, _ in names
         ]
     )
-    return Shown(page, str(table.to_csv(index=False, lineterminator="\n")))
+    return Block(page, str(table.to_csv(index=False, lineterminator="\n")))
 
 
 @dataclass(frozen=True)

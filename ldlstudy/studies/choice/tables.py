@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import Column, Text, short, style
 from ldlstudy.stats import Estimate
 from ldlstudy.studies.choice.picks import HARD, HAVES, Pick, Want, gains, loses
@@ -19,8 +19,11 @@ STEPS = {
 
 
 def picks(
-    found: Mapping[tuple[str, str], Pick], wants: Mapping[str, Want], hard: Mapping[str, float]
-) -> Styler:
+    found: Mapping[tuple[str, str], Pick],
+    wants: Mapping[str, Want],
+    hard: Mapping[str, float],
+    where: str,
+) -> Shown:
     """Return who is best at what: what one has by what one wants, the difference from hard labels.
 
     Parameters
@@ -31,6 +34,8 @@ def picks(
         The scores of the bench.
     hard : Mapping
         What hard labels have, by want.
+    where : str
+        What the bench is called.
     """
     lines = {
         "hard labels have": {
@@ -44,7 +49,11 @@ def picks(
             for want, score in wants.items()
         }
     headings = [score.heading for score in wants.values()]
-    return style(pd.DataFrame.from_dict(lines, orient="index"), headings, "study claims")
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    return style(table, headings, "study claims").saying(
+        f"{where}: the best by what you have (lines) and what you want (columns), and how far it "
+        "is from hard labels. Where does having more bring more?"
+    )
 
 
 def _cell(pick: Pick | None, score: Want, have: str) -> str:
@@ -74,7 +83,7 @@ def difference(score: Want, found: Estimate) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def costs(spent: pd.DataFrame, chosen: Mapping[tuple[str, str], Pick]) -> Styler:
+def costs(spent: pd.DataFrame, chosen: Mapping[tuple[str, str], Pick]) -> Shown:
     """Return what the picks cost, in hard labels', the cheapest first.
 
     ``spent`` is as :func:`ldlstudy.studies.choice.picks.costs` gives it.
@@ -88,4 +97,6 @@ def costs(spent: pd.DataFrame, chosen: Mapping[tuple[str, str], Pick]) -> Styler
         }
         for name, row in own.iterrows()
     }
-    return style(pd.DataFrame.from_dict(lines, orient="index"))
+    return style(pd.DataFrame.from_dict(lines, orient="index")).saying(
+        "What training costs, in that of hard labels. What is bought with teachers, what is free?"
+    )

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from ldlstudy import metrics
-from ldlstudy.report.export import Shown
+from ldlstudy.report.export import Block
 from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import short, style
 
 HEIGHT, STEP = 84, 17  # of the tallest bar, and from one bar to the next, in pixels
@@ -24,7 +24,7 @@ WRITTEN = 0.045  # a smaller probability is not written above its bar
 TRUTHS = ("the truth", "fifty votes", "the truth of the mixed image")  # drawn in another colour
 
 
-def strip(image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str) -> Shown:
+def strip(image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str) -> Block:
     """Return an image and distributions beside it.
 
     Parameters
@@ -44,7 +44,7 @@ def strip(image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str)
         f"<figcaption>{caption}</figcaption></figure>"
     )
     table = pd.DataFrame({title: p.tolist() for title, p in panels.items()})
-    return Shown(page, str(table.to_csv(index_label="class", float_format="%.4g")))
+    return Block(page, str(table.to_csv(index_label="class", float_format="%.4g")))
 
 
 def _image(pixels: Tensor) -> str:
@@ -108,7 +108,7 @@ def reliability(predictions: Mapping[str, Tensor], labels: Tensor, bins: int = 1
     return fig
 
 
-def by_hand(confidence: Tensor, right: Tensor, bins: int) -> Styler:
+def by_hand(confidence: Tensor, right: Tensor, bins: int) -> Shown:
     """Return the sum that is the ECE, a line a bin.
 
     ``confidence`` (N,) above 0 and ``right`` (N,), whether a prediction is right. Edges belong to
@@ -127,10 +127,11 @@ def by_hand(confidence: Tensor, right: Tensor, bins: int) -> Styler:
             "gap": short(f"{(accuracy - mean).abs():.3f}"),
             "share × gap": short(f"{share * (accuracy - mean).abs():.4f}"),
         }
-    return style(pd.DataFrame.from_dict(lines, orient="index"))
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    return style(table).saying("The ECE by hand: the last column adds up to it.")
 
 
-def scores(found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Styler:
+def scores(found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Shown:
     """Return what :func:`ldlstudy.measure` says of networks, as trained and scaled: a line each."""
     wanted = {
         "accuracy": ("plain", "accuracy"),
@@ -149,4 +150,8 @@ def scores(found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Styl
         }
         for name, table in found.items()
     }
-    return style(pd.DataFrame.from_dict(lines, orient="index"))
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    return style(table).saying(
+        "The networks of this page on all test images. What changes between them once each has its "
+        "temperature T?"
+    )

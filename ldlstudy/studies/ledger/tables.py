@@ -13,7 +13,7 @@ from ldlstudy.experiment.plan import LEVELS
 from ldlstudy.experiment.records import Record
 from ldlstudy.report import claims
 from ldlstudy.report.claims import NOT_RUN
-from ldlstudy.report.export import Shown
+from ldlstudy.report.export import Block
 from ldlstudy.report.tables import Pair, Text, linked, render
 from ldlstudy.studies.ledger import verdicts
 from ldlstudy.studies.ledger.verdicts import CATEGORIES, CONTRADICTED, PAPERS, Evidence
@@ -31,7 +31,7 @@ METRICS = {  # as the page calls them, where it is not by their own name
 COLUMNS = ("claim", "the paper", "ours", "verdict")
 
 
-def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Shown:
+def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Block:
     """A paper's claims, each a line with its comparisons and records folded below it.
 
     Parameters
@@ -51,7 +51,7 @@ def table(prefix: str, claimed: pd.DataFrame, found: Evidence) -> Shown:
         f'<table class="ledger" role="table" aria-label="Claims of {PAPERS[prefix].paper}">'
         f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>{body}</table>'
     )
-    return Shown(page, _csv(claimed, found))
+    return Block(page, _csv(claimed, found))
 
 
 def _line(key: str, claim: pd.Series, found: Evidence, chapter: str) -> str:
@@ -159,7 +159,7 @@ def _csv(claimed: pd.DataFrame, found: Evidence) -> str:
     return str(whole.to_csv(float_format="%.6g", lineterminator="\n"))
 
 
-def summary(ledgers: Mapping[str, pd.DataFrame]) -> Shown:
+def summary(ledgers: Mapping[str, pd.DataFrame]) -> Block:
     """The counts by paper as bars that read without colours, with caption and legend.
 
     Parameters
@@ -188,7 +188,7 @@ def summary(ledgers: Mapping[str, pd.DataFrame]) -> Shown:
         f"<figcaption>{_caption(ledgers)}</figcaption></figure>"
     )
     named = counts.rename(index={prefix: study.paper for prefix, study in PAPERS.items()})
-    return Shown(page, str(named.to_csv(lineterminator="\n")))
+    return Block(page, str(named.to_csv(lineterminator="\n")))
 
 
 def _told(counts: pd.DataFrame) -> str:
