@@ -139,7 +139,9 @@ def of_digits(grid: Results, spent: pd.DataFrame) -> dict[tuple[str, str], Pick]
                 found[have, want] = Pick(
                     name,
                     stats.difference(rest.loc[name].tolist(), rest.loc[HARD].tolist()),
-                    stats.difference(rest.loc[name].tolist(), rest.loc[best["labels"]].tolist()),
+                    stats.difference(
+                        rest.loc[name].tolist(), rest.loc[best["labels"] or name].tolist()
+                    ),
                 )
     return found
 
@@ -168,7 +170,7 @@ def of_people(results: Results, spent: pd.DataFrame) -> dict[tuple[str, str], Pi
                         (people.row(other), score.stage),
                         score.metric,
                     )
-                    for other in (HARD, best["labels"])
+                    for other in (HARD, best["labels"] or name)
                 ]
                 found[have, want] = Pick(name, *ends)
     return found
@@ -180,12 +182,10 @@ def _free(strategy: str) -> str:
 
 
 def _best(scores: pd.Series, names: Mapping[str, str], have: str, more: bool) -> str:
-    """The best strategy that asks for what one has; the truth, which nobody has, is none."""
+    """The best that asks for what one has, if any does; the truth, which nobody has, is none."""
     there = [n for n, asked in names.items() if asked == have and n not in ("truth", HARD)]
-    if not there:
-        return ""
-    own = scores[there].dropna()
-    return str(own.idxmax() if more else own.idxmin())
+    own = scores.reindex(there).dropna()
+    return "" if own.empty else str(own.idxmax() if more else own.idxmin())
 
 
 def gains(difference: Estimate, more: bool) -> bool:
