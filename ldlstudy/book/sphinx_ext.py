@@ -127,7 +127,7 @@ def define_terms(
     if not TERM.search(body):
         return
     known: dict[str, str] = {}
-    terms = [found for found in app.env.domains.standard_domain.get_objects() if found[2] == "term"]
+    terms = [found for found in app.env.get_domain("std").get_objects() if found[2] == "term"]
     for name in sorted({found[3] for found in terms}):
         known |= definitions(app.env.get_doctree(name))
 

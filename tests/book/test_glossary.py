@@ -63,9 +63,7 @@ def test_links_to_terms_carry_their_definition(glossary):
     objects = [("CE", "CE", "term", "book/glossary", "term-CE", -1),
                ("d", "d", "doc", "book/d", "", 1)]  # fmt: skip
     domain = SimpleNamespace(get_objects=lambda: objects)
-    env = SimpleNamespace(
-        domains=SimpleNamespace(standard_domain=domain), get_doctree=lambda name: glossary
-    )
+    env = SimpleNamespace(get_domain=lambda name: domain, get_doctree=lambda name: glossary)
     link = '<a class="reference internal" href="{}"><span>w</span></a>'
     there = link.format("../book/glossary.html#term-x")
     others = link.format("d.html#task") + link.format("glossary.html#term-gone")

@@ -123,7 +123,7 @@ def test_the_page_says_what_the_records_bear_out():
     text = " ".join(" ".join(c.source for c in cells if c.cell_type == "markdown").split())
     values = numbers.quoted(own)
     assert all(sentence in text for sentence in numbers.SENTENCES)
-    for key in ("digits.labels.truth", "people.time.truth", "three", "student.ls"):
+    for key in ("digits.labels.truth", "people.accuracy", "three", "student.ls"):
         assert f"08_which_label:{key}`" in text
         assert isinstance(values[key], str)
     shown = tables.costs(own.spent, own.digits).data

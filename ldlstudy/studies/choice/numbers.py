@@ -89,10 +89,14 @@ def quoted(own: Facts) -> Numbers:
         gained = [k for k, pick in found.items() if gains(pick.difference, wants[k[1]].more)]
         values[f"{bench}.gained"] = in_words(len(gained))
         values[f"{bench}.picks"] = in_words(len(found))
-    names = {pick.strategy for found, _ in own.benches.values() for pick in found.values()}
-    values |= {
-        f"cost.{s}": float(own.spent.loc[s, "all"]) for s in sorted(names & set(own.spent.index))
-    }
+    right = dict.fromkeys(
+        pick.strategy
+        for (_, want), pick in own.fashion.items()
+        if want == "accuracy" and gains(pick.difference, more=True)
+    )
+    values["people.accuracy"] = in_prose(right)
+    picked = {pick.strategy for pick in own.digits.values()}
+    values |= {f"cost.{s}": float(own.spent.loc[s, "all"]) for s in sorted(picked)}
     return values | _others()
 
 
