@@ -27,6 +27,7 @@ from ldlstudy.book import (
     cache,
     data_links,
     gates,
+    handout,
     record_pages,
     site,
 )
@@ -72,6 +73,7 @@ def build(project: Project, options: Options, say: Callable[[str], None] = print
             say("pages: unchanged, kept")
         else:
             fresh = sphinx(project)
+            handout.write(project, fresh / "_static" / handout.NAME)
             report = site.check(fresh, project.pages)
             publish(fresh, project.html)
             cache.store_site(project, key, report)
