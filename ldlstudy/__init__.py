@@ -1,7 +1,8 @@
 """Soft labels and calibration: the strategies, models and metrics of four papers.
 
-``from ldlstudy import targets, metrics`` gives the pure functions, :func:`train` trains a network
-by any of their methods, and :func:`measure` says how well it is calibrated. Data flows one way:
+``from ldlstudy import targets, metrics`` gives the pure functions, :func:`preview` shows
+what a method teaches, :func:`train` trains a network by any, and :func:`measure` says how well it
+is calibrated. Data flows one way:
 labels, mixing and losses -> methods -> training -> experiment -> report -> studies -> the book.
 """
 
@@ -14,6 +15,7 @@ _HOMES = {  # names of the face that live in a module of their own
     "Augmentation": "ldlstudy.training",
     "Recipe": "ldlstudy.training",
     "measure": "ldlstudy.experiment.measure",
+    "preview": "ldlstudy.experiment.preview",
     "train": "ldlstudy.training",
 }
 _MODULES = (

@@ -99,7 +99,7 @@ class Execution:
 
     def layout(self, images: Tensor) -> Tensor:
         """Return ``images`` (N, C, H, W) in the network's layout."""
-        if self.channels_last:
+        if self.channels_last and images.ndim == 4:
             return images.contiguous(memory_format=torch.channels_last)
         return images
 

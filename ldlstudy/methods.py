@@ -66,6 +66,8 @@ class Method:
         the place of the rest.
     features : bool
         Whether it needs a network with features, which all with a head or a module beside do.
+    teaches : str
+        What it teaches where that cannot be written down as label distributions.
     """
 
     step: Callable[..., Tensor]
@@ -79,6 +81,7 @@ class Method:
     history: bool = False
     keeps: str = ""
     features: bool = False
+    teaches: str = ""
 
     @property
     def only_labels(self) -> bool:
@@ -615,6 +618,10 @@ def _look(batch: Batch, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 _linear = functools.partial(nn.Linear, bias=False)  # logits are w_k . x (Chen et al., 2018)
+_TEACHER = "the label, and the teacher's prediction"  # what methods teach that write no label down
+_FEATURES = "the label, and the teacher's features"
+_OWN = "the label, and the network's own prediction"
+_PARTNER = f"{_OWN} for another image of its class"
 
 METHODS: dict[str, Method] = {
     # a cross entropy towards label distributions
@@ -630,24 +637,26 @@ METHODS: dict[str, Method] = {
     "ils": labelled(targets.ils, teacher=True, grid=True),
     "sinusoidal": labelled(targets.sinusoidal, teacher=True),
     "beta": labelled(targets.beta, teacher=True),
-    "bootstrap": Method(bootstrap, bootstrap_label, keeps="beta"),
+    "bootstrap": Method(bootstrap, bootstrap_label, keeps="beta", teaches=_OWN),
     # a teacher's answers
     "distil": Method(distil, teacher_label, teacher=True, mixes=True),
-    "kd": Method(kd, teacher=True, mixes=True),
-    "kd_printed": Method(kd_printed, teacher=True),
-    "kd_coded": Method(kd_coded, teacher=True),
-    "kd_cs_kd": Method(kd_cs_kd, teacher=True, sees=("partner",)),
-    "wsl": Method(wsl, teacher=True),
-    "crd": Method(crd, teacher=True, beside=heads.contrast),
-    "crd_kd": Method(crd_kd, teacher=True, beside=heads.contrast),
-    "sskd": Method(sskd, teacher=True, sees=("view",) * 3, beside=heads.projections),
+    "kd": Method(kd, teacher=True, mixes=True, teaches=_TEACHER),
+    "kd_printed": Method(kd_printed, teacher=True, teaches=_TEACHER),
+    "kd_coded": Method(kd_coded, teacher=True, teaches=_TEACHER),
+    "kd_cs_kd": Method(kd_cs_kd, teacher=True, sees=("partner",), teaches=_TEACHER),
+    "wsl": Method(wsl, teacher=True, teaches=_TEACHER),
+    "crd": Method(crd, teacher=True, beside=heads.contrast, teaches=_FEATURES),
+    "crd_kd": Method(crd_kd, teacher=True, beside=heads.contrast, teaches=_TEACHER),
+    "sskd": Method(
+        sskd, teacher=True, sees=("view",) * 3, beside=heads.projections, teaches=_TEACHER
+    ),
     # the network's own answers
-    "cs_kd": Method(cs_kd, sees=("partner",), mixes=True),
-    "cs_kd_e": Method(cs_kd_e, sees=("partner", "plain")),
-    "ddgsd": Method(ddgsd, sees=("view",), features=True),
-    "byot": Method(byot, beside=heads.branches),
-    "max_entropy": Method(max_entropy),
-    "adacos": Method(adacos, head=heads.Cosine),
-    "virtual_softmax": Method(virtual_softmax, head=_linear),
-    "ogr": Method(ogr, history=True),
+    "cs_kd": Method(cs_kd, sees=("partner",), mixes=True, teaches=_PARTNER),
+    "cs_kd_e": Method(cs_kd_e, sees=("partner", "plain"), teaches=_PARTNER),
+    "ddgsd": Method(ddgsd, sees=("view",), features=True, teaches=f"{_OWN} for another view"),
+    "byot": Method(byot, beside=heads.branches, teaches=_OWN),
+    "max_entropy": Method(max_entropy, teaches="the label, and high entropy"),
+    "adacos": Method(adacos, head=heads.Cosine, teaches="the label, by scaled cosines"),
+    "virtual_softmax": Method(virtual_softmax, head=_linear, teaches="the label, by a margin"),
+    "ogr": Method(ogr, history=True, teaches="the label, weighed by class"),
 }

@@ -55,8 +55,8 @@ def check_data(
 
         faults = []
         for each in [name] if name else (*data.available(), *data.BESIDE):
-            place = data.location(each, root)
-            if name is None and place is not None and not place.exists():
+            place = data.location(each, root) if name is None else None
+            if place is not None and not place.exists():
                 continue
             try:
                 typer.echo(data.check(each, root))

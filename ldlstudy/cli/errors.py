@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,10 +16,13 @@ def one_line_errors(kept: str = "what was finished is kept") -> Iterator[None]:
     """Turn what a user can mend into one message and exit code 1, an interruption into 130.
 
     What batch systems send to end a command is an interruption like Ctrl-C. ``kept`` says what it
-    leaves behind.
+    leaves behind. A warning is a line, too.
     """
     try:
-        with _stopped_as_interrupted():
+        with _stopped_as_interrupted(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: typer.echo(
+                f"ldlstudy: {message}", err=True
+            )
             yield
     except (BookError, ValueError) as error:
         typer.echo(f"ldlstudy: {error}", err=True)

@@ -1,5 +1,6 @@
 """``ldlstudy sweep``, ``run``, ``rerun``, ``rescore``, ``records``: train, and list records."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,13 @@ Threads = Annotated[
 ]
 Workers = Annotated[
     int | None, typer.Option(min=1, show_default="one a core, four on a GPU", help="Processes.")
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the records; their weights lie in its folder runs.",
+        show_default="book/results of the checkout, and its runs",
+    ),
 ]
 
 
@@ -100,78 +108,172 @@ def rescore(
 
 
 Pairs = list[str] | None
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        help="A name that `data list` prints; or the path of a folder with a folder of images for "
+        "each class, or of an .npz file with images and labels."
+    ),
+]
+Settings = Annotated[
+    Pairs, typer.Option("-p", "--setting", help="A setting of the method: -p epsilon=0.1")
+]
+Data = Annotated[
+    Pairs, typer.Option("-d", "--data", help="An option of the data: -d held=0.1 -d size=64")
+]
+Augment = Annotated[
+    Pairs, typer.Option("-a", "--augmentation", help="Of the images: -a flip=true -a pad=4")
+]
+Mixing = Annotated[Pairs, typer.Option("-m", "--mixing", help="Of images: -m cutmix -m alpha=1.0")]
+Teacher = Annotated[Pairs, typer.Option(help="Id of a recorded run whose network labels.")]
+
+
+def _places(results: Path | None) -> tuple[Path, Path]:
+    """The folders of records, and of weights."""
+    from ldlstudy import files
+    from ldlstudy.experiment import records
+
+    if results is not None:
+        return results, results / "runs"
+    try:
+        return records.folder(), files.root() / "runs"
+    except ValueError as error:
+        raise ValueError(f"{error}, or name a folder for its records with --results") from None
 
 
 @app.command()
 def run(
-    dataset: str,
-    model: str,
-    method: str,
-    setting: Annotated[
-        Pairs, typer.Option("-p", "--setting", help="A setting of the method: -p epsilon=0.1")
-    ] = None,
+    dataset: Dataset,
+    model: Annotated[
+        str, typer.Argument(help="resnet18, ..., torchvision:resnet18, timm:resnet18, ...")
+    ],
+    method: Annotated[str, typer.Argument(help="none, ls, cs_kd, kd, ...")],
+    setting: Settings = None,
     recipe: Annotated[
         Pairs, typer.Option("-t", "--recipe", help="Of the recipe: -t epochs=20 -t rate=0.1")
     ] = None,
-    data: Annotated[
-        Pairs, typer.Option("-d", "--data", help="An option of the data: -d held=0.1")
-    ] = None,
+    data: Data = None,
     network: Annotated[
         Pairs, typer.Option("-n", "--network", help="An option of the network: -n norm=true")
     ] = None,
-    augmentation: Annotated[
-        Pairs, typer.Option("-a", "--augmentation", help="Of the images: -a flip=true -a pad=4")
-    ] = None,
-    mixing: Annotated[
-        Pairs, typer.Option("-m", "--mixing", help="Of images: -m cutmix -m alpha=1.0")
-    ] = None,
-    teacher: Annotated[
-        Pairs, typer.Option(help="Id of a recorded run whose network labels.")
-    ] = None,
+    augmentation: Augment = None,
+    mixing: Mixing = None,
+    teacher: Teacher = None,
     replicates: Annotated[int, typer.Option(min=1, help="Of six_gaussians.")] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = "auto",
     precision: Precision = "float32",
     compile: Compile = "no",
     threads: Threads = 1,
+    results: Results = None,
 ) -> None:
-    """Train METHOD with MODEL on DATASET and record what comes out."""
+    """Train METHOD with MODEL on DATASET and record what comes out.
+
+    Images of your own are normalised by the mean and deviation of the training images, unless
+    `-a normalise=...` says otherwise, and a fifth of each class is kept out to be tested on, unless
+    test images come along.
+    """
     with one_line_errors():
-        from ldlstudy import files
         from ldlstudy.cli import values
         from ldlstudy.device import Execution
         from ldlstudy.experiment import records
         from ldlstudy.experiment.plan import Planned
+        from ldlstudy.experiment.prepare import prepare
         from ldlstudy.experiment.records import Run
         from ldlstudy.experiment.sweep import perform
 
+        place, work = _places(results)
+        settings = values.read(f"setting of {method}", setting, values.of_settings(method))
+        options = values.read(f"option of {model}", network, values.of_network(dataset, model))
+        name, shown = values.read_data(dataset, data)
+        own = {"normalise": "training"} if "path" in shown else {}
         wanted = Run(
-            dataset,
+            name,
             model,
             method,
-            settings=values.read(f"setting of {method}", setting, values.of_settings(method)),
-            network=values.read(f"option of {model}", network, values.of_network(dataset, model)),
-            data=values.read(f"option of {dataset}", data, values.of_data(dataset)),
-            augmentation=values.read(
-                "augmentation setting", augmentation, values.of_augmentation(dataset)
-            ),
+            settings=settings,
+            network=options,
+            data=shown,
+            augmentation=own
+            | values.read("augmentation setting", augmentation, values.of_augmentation(dataset)),
             mixing=values.read_mixing(dataset, mixing),
             recipe={"epochs": 20}
             | values.read("training setting", recipe, values.of_recipe(dataset)),
-            teachers=tuple(records.run_of(records.find(each)) for each in teacher or ()),
+            teachers=tuple(records.run_of(records.find(t, place), place) for t in teacher or ()),
             replicates=replicates,
             seed=seed,
         )
         execution = Execution(device, precision, compile=compile, threads=threads)
-        work = files.root() / "runs"
-        title = f"{model}, {method}"
-        perform([Planned(wanted)], execution, records.folder(), work, title=title)
-        record = records.load(wanted)
+        if own:
+            typer.echo(prepare(wanted, execution).dataset, err=True)
+        perform([Planned(wanted)], execution, place, work, title=f"{model}, {method}")
+        record = records.load(wanted, place)
         assert record is not None
         typer.echo(f"{record.name}")
         for stage, metric in _metrics(record):
             mean, low, high = record.estimate(stage, metric)
             typer.echo(f"{stage:9} {metric:26} {mean:9.4f}  [{low:.4f}, {high:.4f}]")
+
+
+@app.command("preview")
+def preview_labels(
+    dataset: Dataset,
+    taught: Annotated[str, typer.Argument(metavar="WHAT", help="A method, or a mixing.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A picture to draw: .png, .svg or .pdf.")
+    ] = None,
+    setting: Settings = None,
+    data: Data = None,
+    augmentation: Augment = None,
+    mixing: Mixing = None,
+    teacher: Teacher = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images.")] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    results: Results = None,
+) -> None:
+    """Show the first images of a training and the label distributions they would be taught."""
+    with one_line_errors("nothing was written"):
+        from ldlstudy.cli import values
+        from ldlstudy.device import Execution
+        from ldlstudy.experiment import records
+        from ldlstudy.experiment.prepare import prepare, teacher_of
+        from ldlstudy.experiment.preview import preview
+        from ldlstudy.experiment.records import Run
+        from ldlstudy.mixing import MIXINGS
+        from ldlstudy.training import Recipe
+
+        method, mixed = ("none", [taught]) if taught in MIXINGS else (taught, [])
+        place, work = _places(results) if teacher else (None, None)
+        name, shown = values.read_data(dataset, data)
+        own = {"normalise": "training"} if "path" in shown else {}
+        wanted = Run(
+            name,
+            "small_cnn",  # of which nothing is asked
+            method,
+            settings=values.read(f"setting of {method}", setting, values.of_settings(method)),
+            data=shown,
+            augmentation=own
+            | values.read("augmentation setting", augmentation, values.of_augmentation(dataset)),
+            mixing=values.read_mixing(dataset, [*mixed, *(mixing or ())]),
+            teachers=tuple(records.run_of(records.find(t, place), place) for t in teacher or ()),
+            seed=seed,
+        )
+        ready = prepare(wanted, Execution("cpu"))
+        seen = preview(
+            ready.dataset.train,
+            method,
+            wanted.settings,
+            classes=len(ready.dataset.classes),
+            recipe=Recipe(1, batch=batch),
+            augmentation=ready.augmentation,
+            teacher=teacher_of(ready, work, {})[0],
+            mixing=wanted.mixing or None,
+            held=ready.dataset.held,
+            seed=seed,
+        )
+        if output is not None:
+            seen.figure(ready.dataset.classes).savefig(output, dpi=150)
+        typer.echo(f"{taught}: {seen}")
 
 
 @app.command()
@@ -182,6 +284,7 @@ def rerun(
     precision: Precision = "float32",
     compile: Compile = "no",
     threads: Threads = 1,
+    results: Results = None,
 ) -> None:
     """Carry out a recorded run again, with its teachers, and show both results.
 
@@ -189,22 +292,22 @@ def rerun(
     """
     with one_line_errors("nothing was written"):
         import tempfile
-        from pathlib import Path
 
         from ldlstudy.device import Execution
         from ldlstudy.experiment import records
         from ldlstudy.experiment.plan import Planned
         from ldlstudy.experiment.sweep import sweep as carry_out
 
-        before = records.find(id)
-        wanted = Planned(records.run_of(before), before.kept)
+        place, _ = _places(results)
+        before = records.find(id, place)
+        wanted = Planned(records.run_of(before, place), before.kept)
         execution = Execution(device, precision, compile=compile, threads=threads)
         with tempfile.TemporaryDirectory() as folder:
-            results, work = Path(folder, "results"), Path(folder, "runs")
+            again, work = Path(folder, "results"), Path(folder, "runs")
             carry_out(
-                [wanted], execution, workers=workers, results=results, work=work, say=typer.echo
+                [wanted], execution, workers=workers, results=again, work=work, say=typer.echo
             )
-            now = records.load(wanted.run, results)
+            now = records.load(wanted.run, again)
         assert now is not None
         typer.echo(f"{'':9} {'':26} {'recorded':>9} {'now':>9}")
         for stage, metric in _metrics(before):
@@ -220,12 +323,13 @@ def _metrics(record: "Record") -> list[tuple[str, str]]:
 def list_records(
     dataset: Annotated[str, typer.Option(help="Of this data set alone.")] = "",
     metric: Annotated[str, typer.Option(help="A metric to show.")] = "accuracy",
+    results: Results = None,
 ) -> None:
-    """List the records under book/results and compare one metric of theirs."""
+    """List the records there are and compare one metric of theirs."""
     with one_line_errors():
         from ldlstudy.experiment import records
 
-        for record in records.every():
+        for record in records.every(_places(results)[0]):
             run, made = record.specification, record.made
             if dataset not in ("", run["dataset"]):
                 continue

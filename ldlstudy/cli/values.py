@@ -14,6 +14,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ldlstudy import checks, data, methods, mixing, models
+from ldlstudy.data import own
 from ldlstudy.experiment import points
 from ldlstudy.training import Augmentation, Recipe, ensemble
 
@@ -51,6 +52,14 @@ def read_mixing(dataset: str, given: Iterable[str] | None) -> dict[str, Any]:
     draw, _ = mixing.MIXINGS[checks.one_of("mixing", str(name), mixing.MIXINGS)]
     taken = {"name": str} | _annotations(draw, ("images", "generator"))
     return read(f"setting of {name}", texts, taken)
+
+
+def read_data(dataset: str, given: Iterable[str] | None) -> tuple[str, dict[str, Any]]:
+    """Return a data set's name and its options; of one at a path also that and its fingerprint."""
+    options = read(f"option of {dataset}", given, of_data(dataset))
+    if dataset in points.DATASETS or not own.is_path(dataset, data.available()):
+        return dataset, options
+    return data.called(dataset), {"path": dataset, "files": own.fingerprint(dataset)} | options
 
 
 def _pairs(text: str) -> Iterator[tuple[str, Any]]:
@@ -122,7 +131,8 @@ def of_network(dataset: str, model: str) -> Types:
     """Types of the options of a network; those on points have none."""
     if dataset in points.DATASETS:
         return {}
-    return {"dropout": float, "passes": int} | models.options_of(model)
+    taken = {n: kind for n, kind in models.options_of(model).items() if n != "shape"}
+    return {"dropout": float, "passes": int} | taken
 
 
 def of_augmentation(dataset: str) -> Types:

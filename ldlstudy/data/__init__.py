@@ -1,11 +1,11 @@
 """Image sets by name: as tensors that can live on the training device, ready for `batches`.
 
-There are three kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
-folders that their authors hand out (`ldlstudy.data.folders`); and two that are made here
-(`ldlstudy.data.made`). They lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the study;
-so do the votes of people on some of them (`ldlstudy.data.people`), and samples of other kinds: with
-their label distributions (`ldlstudy.data.distributions`), or with classes
-(`ldlstudy.data.tabular`).
+There are four kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
+folders that their authors hand out (`ldlstudy.data.folders`); two that are made here
+(`ldlstudy.data.made`); and a user's own, by their path (`ldlstudy.data.own`). The others lie under
+one folder: ``LDLSTUDY_DATA``, else ``data`` in the study; so do the votes of people on some of them
+(`ldlstudy.data.people`), and samples of other kinds: with their label distributions
+(`ldlstudy.data.distributions`), or with classes (`ldlstudy.data.tabular`).
 """
 
 import inspect
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks, files
-from ldlstudy.data import archives, distributions, folders, people, tabular
+from ldlstudy.data import archives, distributions, folders, own, people, tabular
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Dataset, Images, partners, split
 from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
@@ -25,6 +25,7 @@ __all__ = [
     "Images",
     "Stream",
     "available",
+    "called",
     "check",
     "default_root",
     "describe",
@@ -41,6 +42,7 @@ __all__ = [
 
 # what is no set of images and lies beside them, by the module that reads it
 BESIDE = {name: module for module in (people, distributions, tabular) for name in module.NAMES}
+TAKEN = ("circumstances", "six_gaussians")  # files beside the records of image sets
 COMMON = ("held", "seed", "votes", "annotator")  # options of every set
 
 
@@ -74,7 +76,8 @@ def load(
     Parameters
     ----------
     name : str
-        One of `available`.
+        One of `available`; or the path of a folder with a folder of image files for each class, or
+        of an ``.npz`` file with ``images`` and ``labels``.
     root : Path, optional
         Folder of the data; `default_root` by default.
     held : float
@@ -87,7 +90,8 @@ def load(
     annotator : str, optional
         Of these people, the one whose labels of the training images replace the official ones.
     **options
-        ``size`` of folders, and what `digits` and `noisy_digits` take.
+        ``size`` of folders, what `digits` and `noisy_digits` take, and of one's own images what
+        :func:`ldlstudy.data.own.read` takes: ``size``, ``test``, ``broken``, ``streamed``.
 
     Returns
     -------
@@ -100,13 +104,17 @@ def load(
         An unknown name or option (the known ones are listed), a value out of range, or data that
         are missing or damaged (with the way to get them).
     """
-    known = options_of(name)
+    path = options.pop("path", name if own.is_path(name, available()) else None)
+    known = options_of(name if path is None else path)
     for option in options:
         if option not in known:
             allowed = ", ".join(sorted({*known} - {*COMMON})) or "none"
             raise ValueError(f"unknown option {option!r} of data set {name}; known: {allowed}")
     root = root or default_root()
-    dataset = _reader(name)(*(() if name in MADE else (name, root)), **options)
+    if path is not None:
+        dataset = own.read(path, called(path), **options)
+    else:
+        dataset = _reader(name)(*(() if name in MADE else (name, root)), **options)
     if votes is not None:
         dataset = people.join(dataset, votes, root, annotator)
     elif annotator is not None:
@@ -116,13 +124,30 @@ def load(
 
 def options_of(name: str) -> dict[str, Any]:
     """Return the options that `load` takes for an image set, each with its type."""
-    checks.one_of("data set", name, available())
+    _check_name(name)
     taken = [*inspect.signature(load).parameters.values()]
     taken += inspect.signature(_reader(name)).parameters.values()
     return {p.name: p.annotation for p in taken if p.kind is p.KEYWORD_ONLY}
 
 
+def called(path: str) -> str:
+    """Return what the set at a path is called in records, as no other one is."""
+    return own.name_of(path, (*available(), *BESIDE, *TAKEN))
+
+
+def _check_name(name: str) -> None:
+    """Refuse what is neither known nor a path."""
+    if own.is_path(name, available()):
+        return
+    try:
+        checks.one_of("data set", name, available())
+    except ValueError as error:
+        raise ValueError(f"{error}; images of your own are named by their path") from None
+
+
 def _reader(name: str) -> Callable[..., Dataset]:
+    if own.is_path(name, available()):
+        return own.read
     stored: Callable[..., Dataset] = folders.read if name in folders.FOLDERS else archives.read
     return MADE.get(name, stored)
 
@@ -158,9 +183,7 @@ def check(name: str, root: Path | None = None) -> str:
     if name in BESIDE:
         return BESIDE[name].check(name, root or default_root())
     dataset = load(name, root)
-    sizes = " ".join(f"{part} {len(getattr(dataset, part).labels)}" for part in ("train", "test"))
-    shape = "x".join(map(str, dataset.shape))
-    return f"{name}: {len(dataset.classes)} classes, {shape}, {sizes}, sha256 {dataset.digest}"
+    return f"{dataset}, sha256 {dataset.digest}"
 
 
 def describe(name: str, root: Path | None = None) -> str:

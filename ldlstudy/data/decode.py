@@ -102,8 +102,12 @@ class Stream(torch.utils.data.Dataset[Any]):
         """The decoded images at ``positions``: what a worker of torch's DataLoader calls."""
         return [decode(self.files[i], self.size) for i in positions]
 
-    def tensor(self, title: str | None = None) -> Tensor:
-        """All images decoded, (N, 3, H, W) uint8; with a title, under a progress bar."""
+    def tensor(self, title: str | None = None, faults: dict[Path, str] | None = None) -> Tensor:
+        """All images decoded, (N, 3, H, W) uint8; with a title, under a progress bar.
+
+        The first file that cannot be read is a ValueError, but where ``faults`` are to be collected
+        all of them are added there with what is wrong, and their images mean nothing.
+        """
         from concurrent.futures import ThreadPoolExecutor
 
         from ldlstudy import device
@@ -111,7 +115,12 @@ class Stream(torch.utils.data.Dataset[Any]):
         pixels = torch.empty(self.shape, dtype=torch.uint8)
 
         def fill(position: int) -> None:
-            pixels[position] = decode(self.files[position], self.size)
+            try:
+                pixels[position] = decode(self.files[position], self.size)
+            except ValueError as error:
+                if faults is None:
+                    raise
+                faults[self.files[position]] = str(error)
             bar.update()
 
         with (

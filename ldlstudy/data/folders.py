@@ -71,7 +71,7 @@ def read(name: str, root: Path, *, size: int | None = None) -> Dataset:
         raise ValueError(f"no data set {name}: the folder {top} is missing; {get}")
     try:
         train, test = folder.listing(top)
-        classes, labels = _numbered(train, test)
+        classes, labels = numbered(train, test)
     except FileNotFoundError as error:
         raise ValueError(f"{error.filename or error} is missing; {get}") from error
     except (ValueError, LookupError, TypeError) as error:
@@ -86,13 +86,16 @@ def read(name: str, root: Path, *, size: int | None = None) -> Dataset:
     return Dataset(name, classes, *map(Images, pixels, labels))
 
 
-def _numbered(*parts: Pairs) -> tuple[tuple[str, ...], list[torch.Tensor]]:
-    """The names of the classes in their order, and the labels of each part."""
+def numbered(*parts: Pairs) -> tuple[tuple[str, ...], list[torch.Tensor]]:
+    """Return the names of the classes in their order, and the labels of each part.
+
+    A part without images, or classes of tests that have no training images, are a ValueError.
+    """
     names = [{label for _, label in part} for part in parts]
-    if not all(names) or not names[1] <= names[0]:
+    if not all(names) or not names[-1] <= names[0]:
         raise ValueError(
-            f"its lists name {len(parts[0])} training and {len(parts[1])} test images, "
-            f"for tests alone those of class {sorted(names[1] - names[0])[:5]}"
+            f"its lists name {len(parts[0])} training and {len(parts[-1])} test images, "
+            f"for tests alone those of class {sorted(names[-1] - names[0])[:5]}"
         )
     classes = tuple(sorted(names[0]))
     number = {label: i for i, label in enumerate(classes)}

@@ -21,8 +21,9 @@ class Images(NamedTuple):
     """Images and their labels.
 
     ``pixels`` (N, C, H, W) are uint8, or floating point and then taken as they are; those of a
-    `Stream` are read from files. ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x),
-    where it is known; where people were asked, the shares of their ``votes`` (N, K), int64.
+    `Stream` are read from files; or they are features (N, F), floating point of any size.
+    ``labels`` (N,) are int64. ``truth`` (N, K) is the exact p(y|x), where it is known; where people
+    were asked, the shares of their ``votes`` (N, K), int64.
     """
 
     pixels: Tensor | Stream
@@ -34,8 +35,9 @@ class Images(NamedTuple):
     def of(cls, images: "Images | tuple[Any, Any]", name: str = "training images") -> "Images":
         """Return images as they are, or made of pixels (N, C, H, W) and labels (N,).
 
-        Pixels are uint8, or floating point from 0 to 1 or normalised; labels are of any integer
-        type. A ValueError says of the images by their ``name`` what does not fit.
+        Pixels are uint8, or floating point from 0 to 1 or normalised; features (N, F) are floating
+        point and finite; labels are of any integer type. A ValueError says of the images by their
+        ``name`` what does not fit.
         """
         if not isinstance(images, Images) and (
             not isinstance(images, tuple | list) or len(images) != 2
@@ -51,9 +53,10 @@ class Images(NamedTuple):
         if not isinstance(pixels, Stream):
             pixels = checks.tensor(pixels, name)
         labels = checks.long(given, f"the labels of {name}")
-        if len(pixels.shape) != 4 or 0 in pixels.shape:
+        if len(pixels.shape) not in (2, 4) or 0 in pixels.shape:
             raise ValueError(
-                f"{name} must have shape (N, C, H, W), none of them 0, got {tuple(pixels.shape)}"
+                f"{name} must have shape (N, C, H, W), none of them 0, got {tuple(pixels.shape)}; "
+                "features have shape (N, F)"
             )
         rows = [len(part) for part in (pixels, labels, truth, votes) if part is not None]
         if len(set(rows)) != 1:
@@ -68,9 +71,8 @@ class Images(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """C, H, W of each image."""
-        _, channels, height, width = self.pixels.shape
-        return channels, height, width
+        """C, H, W of each image; F alone of features."""
+        return tuple(self.pixels.shape[1:])  # type: ignore[return-value]
 
     def take(self, index: Tensor) -> "Images":
         """The images at ``index``, positions or a mask."""
@@ -86,6 +88,12 @@ class Images(NamedTuple):
 
 def _check_values(pixels: Tensor, name: str) -> None:
     """Refuse pixels on another scale: uint8 becomes 0 to 1, floating-point values are kept."""
+    if pixels.ndim == 2:
+        if not pixels.is_floating_point() or not bool(pixels.isfinite().all()):
+            raise ValueError(
+                f"features (N, F) of {name} must be finite and floating point, got {pixels.dtype}"
+            )
+        return
     if pixels.dtype == torch.uint8:
         return
     got = str(pixels.dtype)
@@ -124,6 +132,12 @@ class Dataset:
     test: Images
     held: Images | None = None
     posterior: Callable[[Tensor], Tensor] | None = dataclasses.field(default=None, kw_only=True)
+
+    def __str__(self) -> str:
+        """Say how many classes, channels, pixels and images it has."""
+        shape = "x".join(map(str, self.shape))
+        sizes = f"train {len(self.train.labels)} test {len(self.test.labels)}"
+        return f"{self.name}: {len(self.classes)} classes, {shape}, {sizes}"
 
     @property
     def shape(self) -> tuple[int, int, int]:

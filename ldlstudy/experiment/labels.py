@@ -25,6 +25,10 @@ Predict = Callable[[Tensor], Tensor]
 Objective = Callable[[Any, Batch], Tensor]
 
 
+class NoLabel(ValueError):
+    """A loss that trains towards no label distributions."""
+
+
 def supervision(
     training: Images,
     augmentation: Augmentation,
@@ -165,7 +169,7 @@ def taught(objective: Objective, batch: Batch, classes: int) -> Tensor:
     scale = ((g1 - g0) * (p1 - p0)).sum(1, keepdim=True) / (p1 - p0).square().sum(1, keepdim=True)
     label = p0 - g0 / scale
     if not torch.allclose(g2, scale * (p2 - label), atol=TOLERANCE, rtol=TOLERANCE):
-        raise ValueError("the objective trains towards labels that depend on the network's answers")
+        raise NoLabel("the objective trains towards labels that depend on the network's answers")
     return label
 
 

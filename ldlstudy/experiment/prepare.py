@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ldlstudy import checks, data, files, methods, mixing, models, scaling
+from ldlstudy import data, files, methods, mixing, models, scaling
 from ldlstudy.batch import Teacher
 from ldlstudy.data.images import Dataset
 from ldlstudy.device import Execution
@@ -115,7 +115,7 @@ def prepare(run: Run, execution: Execution) -> Setting:
     An unknown name (the known ones are listed), a value out of range, or data that are missing are
     a ValueError.
     """
-    checks.one_of("model", run.model, models.available())
+    models.options_of(run.model)  # which refuses an unknown one
     if run.replicates != 1:
         raise ValueError(
             f"a run on images has one replicate, got {run.replicates}: name other seeds"
@@ -134,7 +134,12 @@ def prepare(run: Run, execution: Execution) -> Setting:
     augmentation = Augmentation.of(run.augmentation)
     recipe = Recipe.of(run.recipe)
     dataset = _dataset(run.dataset, json.dumps(dict(run.data), sort_keys=True), execution.device)
-    return Setting(run, dataset, augmentation, recipe, execution)
+    if len(dataset.shape) != 3:
+        raise ValueError(
+            f"{run.dataset} has features (N, F), which networks by name do not take: train one of "
+            "your own with ldlstudy.train"
+        )
+    return Setting(run, dataset, augmentation.fitted(dataset.train), recipe, execution)
 
 
 @functools.lru_cache(maxsize=2)
@@ -191,12 +196,14 @@ def teacher_of(
 
 def _predictor(setting: Setting, teacher: Run, work: Path | None) -> Predictor:
     """A teacher's network and how it predicts, in evaluation mode."""
-    run = setting.run
+    run, dataset = setting.run, setting.dataset
     if teacher.dataset != run.dataset:
         raise ValueError(
             f"the teacher {teacher.id} was trained on {teacher.dataset}, its student's data are "
             f"{run.dataset}"
         )
+    if teacher.data.get("files") != run.data.get("files"):
+        raise ValueError(f"the files in {run.data['path']} are others than those of its teacher")
     known, held_out = ([each.data.get(name, 0) for name in ("held", "seed")]
                        for each in (teacher, run))  # fmt: skip
     if known != held_out:
@@ -208,7 +215,7 @@ def _predictor(setting: Setting, teacher: Run, work: Path | None) -> Predictor:
         setting,
         run=teacher,
         recipe=Recipe.of(teacher.recipe),
-        augmentation=Augmentation.of(teacher.augmentation),
+        augmentation=Augmentation.of(teacher.augmentation).fitted(dataset.train),
     )
     seen, shown = ((a.augmentation.crop, a.augmentation.normalise) for a in (own, setting))
     sees_views = run.settings.get("relabel") or "relabel" not in setting.method.settings

@@ -22,7 +22,8 @@ class Classifier(nn.Module):
     channels : int
         C, which images must have.
     size : tuple of int, optional
-        (H, W), for a network that takes one size only; without it any from ``smallest`` on.
+        (H, W), for a network that takes one size only; without it any from ``smallest`` on. An
+        empty one is of a network that takes features (N, C) alone.
     smallest : int
         The least H and W that survive the body's pooling.
     """
@@ -32,7 +33,7 @@ class Classifier(nn.Module):
         body: nn.Module,
         head: nn.Linear,
         channels: int,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, ...] | None = None,
         smallest: int = 1,
     ) -> None:
         super().__init__()
@@ -47,14 +48,18 @@ class Classifier(nn.Module):
         ValueError
             Images of a shape or type that this network does not take.
         """
-        fits = images.ndim == 4 and images.shape[1] == self.channels
-        if fits and self.size is not None:
-            fits = tuple(images.shape[2:]) == self.size
-        if not fits or min(images.shape[2:]) < self.smallest or not images.is_floating_point():
-            height, width = self.size or (f"H >= {self.smallest}", f"W >= {self.smallest}")
+        places = tuple(images.shape[2:])
+        fits = images.ndim > 1 and images.shape[1] == self.channels
+        if self.size is None:
+            fits = fits and images.ndim == 4 and min(places) >= self.smallest
+        else:
+            fits = fits and places == self.size
+        if not fits or not images.is_floating_point():
+            free = (f"H >= {self.smallest}", f"W >= {self.smallest}")
+            taken = ["N", self.channels, *(free if self.size is None else self.size)]
             raise ValueError(
-                f"this network takes floating-point images (N, {self.channels}, {height}, {width}),"
-                f" got {images.dtype} of shape {tuple(images.shape)}"
+                f"this network takes floating-point images ({', '.join(map(str, taken))}), "
+                f"got {images.dtype} of shape {tuple(images.shape)}"
             )
         return self.body(images)
 
@@ -73,7 +78,7 @@ class Classifier(nn.Module):
         return (logits, features) if return_features else logits
 
 
-def wrap(network: nn.Module, shape: tuple[int, int, int]) -> Classifier:
+def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     """Return a network that others wrote as a :class:`Classifier`, so that every method takes it.
 
     Its last linear layer becomes the head, and what comes before it the body. This is tried out on
@@ -84,7 +89,7 @@ def wrap(network: nn.Module, shape: tuple[int, int, int]) -> Classifier:
     network : Module
         From images (N, C, H, W) to logits (N, K); it is changed in place and shares its weights.
     shape : tuple of int
-        C, H, W of an image.
+        C, H, W of an image, or (F,) of features.
 
     Raises
     ------
@@ -108,10 +113,10 @@ def wrap(network: nn.Module, shape: tuple[int, int, int]) -> Classifier:
             assert isinstance(head, nn.Linear)
             network.set_submodule(linear[-1], nn.Identity())
             features = network(images.to(device))
-            if isinstance(features, Tensor) and features.shape == (2, head.in_features):
-                if torch.allclose(head(features), before, rtol=1e-3, atol=1e-4):
-                    network.train(mode)
-                    return Classifier(network, head, shape[0]).train(mode)
+            fits = isinstance(features, Tensor) and features.shape == (2, head.in_features)
+            if fits and torch.allclose(head(features), before, rtol=1e-3, atol=1e-4):
+                size = () if len(shape) == 1 else None
+                return Classifier(network, head, shape[0], size).train(mode)
             network.set_submodule(linear[-1], head)
     network.train(mode)
     raise ValueError(

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from ldlstudy import device, methods, mixing
+from ldlstudy import checks, device, methods, mixing
 from ldlstudy.batch import Batch, Task, Teacher
 from ldlstudy.data.images import Images
 from ldlstudy.device import Execution
@@ -26,7 +27,7 @@ from ldlstudy.training import checkpoints
 from ldlstudy.training.augment import Augmentation
 from ldlstudy.training.batches import batches
 from ldlstudy.training.checkpoints import History
-from ldlstudy.training.predict import Predictor, columns_of, look
+from ldlstudy.training.predict import Predictor, check_answer, columns_of, look
 from ldlstudy.training.recipe import Recipe
 from ldlstudy.training.teachers import ask
 
@@ -69,7 +70,7 @@ def train(
     device: str | Execution = "auto",
     watch: Mapping[str, Images | tuple[Tensor, Tensor]] | None = None,
     class_losses: bool = False,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     title: str | None = None,
 ) -> History:
     """Train ``network`` in place and return what happened in each epoch.
@@ -77,11 +78,11 @@ def train(
     Parameters
     ----------
     network : Module
-        From images (B, C, H, W) to logits (B, K). It is moved to the device, and given the head or
-        the module beside it that the method needs.
+        From images (B, C, H, W), or features (B, F), to logits (B, K). It is moved to the device,
+        and given the head or the module beside it that the method needs.
     training : Images, or a tuple of Tensor
-        N images (N, C, H, W), uint8, or floating point from 0 to 1 or normalised, and labels (N,),
-        whole numbers in [0, K).
+        N images (N, C, H, W), uint8, or floating point from 0 to 1 or normalised, or features
+        (N, F), floating point; and labels (N,), whole numbers in [0, K).
     method, settings : str, Mapping
         A key of :data:`ldlstudy.methods.METHODS` and the values of its settings.
     recipe, augmentation
@@ -100,7 +101,7 @@ def train(
         ``cpu``, ``cuda`` or ``auto``, or all about the execution.
     watch : Mapping, optional
         Images by name, to evaluate after every epoch; with ``class_losses`` by class, too.
-    checkpoint : Path, optional
+    checkpoint : Path or str, optional
         File that is written after every epoch; where it exists, training goes on from it.
     title : str, optional
         Of the progress bar; none without it.
@@ -116,11 +117,15 @@ def train(
     ValueError
         Before the first step: an unknown method or mixing, settings that it does not take or lacks,
         a teacher that is missing or not wanted, a mixing with a method that takes none, images and
-        labels that do not belong together. Later: a value out of the range of a loss, a loss that
+        labels that do not belong together, a network that does not take the images or gives no
+        logits of their classes. Later: a value out of the range of a loss, a loss that
         is no longer finite. A checkpoint that is damaged, or of another training.
     """
     execution = device if isinstance(device, Execution) else Execution(device)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"the network must be a torch.nn.Module, got {type(network).__name__}")
     images = Images.of(training).to(execution.device)
+    augmentation = augmentation.fitted(images)
     held_images = None
     if held is not None:
         held_images = Images.of(held, "held-out images").to(execution.device)
@@ -130,10 +135,7 @@ def train(
     }
     row = methods.named(method)
     methods.check_settings(row.settings, settings or {})
-    if teacher is not None and not isinstance(teacher, Teacher):
-        several = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
-        placed = [Predictor(execution.place(each), augmentation, execution) for each in several]
-        teacher = ask(placed, images, held_images) if placed else None
+    teacher = asked(teacher, images, held_images, augmentation, execution)
     row.check_teacher(teacher)
     width = 0
     if row.beside is not None and teacher is not None:
@@ -142,12 +144,61 @@ def train(
         torch.manual_seed(seed_of(seed, "head"))
         row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
     execution.place(network)
+    _try_out(network, images, augmentation, execution)
+    file = None if checkpoint is None else Path(checkpoint)
     student = Student(
-        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, checkpoint
+        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, file
     )
     return train_together(
         [student], images, augmentation, execution, mixing, held_images, title=title
     )[0]
+
+
+def asked(
+    teacher: Teacher | nn.Module | Iterable[nn.Module] | None,
+    images: Images,
+    held: Images | None,
+    augmentation: Augmentation,
+    execution: Execution,
+) -> Teacher | None:
+    """Return what networks that are to teach say of the images; a `Teacher` has said it."""
+    if teacher is None or isinstance(teacher, Teacher):
+        return teacher
+    several = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+    placed = [Predictor(execution.place(each), augmentation, execution) for each in several]
+    return ask(placed, images, held) if placed else None
+
+
+def _try_out(
+    network: nn.Module, images: Images, augmentation: Augmentation, execution: Execution
+) -> None:
+    """Refuse a network that does not take the images, or gives no logits of their classes.
+
+    It sees two of them, as in tests and as in training, and is afterwards as it was.
+    """
+    first = images.take(torch.arange(min(2, len(images.labels)), device=images.labels.device))
+    shown = execution.layout(next(batches(first, 2, augmentation)).images)
+    mode = network.training
+    with torch.no_grad(), torch.random.fork_rng([execution.device] if execution.is_cuda else []):
+        for training in (False, True)[: len(first.labels)]:  # a batch norm wants two
+            buffers = {name: value.clone() for name, value in network.named_buffers()}
+            try:
+                answer = functional_call(network.train(training), buffers, (shown,))
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # of any kind: it is the user's own code
+                reason = " ".join(str(error).split())
+                raise ValueError(
+                    f"the network does not take images {tuple(shown.shape)}: {reason}"
+                ) from error
+            finally:
+                network.train(mode)
+            check_answer(answer, len(shown))
+            classes = answer.shape[1]
+            try:
+                checks.labels(images.labels, classes)
+            except ValueError as error:
+                raise ValueError(f"{error}; the network has {classes} classes") from None
 
 
 def _width(teacher: Teacher, images: Images, augmentation: Augmentation) -> int:
@@ -195,7 +246,7 @@ def train_together(
     ValueError
         As `train`; or if the students do not see the same batches.
     """
-    mixer = _mixer(students, training, mixing)
+    mixer = mixer_for([(s.method, s.recipe) for s in students], training, mixing)
     passes = {(s.recipe.epochs, s.recipe.batch, s.order, methods.named(s.method).sees)
               for s in students}  # fmt: skip
     if len(passes) != 1:
@@ -237,17 +288,21 @@ def train_together(
     return [learner.history for learner in learners]
 
 
-def _mixer(
-    students: Sequence[Student], training: Images, settings: Mapping[str, Any] | str | None
+def mixer_for(
+    taught: Iterable[tuple[str, Recipe]],
+    training: Images,
+    settings: Mapping[str, Any] | str | None,
 ) -> Mixing | None:
-    """The mixing by its settings, which every method must take."""
+    """Return the mixing by its settings, which every method and every batch must take."""
     mixer = mixing.named(settings)
     if mixer is None:
         return None
-    for student in students:
-        if not methods.named(student.method).mixes:
-            raise ValueError(f"method {student.method!r} takes no mixed images, got {settings}")
-        mixer.check(min(student.recipe.batch, len(training.labels)))
+    if len(training.pixels.shape) != 4:
+        raise ValueError(f"features (N, F) are not mixed as images are, got {settings}")
+    for method, recipe in taught:
+        if not methods.named(method).mixes:
+            raise ValueError(f"method {method!r} takes no mixed images, got {settings}")
+        mixer.check(min(recipe.batch, len(training.labels)))
     return mixer
 
 

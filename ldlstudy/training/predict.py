@@ -64,9 +64,23 @@ class Predictor:
         self.network.eval()
         answers = []
         for batch in batches(images, EVALUATION_BATCH, self.augmentation):
-            answers.append(function(self.execution.layout(batch.images)))
+            answer = function(self.execution.layout(batch.images))
+            check_answer(answer, len(batch.labels))
+            answers.append(answer)
             alive()
         return torch.cat(answers)
+
+
+def check_answer(answer: Any, images: int) -> None:
+    """Refuse what is no row of floating-point values for each image."""
+    got = type(answer).__name__
+    if isinstance(answer, Tensor):
+        if answer.ndim == 2 and len(answer) == images and answer.is_floating_point():
+            return
+        got = f"{answer.dtype} of shape {tuple(answer.shape)}"
+    raise ValueError(
+        f"the network must return one tensor of logits (B, K), of {images} images got {got}"
+    )
 
 
 def columns_of(name: str, by_class: bool) -> set[str]:
