@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from email.parser import Parser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ldlstudy.experiment import workers
+from ldlstudy.explore.explorer import Explorer
 from tests.conftest import ROOT
 
 HIDE = """
@@ -29,25 +32,35 @@ importlib.machinery.PathFinder.find_spec = find_spec
 """
 IMPORT_ALL = """
 import importlib, pkgutil, ldlstudy
-needing = ("ldlstudy.book.", "ldlstudy.interop.torchmetrics")
-for module in pkgutil.walk_packages(ldlstudy.__path__, "ldlstudy.", onerror=None):
-    if not module.name.startswith(needing) and not module.name.endswith("__main__"):
+for module in pkgutil.walk_packages(ldlstudy.__path__, "ldlstudy.", onerror=lambda name: None):
+    others = ("book.", "interop.torchmetrics", "report", "studies", "explore")
+    below = module.name.removeprefix("ldlstudy.")
+    if not below.startswith(others) and not below.endswith("__main__"):
         importlib.import_module(module.name)
         print(module.name)
 """
-SHOW = """
-import matplotlib.pyplot as plt, pandas as pd
-from ldlstudy.explore.explorer import Explorer
-from ldlstudy.report import figures, tables
-figures.setup()
-plt.figure().savefig("a.svg")
-assert "<table" in tables.style(pd.DataFrame({"a": ["1"]})).to_html()
-shown = Explorer("label", "Labels", (), {}, None)
-assert "explorer" in shown.page()
+EIGHT = """
+import sys
+import torch
+from torch import nn
+from ldlstudy import Augmentation, Recipe, data, measure, preview, train
+mine = data.load("mine.npz")
+network = nn.Sequential(nn.Flatten(), nn.Linear(36, len(mine.classes)))
+look = Augmentation(flip=True, normalise="training").fitted(mine.train)
+recipe = Recipe(epochs=2, batch=8, optimiser="adamw", rate=0.01, schedule="cosine")
+settings = {"temperature": 4.0, "weight": 1.0}
+train(network, mine.train, "cs_kd", settings, recipe=recipe, augmentation=look)
+print(measure(network, mine.test, augmentation=look).loc["plain", "accuracy"])
+print(sorted({"torchvision", "matplotlib", "jinja2.environment"} & set(sys.modules)))
 try:
-    shown.widget()
+    preview(mine.train).figure()
 except ValueError as error:
-    print(error, flush=True)
+    print(error)
+for name in ("report.figures", "report.tables", "studies", "explore.explorer"):
+    try:
+        __import__("ldlstudy." + name)
+    except ImportError as error:
+        print(error)
 """
 COMMAND = "from ldlstudy.cli import app; app(prog_name='ldlstudy')"
 
@@ -114,8 +127,9 @@ def plain(wheel, tmp_path_factory):
         archive.extractall(folder)
     there = installed(declared(wheel))
     hidden = {module for module, names in distributions().items() if not names & there}
-    assert {"IPython", "nbformat", "ipywidgets", "matplotlib_inline", "distributed"} <= hidden
-    assert not {"torch", "numpy", "PIL", "yaml", "pydantic", "jinja2"} & hidden
+    assert {"IPython", "nbformat", "ipywidgets", "matplotlib", "distributed"} <= hidden
+    assert {"statsmodels", "scikit_posthocs", "timm", "bs4"} & distributions().keys() <= hidden
+    assert not {"torch", "numpy", "PIL", "yaml", "pydantic"} & hidden
     (folder / "sitecustomize.py").write_text(HIDE)
 
     def run(code: str, *arguments: str, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
@@ -139,12 +153,12 @@ def test_the_wheel_has_the_package_its_types_and_no_records(wheel):
     assert not [name for name in names if name.endswith((".jsonl", ".json", ".csv", ".ipynb"))]
 
 
-def test_every_module_but_the_book_s_is_imported_without_an_extra(plain):
+def test_every_module_but_those_of_studies_and_the_book_is_imported_without_an_extra(plain):
     ran = plain(IMPORT_ALL)
     assert ran.returncode == 0, ran.stderr
     found = set(ran.stdout.split())
-    assert {"ldlstudy.training", "ldlstudy.report.figures", "ldlstudy.explore"} <= found
-    assert {"ldlstudy.studies.ledger.tables", "ldlstudy.cli.values"} <= found
+    assert {"ldlstudy.training", "ldlstudy.experiment.preview", "ldlstudy.models.dla"} <= found
+    assert {"ldlstudy.experiment.sweep", "ldlstudy.cli.values"} <= found
 
 
 def test_the_metric_says_which_extra_it_needs(plain):
@@ -152,26 +166,57 @@ def test_the_metric_says_which_extra_it_needs(plain):
     assert ran.stderr.rstrip().endswith('not installed: pip install "ldlstudy[torchmetrics]"')
 
 
-@pytest.mark.parametrize("command", [["book"], ["export", "folder"], ["compare", "one", "other"]])
-def test_a_command_that_needs_an_extra_names_it_in_one_line(command, plain, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (["book"], "book"),
+        (["export", "folder"], "book"),
+        (["compare", "one", "other"], "book"),
+        (["sweep", "re-table2"], "study"),
+        (["rescore", "re-table2"], "study"),
+    ],
+)
+def test_a_command_that_needs_an_extra_names_it_in_one_line(command, extra, plain, tmp_path):
     (tmp_path / "_toc.yml").touch()
     ran = plain(COMMAND, *command, cwd=tmp_path)
-    assert 'not installed: pip install "ldlstudy[book]"' in ran.stderr
+    assert f'not installed: pip install "ldlstudy[{extra}]"' in ran.stderr
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
 
 
-def test_a_run_an_explorer_and_a_figure_need_none(plain, tmp_path):
-    (tmp_path / "_config.yml").touch()
-    tiny = ["-d", "train=5", "-d", "test=5", "-t", "epochs=1", "-t", "batch=16", "--device", "cpu"]
-    ran = plain(SHOW + COMMAND, "run", "noisy_digits", "small_cnn", "none", *tiny, cwd=tmp_path)
-    message = 'this needs ipywidgets, which is not installed: pip install "ldlstudy[book]"'
+def test_own_images_and_an_own_network_need_no_extra(plain, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 6, 6), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(20) % 2)
+    ran = plain(EIGHT, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    first, second, *_ = ran.stdout.splitlines()
-    assert first == message
-    assert second.startswith("noisy_digits/none-")
-    cluster = plain(COMMAND, "sweep", "re-table2", "--cluster", "tcp://127.0.0.1:1", cwd=tmp_path)
-    assert cluster.stderr.splitlines()[-1].endswith('pip install "ldlstudy[cluster]"')
+    accuracy, loaded, *errors = ran.stdout.splitlines()
+    assert 0 <= float(accuracy) <= 1
+    assert loaded == "[]"
+    study = 'which is not installed: pip install "ldlstudy[study]"'
+    assert len(errors) == 5
+    assert all(error.startswith("this needs ") and error.endswith(study) for error in errors)
+
+
+def test_a_run_by_command_needs_none(plain, tmp_path):
+    tiny = ["-d", "train=5", "-d", "test=5", "-t", "epochs=1", "-t", "batch=16", "--device", "cpu"]
+    run = ["run", "noisy_digits", "small_cnn", "none", *tiny, "--results", "mine"]
+    ran = plain(COMMAND, *run, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("noisy_digits/none-")
+    picture = plain(COMMAND, "preview", "digits", "mixup", "-o", "a.png", cwd=tmp_path)
+    assert picture.stderr.splitlines()[-1].endswith('pip install "ldlstudy[study]"')
+
+
+def test_widgets_and_a_cluster_name_their_extras(monkeypatch):
+    for module in ("ipywidgets", "distributed"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=r'needs ipywidgets, .*"ldlstudy\[book\]"'):
+        Explorer("label", "Labels", (), {}, None).widget()
+    with (
+        pytest.raises(ValueError, match=r'needs distributed, .*"ldlstudy\[cluster\]"'),
+        workers.pool(1, "tcp://127.0.0.1:1"),
+    ):
+        pass
 
 
 def imported(file: Path) -> set[str]:
@@ -188,8 +233,8 @@ def imported(file: Path) -> set[str]:
 def test_what_the_package_and_its_tests_import_is_declared(wheel):
     known = distributions()
     for folder, extras in (
-        ("ldlstudy", ("book", "cluster", "torchmetrics")),
-        ("tests", ("book", "cluster", "test")),
+        ("ldlstudy", ("book", "cluster", "study", "timm", "torchmetrics")),
+        ("tests", ("book", "cluster", "study", "test")),
     ):
         asked = declared(wheel, *extras)
         for file in (ROOT / folder).rglob("*.py"):

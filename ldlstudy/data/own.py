@@ -100,9 +100,9 @@ def read(
         )
     if top.is_file():
         options = {"size": size is None, "streamed": not streamed, "broken": broken == "refuse"}
-        for name, unset in options.items():
+        for option, unset in options.items():
             if not unset:
-                raise ValueError(f"{name} is an option of folders of images, not of {path}")
+                raise ValueError(f"{option} is an option of folders of images, not of {path}")
         classes, parts = _of_arrays(top)
     else:
         classes, parts = _of_files(top, size, broken, streamed)

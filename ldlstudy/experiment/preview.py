@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LABELS = "label distributions"
 SHOWN, BARS, COLUMNS = 8, 5, 4  # images of a figure, classes of each, images in a row
 
 
@@ -74,8 +75,9 @@ class Preview:
         if self.distributions is None:
             return said
         away, kl = self.total_variation, self.kl
+        what = "total" if self.teaches == LABELS else "of the prediction, total"
         return (
-            f"{said}; total variation from the hard label {away.mean():.3f} on average "
+            f"{said}; {what} variation from the hard label {away.mean():.3f} on average "
             f"({away.min():.3f} to {away.max():.3f}), KL divergence {kl.mean():.3f} nats"
         )
 
@@ -112,7 +114,7 @@ class Preview:
         shown = ((self.images - low) / (high - low).clamp_min(1e-9)).cpu()
         for i in range(count):
             above, below = (axes[2 * (i // columns) + k][i % columns] for k in (0, 1))
-            pixels = shown[i].movedim(0, 2)
+            pixels = shown[i].movedim(0, 2).numpy()
             above.imshow(pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., 0], cmap="gray")
             above.set_title(_name(int(self.labels[i]), names), fontsize=9)
             if self.distributions is not None:
@@ -191,7 +193,7 @@ def preview(
     if not (row.sees or row.head or row.beside or row.features or row.history or row.keeps):
         try:
             label = taught(objective, first, count).float().clamp_min(0)
-            teaches = "label distributions"
+            teaches = LABELS
         except NoLabel:
             pass
     if label is None:
@@ -214,7 +216,7 @@ def _prediction(
     if row.keeps:
         if network is None:
             return None
-        own = network.eval()(batch.images).softmax(1)
+        own = methods.without_gradient(network, batch.images, "eval").softmax(1)
         return targets.bootstrap(batch.labels, own, given[row.keeps])
     if "temperature" not in given:
         return None
@@ -226,5 +228,5 @@ def _prediction(
         return None
     else:
         other = batch.partner if batch.partner is not None else batch.views[0]
-        logits = network.eval()(other)
+        logits = methods.without_gradient(network, other, "eval")
     return scaling.scale(logits, given["temperature"])

@@ -100,11 +100,12 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     if isinstance(network, Classifier):
         return network
     linear = [n for n, module in network.named_modules() if isinstance(module, nn.Linear)]
-    mode, images = network.training, torch.rand(2, *shape)
-    device = next((p.device for p in network.parameters()), images.device)
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    mode = network.training
     with torch.random.fork_rng([]), torch.no_grad():
+        images = torch.rand(2, *shape).to(device)
         try:
-            before = network.eval()(images.to(device))
+            before = network.eval()(images)
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"the network takes no images {tuple(shape)}: {reason}") from error
@@ -112,7 +113,7 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
             head = network.get_submodule(linear[-1])
             assert isinstance(head, nn.Linear)
             network.set_submodule(linear[-1], nn.Identity())
-            features = network(images.to(device))
+            features = network(images)
             fits = isinstance(features, Tensor) and features.shape == (2, head.in_features)
             if fits and torch.allclose(head(features), before, rtol=1e-3, atol=1e-4):
                 size = () if len(shape) == 1 else None

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as reference
 
+from ldlstudy.data import Images, Stream
 from ldlstudy.training.augment import NORMALISATIONS, Augmentation, normalise, unit
 
 
@@ -131,3 +132,41 @@ def test_a_run_s_mapping_is_an_augmentation():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "floats", "stream"])
+def test_the_normalisation_of_the_training_images_gives_mean_0_and_deviation_1(kind, tmp_path):
+    shown = pixels(40)
+    shown[:, 2] = 7  # a channel that is the same everywhere keeps its deviation
+    images = Images(shown if kind != "floats" else unit(shown), torch.zeros(40).long())
+    if kind == "stream":
+        files = [tmp_path / f"{i}.png" for i in range(40)]
+        for file, image in zip(files, shown, strict=True):
+            reference.to_pil_image(image).save(file)
+        images = Images(Stream(files, 8), images.labels)
+    asked = Augmentation(normalise="training", flip=True)
+    found = asked.fitted(images)
+    assert found.fitted(images) is found
+    seen = found.test(shown)
+    assert seen.mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
+    assert seen.std((0, 2, 3), correction=0).tolist() == pytest.approx([1, 1, 0], abs=1e-5)
+    mean, deviation = found.normalise
+    reference_ = reference.normalize(unit(shown), mean, deviation)
+    torch.testing.assert_close(seen, reference_)
+    with pytest.raises(ValueError, match=r"give Augmentation\(...\).fitted\(training\)"):
+        asked.test(shown)
+
+
+@pytest.mark.parametrize(
+    ("normalise", "message"),
+    [
+        (([0.5], [0.2]), "the normalisation is of 1 channels, the images have 3"),
+        (([0.5] * 3, [0.2, 0.2]), "normalise must be a name, or means and deviations by channel"),
+        (0.5, "normalise must be a name, or means and deviations by channel, got 0.5"),
+        (([0.5] * 3, [0.2, 0.2, 0]), r"a deviation must lie in \(0, inf\], got 0"),
+        (([0.5, math.nan, 0], [0.2] * 3), "a mean must lie in"),
+    ],
+)
+def test_a_normalisation_by_numbers_that_does_not_fit(normalise, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(normalise=normalise).test(pixels())
