@@ -240,7 +240,6 @@ def preview_labels(
         from ldlstudy.experiment.preview import preview
         from ldlstudy.experiment.records import Run
         from ldlstudy.mixing import MIXINGS
-        from ldlstudy.training import Recipe
 
         method, mixed = ("none", [taught]) if taught in MIXINGS else (taught, [])
         place, work = _places(results) if teacher else (None, None)
@@ -255,6 +254,7 @@ def preview_labels(
             augmentation=own
             | values.read("augmentation setting", augmentation, values.of_augmentation(dataset)),
             mixing=values.read_mixing(dataset, [*mixed, *(mixing or ())]),
+            recipe={"epochs": 1, "batch": batch},
             teachers=tuple(records.run_of(records.find(t, place), place) for t in teacher or ()),
             seed=seed,
         )
@@ -264,7 +264,7 @@ def preview_labels(
             method,
             wanted.settings,
             classes=len(ready.dataset.classes),
-            recipe=Recipe(1, batch=batch),
+            recipe=ready.recipe,
             augmentation=ready.augmentation,
             teacher=teacher_of(ready, work, {})[0],
             mixing=wanted.mixing or None,
