@@ -192,7 +192,7 @@ def preview(
     label, teaches = None, row.teaches
     if not (row.sees or row.head or row.beside or row.features or row.history or row.keeps):
         try:
-            label = taught(objective, first, count).float().clamp_min(0)
+            label = taught(objective, first, count).float().clamp(0, 1)
             teaches = LABELS
         except NoLabel:
             pass
