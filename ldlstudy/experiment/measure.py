@@ -8,7 +8,7 @@ that looks at the answers, so it can only serve as a bound.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -240,20 +240,26 @@ def score(
     return values, intervals
 
 
-def terms_of(answers: Answers) -> dict[str, Terms]:
-    """Return the terms of every metric that applies to some predictions."""
-    found = {name: metric(answers) for name, metric in METRICS.items()}
+def terms_of(answers: Answers, names: Iterable[str] = tuple(METRICS)) -> dict[str, Terms]:
+    """Return the terms of every metric, or of some, that applies to some predictions."""
+    found = {name: METRICS[name](answers) for name in names}
     return {n: each for n, each in found.items() if each and not math.isnan(each.value())}
 
 
 def intervals_of(
-    terms: Mapping[str, Terms], samples: int, resamples: int
+    terms: Mapping[str, Terms], samples: int, resamples: int, groups: Tensor | None = None
 ) -> dict[str, list[float]]:
-    """Return the 95 % interval of each score over ``samples`` images that are drawn anew."""
+    """Return the 95 % interval of each score over ``samples`` images that are drawn anew.
+
+    Samples of the same of some ``groups`` (N,), numbered from 0, are drawn together, as the tokens
+    of a sentence are.
+    """
     parts: dict[str, list[Tensor]] = {name: [] for name in terms}
-    for counts in drawn(samples, resamples):
+    for counts in drawn(samples if groups is None else int(groups.max()) + 1, resamples):
+        counts = counts if groups is None else counts[groups]
+        share = samples / counts.sum(0)  # groups differ in size, scores are of `samples`
         for name, each in terms.items():
-            parts[name].append(each.resampled(counts))
+            parts[name].append(each.resampled(counts) * share)
     return {name: _interval(each, torch.cat(parts[name]).numpy()) for name, each in terms.items()}
 
 

@@ -21,7 +21,7 @@ import filelock
 
 from ldlstudy import checks, device, files
 from ldlstudy.device import Execution
-from ldlstudy.experiment import images, points, records
+from ldlstudy.experiment import images, points, records, translation
 from ldlstudy.experiment.plan import Planned, merged
 from ldlstudy.experiment.prepare import NETWORK, clear, workplace
 from ldlstudy.experiment.records import Record, Run
@@ -41,6 +41,8 @@ def execute(
     """Carry out one run, or several that see the same batches, by the engine of their data."""
     if planned[0].run.dataset in points.DATASETS:
         return [points.execute(each, execution.device) for each in planned]
+    if planned[0].run.dataset in translation.DATASETS:
+        return [translation.execute(each, execution, work, title) for each in planned]
     return images.execute(planned, execution, work, title)
 
 
@@ -208,7 +210,8 @@ def _grouped(ready: Sequence[Planned], together: int, workers: int) -> Iterator[
     most = max(1, min(together, len(ready) // workers))
     streams: dict[str, list[Planned]] = {}
     for each in ready:
-        stream = None if each.run.dataset in points.DATASETS else images.stream(each.run)
+        others = (*points.DATASETS, *translation.DATASETS)
+        stream = None if each.run.dataset in others else images.stream(each.run)
         streams.setdefault(stream or each.run.id, []).append(each)
     for alike in streams.values():
         for start in range(0, len(alike), most):
