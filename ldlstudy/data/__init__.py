@@ -4,8 +4,9 @@ There are four kinds: one file each, which torchvision downloads (`ldlstudy.data
 folders that their authors hand out (`ldlstudy.data.folders`); two that are made here
 (`ldlstudy.data.made`); and a user's own, by their path (`ldlstudy.data.own`). The others lie under
 one folder: ``LDLSTUDY_DATA``, else ``data`` in the study; so do the votes of people on some of them
-(`ldlstudy.data.people`), and samples of other kinds: with their label distributions
-(`ldlstudy.data.distributions`), or with classes (`ldlstudy.data.tabular`).
+(`ldlstudy.data.people`), samples of other kinds with their label distributions
+(`ldlstudy.data.distributions`) or classes (`ldlstudy.data.tabular`), and sentences with their
+translations (`ldlstudy.data.translation`).
 """
 
 import inspect
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ldlstudy import checks, files
-from ldlstudy.data import archives, distributions, folders, own, people, tabular
+from ldlstudy.data import archives, distributions, folders, own, people, tabular, translation
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Dataset, Images, partners, split
 from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
@@ -41,7 +42,11 @@ __all__ = [
 
 
 # what is no set of images and lies beside them, by the module that reads it
-BESIDE = {name: module for module in (people, distributions, tabular) for name in module.NAMES}
+BESIDE = {
+    name: module
+    for module in (people, distributions, tabular, translation)
+    for name in module.NAMES
+}
 TAKEN = ("circumstances", "six_gaussians")  # files beside the records of image sets
 COMMON = ("held", "seed", "votes", "annotator")  # options of every set
 
@@ -162,7 +167,7 @@ def fetch(name: str, root: Path | None = None) -> Path:
     """
     if name in people.PEOPLE:
         return people.fetch(name, root or default_root())
-    if name in (*distributions.NAMES, *tabular.NAMES):
+    if name in BESIDE:
         raise ValueError(f"{name} comes from its authors alone: put it into {location(name, root)}")
     place = location(name, root)
     if place is None:

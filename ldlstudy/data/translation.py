@@ -1,4 +1,4 @@
-"""Sentences with their translations: Multi30k from a local folder, and a small set that is made here.
+"""Sentences with their translations: Multi30k from a local folder, and a small set made here.
 
 Multi30k (Elliott et al., 2016) is a folder ``<root>/multi30k`` with a sentence a line in
 ``train.en``, ``train.de``, ``val.*`` and ``test_2016_flickr.*``, English to German as in [Re].
@@ -105,9 +105,8 @@ def multi30k(root: Path) -> Translations:
     source, target = (_vocabulary(side) for side in tokens["train"])
 
     def pairs(part: str) -> Pairs:
-        ours = [_numbers(side, words)
-                for side, words in zip(tokens[part], (source, target), strict=True)]  # fmt: skip
-        return Pairs(*ours, texts[part][1])
+        ours, theirs = tokens[part]
+        return Pairs(_numbers(ours, source), _numbers(theirs, target), texts[part][1])
 
     return Translations(NAME, (source, target), *map(pairs, PARTS))
 
@@ -189,10 +188,8 @@ def _drawn(count: int, seed: int, words: Sequence[str]) -> Pairs:
         second = torch.rand(length, generator=generator, dtype=torch.float64) >= likely[said]
         truth = torch.zeros(length + 1, len(words), dtype=torch.float64)
         at = torch.arange(length)
-        truth[at, first + 2 * said], truth[at, first + 2 * said + 1] = (
-            likely[said],
-            1 - likely[said],
-        )
+        truth[at, first + 2 * said] = likely[said]
+        truth[at, first + 2 * said + 1] = 1 - likely[said]
         truth[length, END] = 1
         for part, own in zip(parts, (first + meant, first + 2 * said + second), strict=False):
             part.append(torch.cat([ends[:1], own, ends[1:]]))

@@ -13,7 +13,7 @@ from ldlstudy import methods, metrics, scaling
 from ldlstudy.batch import Teacher
 from ldlstudy.data import cifar100
 from ldlstudy.device import Execution
-from ldlstudy.experiment import keep, measure
+from ldlstudy.experiment import keep, measure, points, translation
 from ldlstudy.experiment.plan import Planned
 from ldlstudy.experiment.prepare import (
     NETWORK,
@@ -97,6 +97,11 @@ def _execute(
     )
     seconds = (time.perf_counter() - start) / len(students)  # of one network
     return [each.record([next(histories) for _ in each.students], seconds) for each in works]
+
+
+def takes(dataset: str) -> bool:
+    """Return whether runs on a data set are of images, and so of this engine."""
+    return dataset not in (*points.DATASETS, *translation.DATASETS)
 
 
 def stream(run: Run) -> str | None:

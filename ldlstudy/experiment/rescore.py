@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ldlstudy import files
 from ldlstudy.device import Execution
-from ldlstudy.experiment import images, keep, points, records
+from ldlstudy.experiment import images, keep, records
 from ldlstudy.experiment.plan import Planned
 from ldlstudy.experiment.prepare import NETWORK, prepare, teacher_of, workplace
 from ldlstudy.experiment.records import Record
@@ -37,7 +37,7 @@ def rescore(
     for each in planned:
         known = records.load(each.run, results)
         there = (workplace(each.run, work) / NETWORK).exists()
-        if known is None or not there or each.run.dataset in points.DATASETS:
+        if known is None or not there or not images.takes(each.run.dataset):
             continue
         with execution.limited():
             records.save(_measured(each, known, execution, work), results)

@@ -210,8 +210,7 @@ def _grouped(ready: Sequence[Planned], together: int, workers: int) -> Iterator[
     most = max(1, min(together, len(ready) // workers))
     streams: dict[str, list[Planned]] = {}
     for each in ready:
-        others = (*points.DATASETS, *translation.DATASETS)
-        stream = None if each.run.dataset in others else images.stream(each.run)
+        stream = images.stream(each.run) if images.takes(each.run.dataset) else None
         streams.setdefault(stream or each.run.id, []).append(each)
     for alike in streams.values():
         for start in range(0, len(alike), most):

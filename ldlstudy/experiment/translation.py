@@ -54,7 +54,7 @@ def execute(
     """Train and measure; return the record of a run. A killed one goes on from its last epoch.
 
     The stages are those of images, over the tokens of the test sentences, with ``fitted`` scaled by
-    the temperature of the held-out ones. ``coded`` and ``coded searched`` are what the authors'
+    the temperature of the held-out ones. ``coded`` and ``coded_searched`` are what the authors'
     code prints: of the held-out sentences, with the padding behind each one's end counted as
     tokens, none of which can be right; the latter at that of `TEMPERATURES` with the lowest ECE.
 
@@ -223,7 +223,7 @@ def _learn(
                 (losses.soft_cross_entropy(z, label(y)) * (len(y) / count) for z, y in blocks),
                 torch.zeros((), device=logits.device),
             )
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach().cpu()
     optimiser.step()
     return float(total), count
@@ -338,12 +338,11 @@ def _coded(network: Transformer, held: Pairs, curves: dict[str, Any]) -> Values:
     eces = [_ece(each, right) for each in sure]
     curves["coded_ece"], best = eces, int(np.argmin(eces))
     accuracy = float(right.double().mean())
+    words = sum(len(each) - 1 for each in held.target)
+    common = {"accuracy": accuracy, "padding": 1 - words / len(right)}
     plain = {"ece_15_left": eces[TEMPERATURES.index(1.0)], "temperature": 1.0}
     searched = {"ece_15_left": eces[best], "temperature": TEMPERATURES[best]}
-    return {
-        "coded": {"accuracy": accuracy, **plain},
-        "coded searched": {"accuracy": accuracy, **searched},
-    }
+    return {"coded": common | plain, "coded_searched": common | searched}
 
 
 def _translated(

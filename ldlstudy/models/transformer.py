@@ -1,7 +1,7 @@
 """An encoder-decoder Transformer for translation, and how a sentence is read off it.
 
-The layout is that of PyTorch's translation tutorial, which [Re] takes over: torch's ``nn.Transformer``
-between token embeddings scaled by the square root of their width (Vaswani et al., 2017) with
+The layout is that of PyTorch's translation tutorial, which [Re] takes over: ``nn.Transformer``
+between token embeddings, scaled by the square root of their width (Vaswani et al., 2017), with
 sinusoidal positions, and a linear layer to the words of the target.
 """
 

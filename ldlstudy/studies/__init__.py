@@ -29,6 +29,7 @@ from ldlstudy.studies.people import annotators, enhancement
 from ldlstudy.studies.people import runs as people
 from ldlstudy.studies.smoothing import distillation
 from ldlstudy.studies.smoothing import runs as smoothing
+from ldlstudy.studies.smoothing import translation
 from ldlstudy.studies.truth import runs as truth
 
 Table = Callable[[str], list[Planned]]  # from a profile to its runs
@@ -61,7 +62,7 @@ class Study:
     quick: tuple[str, ...] = field(default=())
 
 
-_RE = ("re-table2", "re-table4", "re-figure7")
+_RE = ("re-table2", "re-table4", "re-figure7", "re-transformer")
 _CS = tuple(f"cskd-table{n}" for n in range(1, 5))
 STUDIES: dict[str, Study] = {
     "ils": Study(
@@ -85,6 +86,7 @@ STUDIES: dict[str, Study] = {
             "re-table4": distillation.table4,
             "re-figure7": distillation.runs,
             "re-figure8": functools.partial(distillation.runs, figure=8),
+            "re-transformer": translation.runs,
             "explore": smoothing.explored,
         },
         "re_claims",

@@ -18,12 +18,15 @@ DATASETS = {  # what the book calls data sets and networks
     "imagenet": "ImageNet",
     "mit67": "MIT67",
     "mnist": "MNIST",
+    "multi30k": "Multi30k",
     "noisy_digits": "noisy digits",
     "stanford_dogs": "Stanford Dogs",
     "stl10": "STL10",
     "svhn": "SVHN",
+    "synonyms": "invented language",
     "tiny_imagenet": "Tiny ImageNet",
 }
+DRAWN = ("noisy_digits", "synonyms")  # sets that are drawn anew for each seed
 VALIDATION = {"validation": 50}  # images of a class, beside the others, to choose settings on
 NETWORKS = {
     "alexnet24": "AlexNet",
@@ -54,6 +57,7 @@ NETWORKS = {
     "small_cnn": "small CNN",
     "small_fcn": "small FCN",
     "wrn_34_10": "WRN-34-10",
+    "transformer": "Transformer",
 }
 
 
@@ -102,7 +106,7 @@ class Bench:
         mixing: Mapping[str, Any] | None = None,
     ) -> Run:
         """Return the run of any method."""
-        drawn = {"draw": seed} if self.dataset == "noisy_digits" else {}
+        drawn = {"draw": seed} if self.dataset in DRAWN else {}
         return Run(
             self.dataset,
             self.model,
