@@ -95,6 +95,19 @@ def group_accuracy(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLik
     return group_accuracy_terms(probabilities, labels, groups).value()
 
 
+def group_confusion(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Tensor:
+    """Return which groups are taken for which, (G, G), int64: samples by true and predicted group.
+
+    The panels of CS-KD Figure 4. Arguments are those of `group_accuracy`, the groups in [0, G).
+    """
+    _outcomes(probabilities, labels, groups)
+    p, y = checks.paired(probabilities, labels)
+    group = checks.labels(groups, len(checks.tensor(groups, "groups"))).to(p.device)
+    count = int(group.max()) + 1
+    cell = group[y] * count + group[p.argmax(1)]
+    return cell.bincount(minlength=count**2).view(count, count)
+
+
 def group_accuracy_terms(probabilities: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Mean:
     """Return the terms of `group_accuracy`."""
     _, near = _outcomes(probabilities, labels, groups)

@@ -123,17 +123,24 @@ def kd(
 
 
 def kd_replication(
-    student: Tensor, teacher: Tensor, labels: Tensor, weight: float = 0.6, temperature: float = 1.0
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    weight: float = 0.6,
+    temperature: float = 1.0,
+    scale_student: bool = False,
 ) -> Tensor:
     """Return the replication's distillation, (1 - b) H(y, q) + b H(p^T, q) ([Re] eq. 2).
 
-    The equation scales the student q as well; the text below it leaves that out while training, and
-    so does this: ``temperature`` is of the teacher alone. With b = 1 it is the loss of the authors'
-    code for ResNet-56 and AlexNet. Other arguments are those of `kd`.
+    The equation prints q^T, the student at the temperature, in both terms; the text below it leaves
+    that out while training, and so does this, unless it is asked to ``scale_student``: then it is
+    (1 - b) H(y, q^T) + b H(p^T, q^T). With b = 1 it is the loss of the authors' code for ResNet-56
+    and AlexNet. Other arguments are those of `kd`.
     """
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
     q = _softened(teacher, z, temperature)
+    z = z / temperature if scale_student else z
     soft = F.cross_entropy(_masked(z, q), q)
     return (1 - weight) * cross_entropy(z, labels) + weight * soft
 

@@ -305,11 +305,12 @@ def kd_printed(
     batch: Batch,
     weight: float,
     temperature: float = 1.0,
+    scale_student: bool = False,
     relabel: bool = False,
 ) -> Tensor:
     """Distillation by [Re] eq. 2."""
-    teacher = batch.taught_mean(relabel)
-    return losses.kd_replication(network(batch.images), teacher, batch.labels, weight, temperature)
+    student, teacher = network(batch.images), batch.taught_mean(relabel)
+    return losses.kd_replication(student, teacher, batch.labels, weight, temperature, scale_student)
 
 
 def kd_coded(

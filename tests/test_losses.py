@@ -109,11 +109,15 @@ def test_t_squared_keeps_the_gradient_at_high_temperature():
 
 @settings(deadline=None)
 @given(batches(), UNIT, HEAT)
-def test_the_replications_losses_scale_the_teacher_alone(case, weight, temperature):
+def test_the_replications_losses_scale_the_teacher_alone_unless_asked(case, weight, temperature):
     student, teacher, labels = case
     hard, soft = F.cross_entropy(student, labels), (teacher / temperature).softmax(1)
     expected = (1 - weight) * hard + weight * F.cross_entropy(student, soft)
     ours = losses.kd_replication(student, teacher, labels, weight, temperature)
+    torch.testing.assert_close(ours, expected)
+    cool = student / temperature  # as eq. 2 is printed, both terms have the student at T
+    expected = (1 - weight) * F.cross_entropy(cool, labels) + weight * F.cross_entropy(cool, soft)
+    ours = losses.kd_replication(student, teacher, labels, weight, temperature, scale_student=True)
     torch.testing.assert_close(ours, expected)
     for compare, seen in (("logits", student), ("probabilities", student.softmax(1))):
         ours = losses.kd_mse(student, teacher, labels, weight, temperature, compare)

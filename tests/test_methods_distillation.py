@@ -27,6 +27,14 @@ DISTILLED = {  # of the logits of student and teacher
 }
 
 
+def test_the_printed_distillation_may_scale_the_student_too():
+    net = network()
+    z = net(OWN)
+    expected = 0.4 * hard(z / 2).mean() + 0.6 * cross(softmax(FIXED, 2), z / 2).mean()
+    ours = value(loss("kd_printed", net, scale_student=True))
+    assert ours == pytest.approx(float(expected), rel=1e-6)
+
+
 @pytest.mark.parametrize("relabel", [False, True])
 @pytest.mark.parametrize("method", DISTILLED)
 def test_the_teacher_labels_the_images_as_they_are_or_what_the_student_sees(method, relabel):

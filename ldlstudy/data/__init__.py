@@ -1,12 +1,12 @@
 """Image sets by name: as tensors that can live on the training device, ready for `batches`.
 
 There are four kinds: one file each, which torchvision downloads (`ldlstudy.data.archives`);
-folders that their authors hand out (`ldlstudy.data.folders`); two that are made here
-(`ldlstudy.data.made`); and a user's own, by their path (`ldlstudy.data.own`). The others lie under
-one folder: ``LDLSTUDY_DATA``, else ``data`` in the study; so do the votes of people on some of them
-(`ldlstudy.data.people`), samples of other kinds with their label distributions
-(`ldlstudy.data.distributions`) or classes (`ldlstudy.data.tabular`), and sentences with their
-translations (`ldlstudy.data.translation`).
+folders that their authors hand out (`ldlstudy.data.folders`); some that are made here
+(`ldlstudy.data.made`) or mixed of others (`ldlstudy.data.mixed`); and a user's own, by their path
+(`ldlstudy.data.own`). The others lie under one folder: ``LDLSTUDY_DATA``, else ``data`` in the
+study; so do the votes of people on some of them (`ldlstudy.data.people`), samples of other kinds
+with their label distributions (`ldlstudy.data.distributions`) or classes
+(`ldlstudy.data.tabular`), and sentences with their translations (`ldlstudy.data.translation`).
 """
 
 import inspect
@@ -15,8 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ldlstudy import checks, files
-from ldlstudy.data import archives, distributions, folders, own, people, tabular, translation
+from ldlstudy.data import (
+    archives,
+    cifar100,
+    distributions,
+    folders,
+    mixed,
+    own,
+    people,
+    tabular,
+    translation,
+)
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Dataset, Images, partners, split
 from ldlstudy.data.made import MADE, SIZES, digits, noisy_digits
@@ -32,6 +44,7 @@ __all__ = [
     "describe",
     "digits",
     "fetch",
+    "groups",
     "load",
     "location",
     "noisy_digits",
@@ -63,7 +76,7 @@ def default_root() -> Path:
 
 def available() -> tuple[str, ...]:
     """The names that `load` knows."""
-    return (*MADE, *archives.ARCHIVES, *folders.FOLDERS)
+    return (*MADE, *archives.ARCHIVES, *folders.FOLDERS, *mixed.MIXED)
 
 
 def load(
@@ -95,8 +108,9 @@ def load(
     annotator : str, optional
         Of these people, the one whose labels of the training images replace the official ones.
     **options
-        ``size`` of folders, what `digits` and `noisy_digits` take, and of one's own images what
-        :func:`ldlstudy.data.own.read` takes: ``size``, ``test``, ``broken``, ``streamed``.
+        ``size`` of folders, what `digits`, `noisy_digits` and mixed sets take, and of one's own
+        images what :func:`ldlstudy.data.own.read` takes: ``size``, ``test``, ``broken``,
+        ``streamed``.
 
     Returns
     -------
@@ -153,8 +167,17 @@ def _check_name(name: str) -> None:
 def _reader(name: str) -> Callable[..., Dataset]:
     if own.is_path(name, available()):
         return own.read
-    stored: Callable[..., Dataset] = folders.read if name in folders.FOLDERS else archives.read
-    return MADE.get(name, stored)
+    for module, names in ((folders, folders.FOLDERS), (mixed, mixed.MIXED)):
+        if name in names:
+            return module.read
+    return MADE.get(name, archives.read)
+
+
+def groups(dataset: Dataset) -> Tensor | None:
+    """Return the group of each class (K,): superclasses of CIFAR-100, domains of mixed sets."""
+    if dataset.name in mixed.MIXED:
+        return mixed.groups(dataset.classes)
+    return cifar100.groups(dataset.classes) if dataset.name == "cifar100" else None
 
 
 def fetch(name: str, root: Path | None = None) -> Path:
@@ -174,6 +197,8 @@ def fetch(name: str, root: Path | None = None) -> Path:
         raise ValueError(f"{name} is made here from scikit-learn's digits: there is no file of it")
     if name in folders.FOLDERS:
         raise ValueError(f"{name} comes from its authors alone: unpack it to {place}")
+    if name in mixed.MIXED:
+        raise ValueError(f"{name} is made of {', '.join(mixed.MIXED[name].domains)}: get these")
     return archives.fetch(name, place.parent)
 
 
@@ -198,10 +223,13 @@ def describe(name: str, root: Path | None = None) -> str:
     place = location(name, root)
     if name in MADE:
         classes, shape, (train, test), origin = 10, (1, 8, 8), SIZES[name], "made here"
+    elif name in mixed.MIXED:
+        return _mixed(name, place)
     else:
         facts = folders.FOLDERS.get(name) or archives.ARCHIVES[name]
         classes, shape, train, test = facts.classes, facts.shape, facts.train, facts.test
-        origin = "from its authors" if name in folders.FOLDERS else "from torchvision"
+        fetched = "from torchvision" if getattr(facts, "torchvision", "") else "put there by hand"
+        origin = "from its authors" if name in folders.FOLDERS else fetched
     state = "" if place is None else f", {'in' if place.exists() else 'not in'} {place}"
     size = "x".join(map(str, shape))
     return (
@@ -209,8 +237,19 @@ def describe(name: str, root: Path | None = None) -> str:
     )
 
 
+def _mixed(name: str, place: Path | None) -> str:
+    """The line of a mixed set: what it is made of, and what of that is missing."""
+    shape = "x".join(map(str, mixed.MIXED[name].shape))
+    there = place is not None and place.exists()
+    state = "all of them here" if there else f"not in {place}"
+    return f"{name:14} {shape:>23} made of {', '.join(mixed.MIXED[name].domains)}, {state}"
+
+
 def location(name: str, root: Path | None = None) -> Path | None:
-    """The file or folder of an image set, there or not; None for what is made here."""
+    """The file or folder of an image set, there or not; None for what is made here.
+
+    Of a mixed set, that of the first source that is missing, or of the last one.
+    """
     root = root or default_root()
     if name in BESIDE:
         return BESIDE[name].path(name, root)
@@ -219,4 +258,4 @@ def location(name: str, root: Path | None = None) -> Path | None:
         return None
     if name in folders.FOLDERS:
         return root / folders.FOLDERS[name].path
-    return archives.path(name, root)
+    return mixed.path(name, root) if name in mixed.MIXED else archives.path(name, root)

@@ -35,7 +35,7 @@ PATIENCE = 60.0  # seconds without an answer after which a download is given up
 
 @dataclass(frozen=True)
 class Archive:
-    """What the file of a set holds, and torchvision's class that downloads it.
+    """What the file of a set holds, and torchvision's class that downloads it, where there is one.
 
     ``train`` and ``test`` count the published images; a file with fewer is a part of the set and is
     read all the same.
@@ -58,6 +58,7 @@ ARCHIVES = {
     "stl10": Archive(10, (3, 96, 96), 5_000, 8_000, "STL10", _SPLITS),
     "mnist": Archive(10, (1, 28, 28), 60_000, 10_000, "MNIST"),
     "emnist": Archive(47, (1, 28, 28), 112_800, 18_800, "EMNIST", _BALANCED),
+    "emnist47": Archive(47, (1, 28, 28), 36_660, 6_110, ""),  # a third of it, which lay at hand
     "fashion_mnist": Archive(10, (1, 28, 28), 60_000, 10_000, "FashionMNIST"),
 }
 
@@ -100,9 +101,10 @@ def path(name: str, root: Path) -> Path:
 
 
 def _ways(name: str) -> str:
+    fetched = f"`ldlstudy data fetch {name}` downloads it where there is a network, or "
     return (
-        f"`ldlstudy data fetch {name}` downloads it where there is a network, or put a file there "
-        f"with the arrays {', '.join(KEYS)} (uint8 images N x H x W x C)"
+        f"{fetched if ARCHIVES[name].torchvision else ''}put a file there with the arrays "
+        f"{', '.join(KEYS)} (uint8 images N x H x W x C)"
     )
 
 
@@ -151,7 +153,8 @@ def _images(arrays: Mapping[str, np.ndarray], part: str, archive: Archive) -> Im
 def fetch(name: str, root: Path) -> Path:
     """Download a set through torchvision, which checks its sums, and write its file.
 
-    A sound file that is there already is kept.
+    A sound file that is there already is kept, and published files that lie under the folder as
+    torchvision lays them out (``EMNIST/raw/emnist-balanced-train-images-idx3-ubyte``) are read.
 
     Parameters
     ----------
@@ -166,21 +169,19 @@ def fetch(name: str, root: Path) -> Path:
     Raises
     ------
     ValueError
-        If the download fails; it names the file and the two ways to get it.
+        If the download fails, or nobody offers one; it names the file and the ways to get it.
     """
-    file = path(name, root)
+    file, archive = path(name, root), ARCHIVES[name]
     with contextlib.suppress(ValueError):
         read(name, root)
         return file
+    if not archive.torchvision:
+        raise ValueError(f"{name} cannot be downloaded, and {file} is not there: {_ways(name)}")
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as folder, _patience():
-            arrays = _download(ARCHIVES[name], folder)
-    except (URLError, RuntimeError, ConnectionError, TimeoutError, HTTPException) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(
-            f"{name} could not be downloaded to {file} ({reason[-1].strip()}); {_ways(name)}"
-        ) from error
+        arrays = _published(archive, root)
+    except DAMAGE:  # not there, or not whole
+        arrays = _downloaded(name, root)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     files.write(file, buffer.getvalue())
@@ -188,11 +189,25 @@ def fetch(name: str, root: Path) -> Path:
     return file
 
 
-def _download(archive: Archive, folder: str) -> dict[str, Any]:
+def _downloaded(name: str, root: Path) -> dict[str, Any]:
+    """The arrays of a set from the network; a failure is a ValueError."""
+    try:
+        with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as folder, _patience():
+            return _published(ARCHIVES[name], Path(folder), download=True)
+    except (URLError, RuntimeError, ConnectionError, TimeoutError, HTTPException) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"{name} could not be downloaded to {path(name, root)} ({reason[-1].strip()}); "
+            f"{_ways(name)}"
+        ) from error
+
+
+def _published(archive: Archive, folder: Path, download: bool = False) -> dict[str, Any]:
+    """The arrays of the files that torchvision finds in a folder, or downloads to it."""
     from torchvision import datasets
 
     made = [
-        getattr(datasets, archive.torchvision)(folder, download=True, **part)
+        getattr(datasets, archive.torchvision)(str(folder), download=download, **part)
         for part in archive.parts
     ]
     names = getattr(made[0], "classes", None) or map(str, range(archive.classes))

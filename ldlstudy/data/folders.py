@@ -63,6 +63,18 @@ def read(name: str, root: Path, *, size: int | None = None) -> Dataset:
     ValueError
         If the folder or a file in it is missing or damaged.
     """
+    found = listed(name, root, size)
+    if FOLDERS[name].streamed:
+        return found
+    parts = [
+        Images(part.pixels.tensor(f"{name} {side}"), part.labels)  # type: ignore[union-attr]
+        for side, part in (("train", found.train), ("test", found.test))
+    ]
+    return Dataset(name, found.classes, *parts)
+
+
+def listed(name: str, root: Path, size: int | None = None) -> Dataset:
+    """The same, with images that are not decoded yet."""
     folder = FOLDERS[name]
     size = folder.size if size is None else checks.whole("size", size, 1)
     top = root / folder.path
@@ -78,12 +90,7 @@ def read(name: str, root: Path, *, size: int | None = None) -> Dataset:
         reason = f"no entry {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{top} is not in its published layout ({reason}); {get}") from error
     streams = [Stream([file for file, _ in part], size) for part in (train, test)]
-    if folder.streamed:
-        return Dataset(name, classes, *map(Images, streams, labels))
-    pixels = [
-        s.tensor(f"{name} {part}") for part, s in zip(("train", "test"), streams, strict=True)
-    ]
-    return Dataset(name, classes, *map(Images, pixels, labels))
+    return Dataset(name, classes, *map(Images, streams, labels))
 
 
 def numbered(*parts: Pairs) -> tuple[tuple[str, ...], list[torch.Tensor]]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ldlstudy import methods, metrics, scaling
+from ldlstudy import data, methods, metrics, scaling
 from ldlstudy.batch import Teacher
-from ldlstudy.data import cifar100
 from ldlstudy.device import Execution
 from ldlstudy.experiment import keep, measure, points, translation
 from ldlstudy.experiment.plan import Planned
@@ -249,8 +248,7 @@ def measured(
     if isinstance(network.head, Cosine):
         scale = float(network.head.scale)
         stages["unscaled"] = (scaling.scale(test.logits, scale), scale)
-    groups = cifar100.groups(dataset.classes) if dataset.name == "cifar100" else None
-    values, intervals = measure.score(stages, test, resamples, groups)
+    values, intervals = measure.score(stages, test, resamples, data.groups(dataset))
     figures: dict[str, Any] = {}
     trained = keep.Finished(setting, student, predictor, stages, test, resamples)
     for name in planned.keep:

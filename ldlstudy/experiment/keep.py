@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ldlstudy import checks, data, errors, metrics, mixing, scaling, votes
-from ldlstudy.data import people
+from ldlstudy.data import mixed, people
 from ldlstudy.experiment import labels, measure, planes
 from ldlstudy.experiment.measure import ECES, Outcome, Stages, intervals_of, share
 from ldlstudy.experiment.prepare import Setting
@@ -363,6 +363,17 @@ def shown_of(given: Tensor, labels: Tensor) -> Tensor:
     return torch.tensor(index)
 
 
+def domains(t: Finished) -> Kept:
+    """Which domains of a mixed set are taken for which (CS-KD Figure 4): test images, and names."""
+    classes = t.setting.dataset.classes
+    count = errors.group_confusion(t.p, t.test.labels, mixed.groups(classes))
+    return Kept({"names": mixed.domains(classes), "count": count.tolist()})
+
+
+def _needs_domains(setting: Setting) -> None:
+    checks.one_of("data set with domains", setting.run.dataset, mixed.MIXED)
+
+
 def _nothing(t: Finished) -> Kept:
     return Kept()
 
@@ -401,6 +412,7 @@ KEEP: dict[str, Keep] = {
     "answers": Keep(lambda t: Kept(answers(t.p, t.test.labels))),
     "by_class": Keep(lambda t: Kept(by_class(t.p, t.test.labels))),
     "class_loss": Keep(_nothing, class_losses=True, watch_train=True),
+    "domains": Keep(domains, _needs_domains),
     "embedding": Keep(lambda t: Kept(embedding(t.features.cpu(), t.test.labels))),
     "errors": Keep(lambda t: Kept(of_errors(t.p, t.test.labels))),
     "label": Keep(of_label, _needs_label),

@@ -120,6 +120,48 @@ def drawn_lines(fig: Figure) -> dict[str, Any]:
     return {str(line.get_label()): line for ax in fig.axes for line in ax.lines}
 
 
+@of_there
+def confidence(diagrams: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Guo et al. (2017) Figure 1: a histogram of confidence over the reliability diagram, as bars.
+
+    LDL's Figure 1 has such diagrams, too, and so do the slides on CS-KD.
+
+    Parameters
+    ----------
+    diagrams : Mapping
+        Title of each column to a network's bins (:func:`ldlstudy.experiment.keep.reliability`).
+    """
+    fig, axes = plt.subplots(
+        2, len(diagrams), sharex=True, sharey="row", squeeze=False, figsize=(WIDTH, 4.9)
+    )
+    for (top, bottom), (title, bins) in zip(axes.T, diagrams.items(), strict=True):
+        share = np.array(bins["count"]) / sum(bins["count"])
+        right, sure = (np.array(bins[part], dtype=float) for part in ("accuracy", "confidence"))
+        edges = np.linspace(0, 1, len(share) + 1)
+        width, middle = edges[1], (edges[:-1] + edges[1:]) / 2
+        top.bar(middle, share, width, color=BLUE, ec="white", label="images")
+        for of, dash, name in ((right, "-", "accuracy"), (sure, "--", "mean confidence")):
+            top.axvline(np.nansum(share * of), ls=dash, color="black", lw=1.2, label=name)
+        bottom.bar(middle, right, width, color=BLUE, ec="white", label="accuracy in a bin")
+        gap = {"color": RED, "alpha": 0.35, "hatch": "//", "label": "its gap to the confidence"}
+        bottom.bar(middle, sure - right, width, bottom=right, **gap)
+        bottom.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
+        ece = f"{np.nansum(share * abs(right - sure)):.3f}".removeprefix("0")
+        top.set_title(title)
+        bottom.set_title(f"accuracy {np.nansum(share * right):.1%}, ECE {ece}")
+        bottom.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
+    axes[0, 0].set_ylabel("share of the images")
+    axes[1, 0].set_ylabel("accuracy")
+    legend(fig, _labelled(axes[0, 0]) | _labelled(axes[1, 0]), columns=3)
+    return fig
+
+
+def _labelled(ax: Axes) -> dict[str, Any]:
+    """What a panel draws, by its label."""
+    handles, names = ax.get_legend_handles_labels()
+    return dict(zip(names, handles, strict=True))
+
+
 LINES = ((BLUE, "-", "o"), (GREEN, "--", "s"), (RED, "-.", "^"), (PURPLE, ":", "D"))
 FEWEST = 10  # images in a bin that is drawn
 

@@ -27,9 +27,8 @@ from ldlstudy.studies.ils import tabular as ils_tabular
 from ldlstudy.studies.ldl import runs as ldl
 from ldlstudy.studies.people import annotators, enhancement
 from ldlstudy.studies.people import runs as people
-from ldlstudy.studies.smoothing import distillation
+from ldlstudy.studies.smoothing import distillation, translation
 from ldlstudy.studies.smoothing import runs as smoothing
-from ldlstudy.studies.smoothing import translation
 from ldlstudy.studies.truth import runs as truth
 
 Table = Callable[[str], list[Planned]]  # from a profile to its runs
@@ -98,7 +97,7 @@ STUDIES: dict[str, Study] = {
         "CS-KD",
         "03_cs_kd",
         {f"cskd-table{n}": functools.partial(cs_kd.runs, n) for n in range(1, 6)}
-        | {"cskd-grid": cs_kd.grid},
+        | {"cskd-figure4": cs_kd.figure4, "cskd-grid": cs_kd.grid},
         "cskd_claims",
         "CS",
         (*_CS, "cskd-table5", "fast"),

@@ -14,6 +14,7 @@ DATASETS = {  # what the book calls data sets and networks
     "cub200": "CUB-200",
     "digits": "digits",
     "emnist": "EMNIST",
+    "emnist47": "a third of EMNIST",
     "fashion_mnist": "Fashion-MNIST",
     "imagenet": "ImageNet",
     "mit67": "MIT67",
@@ -24,6 +25,8 @@ DATASETS = {  # what the book calls data sets and networks
     "stl10": "STL10",
     "svhn": "SVHN",
     "synonyms": "invented language",
+    "three_domains": "birds, dogs and rooms",
+    "three_small_domains": "objects, garments and characters",
     "tiny_imagenet": "Tiny ImageNet",
 }
 DRAWN = ("noisy_digits", "synonyms")  # sets that are drawn anew for each seed

@@ -418,7 +418,7 @@ class _Learner:
         with self.execution.autocast():
             loss = self.objective(self.compiled, batch)
         self.optimiser.zero_grad()
-        (loss * self.recipe.loss_scale).backward()
+        (loss * self.recipe.loss_scale + self.recipe.penalty(self.network)).backward()
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimiser.step()

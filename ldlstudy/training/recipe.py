@@ -24,8 +24,9 @@ START, PEAK = 0.2, 0.23  # of a triangle: its first share of the rate, and where
 class Recipe:
     """Settings of the training loop.
 
-    ``rate`` and ``weight_decay`` are one number, or one for each layer that has weights, from the
-    input on ([Re] gives the last layer of its fully-connected network a rate of its own).
+    ``rate``, ``weight_decay`` and ``norm_penalty`` are one number, or one for each layer that has
+    weights, from the input on ([Re] gives the last layer of its fully-connected network a rate of
+    its own).
     """
 
     epochs: int
@@ -41,7 +42,8 @@ class Recipe:
     drops: Sequence[int] = ()
     factor: float = 0.1
     period: float | None = None  # epochs, of "decay"
-    loss_scale: float = 1.0
+    norm_penalty: float | Sequence[float] = 0.0  # added to the loss: penalty times norm of weights
+    loss_scale: float = 1.0  # of the loss without the penalty
     clip: float | None = None  # largest norm of the whole gradient
     order: int | None = None  # seed of the batches; None takes the seed of the run
     keep: str = "last"  # which epoch's weights: the last's, or the best's on held-out images
@@ -53,7 +55,7 @@ class Recipe:
         checks.one_of("optimiser", self.optimiser, OPTIMISERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
         checks.one_of("epoch to keep", self.keep, KEEPS)
-        for name in ("rate", "weight_decay"):
+        for name in ("rate", "weight_decay", "norm_penalty"):
             for value in _several(getattr(self, name)):
                 checks.in_range(name, value, 0, open_low=name == "rate")
         for name in ("momentum", "dampening"):
@@ -123,14 +125,12 @@ class Recipe:
 
     def make_optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of ``network``; each group remembers its first rate as ``start``."""
-        layers: dict[str, list[nn.Parameter]] = {}
-        for name, parameter in network.named_parameters():  # one that layers share comes once
-            layers.setdefault(name.rpartition(".")[0], []).append(parameter)
+        layers = _layers(network)
         rates, decays = (
             _for_each(name, getattr(self, name), len(layers)) for name in ("rate", "weight_decay")
         )
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for parameters, rate, decay in zip(layers.values(), rates, decays, strict=True):
+        for parameters, rate, decay in zip(layers, rates, decays, strict=True):
             groups.setdefault((rate, decay), []).extend(parameters)
         settings: list[dict[str, Any]] = [
             {"params": parameters, "lr": rate, "start": rate, "weight_decay": decay}
@@ -145,10 +145,29 @@ class Recipe:
             nesterov=self.nesterov,
         )
 
+    def penalty(self, network: nn.Module) -> torch.Tensor | float:
+        """Return what the norms of the layers' weights, not squared, add to the loss.
+
+        [Re]'s code takes .04 times the norms of AlexNet's first two dense layers for the weight
+        decay of its text. The gradient of a norm has length 1, however large the weights are.
+        """
+        layers = _layers(network)
+        shares = _for_each("norm_penalty", self.norm_penalty, len(layers))
+        weights = zip(shares, layers, strict=True)
+        return sum(share * layer[0].norm() for share, layer in weights if share)
+
     def set_rate(self, optimiser: torch.optim.Optimizer, epoch: float) -> None:
         """Give every group of ``optimiser`` the rate after so many epochs."""
         for group in optimiser.param_groups:
             group["lr"] = group["start"] * self.share(epoch)
+
+
+def _layers(network: nn.Module) -> list[list[nn.Parameter]]:
+    """The parameters of each layer that has some, from the input on, its weights first."""
+    layers: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():  # one that layers share comes once
+        layers.setdefault(name.rpartition(".")[0], []).append(parameter)
+    return list(layers.values())
 
 
 def _several(value: float | Sequence[float]) -> list[float]:

@@ -179,7 +179,8 @@ class Published:
     made: dict[str, np.ndarray] = arrays("cifar10")
 
     def __init__(self, folder: str, *, train: bool = True, split: str = "", download: bool):
-        assert download
+        if not download:
+            raise RuntimeError("Dataset not found")
         assert Path(folder).is_dir()
         part = (split or "train") if train else "test"
         self.data = self.made[f"{part}_images"]
@@ -250,6 +251,37 @@ def test_torchvision_s_own_files_are_read_and_emnist_is_turned(name, tmp_path, m
     assert [file.name for file in (tmp_path / "data").iterdir()] == [f"{name}.npz"]
 
 
+def test_published_files_that_lie_there_are_read_without_a_network(tmp_path, monkeypatch):
+    """EMNIST's, as unpacked by hand; where one of them is missing, a download is tried."""
+    made, raw = arrays("emnist"), tmp_path / "EMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "test"):
+        upright = made[f"{part}_images"][..., 0]
+        for kind, values in (("images-idx3", upright.swapaxes(1, 2)),
+                             ("labels-idx1", made[f"{part}_labels"])):  # fmt: skip
+            (raw / f"emnist-balanced-{part}-{kind}-ubyte").write_bytes(_idx(values))
+    monkeypatch.setattr(datasets.EMNIST, "download", None)
+    data.fetch("emnist", tmp_path)
+    found = data.load("emnist", tmp_path)
+    np.testing.assert_array_equal(found.test.pixels[:, 0], made["test_images"][..., 0])
+    np.testing.assert_array_equal(found.train.labels, made["train_labels"])
+    (tmp_path / "emnist.npz").unlink()
+    (raw / "emnist-balanced-test-labels-idx1-ubyte").unlink()
+
+    def fail(self):
+        raise URLError("no network")
+
+    monkeypatch.setattr(datasets.EMNIST, "download", fail)
+    with pytest.raises(ValueError, match="emnist could not be downloaded"):
+        data.fetch("emnist", tmp_path)
+
+
+def test_what_nobody_offers_is_not_fetched(tmp_path):
+    with pytest.raises(ValueError, match="emnist47 cannot be downloaded, and .* put a file there"):
+        data.fetch("emnist47", tmp_path)
+    assert "put there by hand" in data.describe("emnist47", tmp_path)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -260,7 +292,9 @@ def test_torchvision_s_own_files_are_read_and_emnist_is_turned(name, tmp_path, m
     ],
 )
 def test_a_failed_download_says_which_file_and_leaves_nothing(error, tmp_path, monkeypatch):
-    def fail(folder, **options):
+    def fail(folder, *, download, **options):
+        if not download:
+            raise RuntimeError("Dataset not found")
         (Path(folder) / "half").touch()
         raise error
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -125,12 +126,25 @@ def test_weights_that_two_layers_share_are_trained_once():
     assert len(group["params"]) == 3
 
 
-@pytest.mark.parametrize("name", ["rate", "weight_decay"])
+@pytest.mark.parametrize("name", ["rate", "weight_decay", "norm_penalty"])
 def test_a_wrong_count_of_rates(name):
     recipe = Recipe(1, **{name: [1.0, 0.1]})
     expected = f"{name} must be one number or one for each of the network's 3 layers .* got 2"
     with pytest.raises(ValueError, match=expected):
-        recipe.make_optimiser(network())
+        (recipe.penalty if name == "norm_penalty" else recipe.make_optimiser)(network())
+
+
+def test_the_penalty_is_of_norms_that_are_not_squared_and_of_weights_alone():
+    """[Re]'s code: .04 (||W1|| + ||W2||), outside the factor of its loss."""
+    net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    penalty = Recipe(1, norm_penalty=[0.04, 0.5, 0.0]).penalty(net)
+    weights = [np.linalg.norm(layer.weight.detach().numpy()) for layer in net]
+    assert penalty.item() == pytest.approx(0.04 * weights[0] + 0.5 * weights[1])
+    penalty.backward()
+    assert float(net[0].weight.grad.norm()) == pytest.approx(0.04)
+    assert net[2].weight.grad is None
+    assert net[0].bias.grad is None
+    assert Recipe(1).penalty(net) == 0
 
 
 @pytest.mark.parametrize(
@@ -154,6 +168,7 @@ def test_a_wrong_count_of_rates(name):
         ({"epochs": 1, "drops": 5}, "drops must be a list of epochs, got 5"),
         ({"epochs": 1, "factor": 0}, "factor must lie in"),
         ({"epochs": 1, "loss_scale": 0}, "loss_scale must lie in"),
+        ({"epochs": 1, "norm_penalty": [0, -1]}, "norm_penalty must lie in"),
         ({"epochs": 1, "clip": 0}, "clip must lie in"),
         ({"epochs": 1, "order": -1}, "order must be a whole number of at least 0, got -1"),
         ({"epochs": 1, "nesterov": "False"}, "nesterov must be true or false, got 'False'"),

@@ -204,6 +204,31 @@ def embeddings(networks: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
     return fig
 
 
+@of_there
+def domains(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """CS-KD Figure 4: which domains are taken for which, in % of the true one, a panel a network.
+
+    Parameters
+    ----------
+    networks : Mapping
+        Title to what :func:`ldlstudy.experiment.keep.domains` gives.
+    """
+    fig, axes = panels(len(networks), 3, 2.7)
+    for ax, (title, of) in zip(axes, networks.items(), strict=True):
+        count = np.array(of["count"])
+        shares = 100 * count / count.sum(1, keepdims=True)
+        ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 50 else "black"
+            ax.text(column, row, f"{share:.1f}", ha="center", va="center", color=colour)
+        places = range(len(of["names"]))
+        ax.set_xticks(places, of["names"])
+        ax.set_yticks(places, of["names"], rotation=90, va="center")
+        ax.set(title=title, xlabel="domain of the predicted class")
+    axes[0].set_ylabel("true domain")
+    return fig
+
+
 def divergences(results: Results, rows: Mapping[str, str]) -> Figure:
     """How far predictions are from the true distribution, as trained and scaled.
 

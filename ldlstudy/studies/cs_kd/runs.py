@@ -2,8 +2,8 @@
 
 Table 1 compares CS-KD with methods that regularise the output (ECE, R@1 and Figures 1 to 5 are of
 the same networks), Table 2 with networks that teach themselves, Tables 3 and 4 combine it with
-mixup and with distillation, Table 5 is ImageNet. The paper profile has the paper's sets and
-networks, three seeds each, and a reduced CIFAR-100; the others have noisy digits.
+mixup and with distillation, Table 5 is ImageNet, Figure 4 a mix of three domains. The paper profile
+has the paper's sets and networks, three seeds each, and reduced ones; the others have noisy digits.
 """
 
 import itertools
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ldlstudy import checks
+from ldlstudy.data import mixed
 from ldlstudy.experiment.plan import PROFILES, Planned
 from ldlstudy.experiment.records import Run
 from ldlstudy.studies import digits
@@ -26,6 +27,7 @@ OURS = ("cs_kd_eval", "max_entropy_light")  # what the partner's pass and the pe
 
 RECIPE = {"epochs": 200, "batch": 128, "rate": 0.1, "weight_decay": 1e-4, "drops": [100, 150]}
 FINE = {**RECIPE, "batch": 32}
+SHORT_FINE = {**FINE, "epochs": 20, "drops": [10, 15]}
 LARGE = {**FINE, "epochs": 90, "batch": 256, "drops": [30, 60]}
 SHORT = {**RECIPE, "epochs": 20, "drops": [10, 15]}  # a tenth of the epochs
 SMALL = {"crop": 32, "pad": 4, "flip": True, "normalise": "cskd"}
@@ -41,7 +43,9 @@ PROTOCOLS = {  # data set: augmentation, recipe, the weight of CS-KD's term
     "mit67": (CROP, FINE, 3.0),
 }
 PREACT = ("cifar100", "tiny_imagenet")  # where the authors' small ResNets are pre-activation ones
-REDUCED = "cifar100-resnet20-reduced"
+REDUCED, SHALLOW = "cifar100-resnet20-reduced", "cifar100-lenet-reduced"
+DOMAINS = "three_domains-resnet18"  # Figure 4
+SMALL_DOMAINS = "three_small_domains-small_cnn-reduced"
 DIGITS, STUDENT = digits.NAME, "noisy_digits-small_fcn"
 NOISE = {"noise": 0.1}  # so that two views of an image differ
 DATA = {"sigma": 0.5, "train": 400, "test": 300}
@@ -75,7 +79,14 @@ def _digits(profile: str) -> list[Bench]:
 
 
 def _paper() -> list[Bench]:
-    made = [Bench(REDUCED, "cifar100", "resnet20", SHORT, augmentation=SMALL, level="reduced")]
+    made = [
+        Bench(REDUCED, "cifar100", "resnet20", SHORT, augmentation=SMALL, level="reduced"),
+        Bench(SHALLOW, "cifar100", "lenet", SHORT, augmentation=SMALL, level="reduced"),
+        Bench(DOMAINS, "three_domains", "resnet18", FINE, augmentation=CROP, network=STEM,
+              seeds=SEEDS),
+        Bench(SMALL_DOMAINS, "three_small_domains", "small_cnn", SHORT_FINE, {"test": 30},
+              augmentation={"crop": 32, "pad": 4}, network={"norm": True}, level="reduced"),
+    ]  # fmt: skip
     for dataset, (augmentation, recipe, _) in PROTOCOLS.items():
         for name in ("resnet18", "densenet121", "resnet10"):
             own, stem = model(dataset, name), STEM if recipe is FINE else {}
@@ -124,7 +135,8 @@ def _wanted(table: int) -> list[tuple[str, str]]:
         if strategy != "cs_kd_e" or name == "resnet18"
     ]
     reduced = {1: ("none", "ls", "max_entropy", "cs_kd"), 3: MIXED}.get(table, ())
-    return full + [(REDUCED, strategy) for strategy in reduced]
+    shallow = [(SHALLOW, "none")] if table == 1 else []
+    return full + [(REDUCED, strategy) for strategy in reduced] + shallow
 
 
 QUICK_TABLES = {
@@ -133,6 +145,22 @@ QUICK_TABLES = {
     3: [(DIGITS, strategy) for strategy in MIXED],
     4: [(STUDENT, strategy) for strategy in DISTILLED],
 }
+
+
+def figure4(profile: str) -> list[Planned]:
+    """Return the networks of Figure 4, on three domains, and reduced ones on three small domains.
+
+    Another profile than the paper's is a ValueError.
+    """
+    checks.one_of("profile of Figure 4", profile, ["paper"])
+    known = benches(profile)
+    wanted = {DOMAINS: OUTPUT, SMALL_DOMAINS: ("none", "ls", "cs_kd")}
+    return [
+        _plan(known, bench, strategy, seed)
+        for bench, strategies in wanted.items()
+        for strategy in strategies
+        for seed in range(known[bench].seeds)
+    ]
 
 
 def grid(profile: str) -> list[Planned]:
@@ -165,10 +193,14 @@ def _plan(known: Mapping[str, Bench], bench: str, strategy: str, seed: int) -> P
     """A network; the first of cross entropy and of CS-KD keeps what the figures draw."""
     own, settings = known[bench], {}
     weight = PROTOCOLS[own.dataset][2] if own.dataset in PROTOCOLS else SOFT["weight"]
+    if own.dataset in mixed.MIXED:
+        weight = PROTOCOLS["cub200"][2]  # as on the sets that the paper mixes
     method = named(strategy).method
     if method in ("cs_kd", "cs_kd_e", "kd_cs_kd"):
         settings = {"class_weight" if method == "kd_cs_kd" else "weight": weight}
     keep: Iterable[str] = ("errors", "neighbours")
+    if own.dataset in mixed.MIXED:
+        keep = ("domains", *keep)
     if seed == 0:
         keep = (*keep, "reliability_20")
         if strategy in ("none", "cs_kd"):

@@ -22,7 +22,14 @@ from ldlstudy.report.tables import (
 from ldlstudy.studies.bench import DATASETS, NETWORKS
 from ldlstudy.studies.cs_kd import numbers, runs
 from ldlstudy.studies.cs_kd.numbers import SCORES
-from ldlstudy.studies.cs_kd.runs import DIGITS, OUTPUT, PROTOCOLS, REDUCED, STUDENT
+from ldlstudy.studies.cs_kd.runs import (
+    DIGITS,
+    OUTPUT,
+    PROTOCOLS,
+    REDUCED,
+    SMALL_DOMAINS,
+    STUDENT,
+)
 from ldlstudy.studies.strategies import named
 
 ECE = Column("ece_20_right", "ECE", digits=3)
@@ -88,16 +95,29 @@ def features(results: Results) -> Shown:
 
 def hierarchy(results: Results) -> Shown:
     """How far errors fall on CIFAR-100."""
-    columns = (
-        ERROR,
-        Column("superclass_accuracy", "right superclass, %", percent=True),
-        Column("error_within_superclass", "errors that stay in it, %", percent=True),
-        TOP5_ERROR,
-    )
-    return of_strategies(results, [REDUCED], ORDER, columns).saying(
+    return _hierarchy(results, REDUCED, "superclass").saying(
         "How far errors fall on CIFAR-100. The third column looks at errors alone: how many stay "
         "in the right superclass?",
     )
+
+
+def domains(results: Results) -> Shown:
+    """How far errors fall where three small domains are mixed."""
+    return _hierarchy(results, SMALL_DOMAINS, "domain").saying(
+        "How far errors fall among three small domains. The third column looks at errors alone: "
+        "how many stay in the right domain?",
+    )
+
+
+def _hierarchy(results: Results, bench: str, group: str) -> Shown:
+    """Errors on a bench whose classes have groups."""
+    columns = (
+        ERROR,
+        Column("superclass_accuracy", f"right {group}, %", percent=True),
+        Column("error_within_superclass", "errors that stay in it, %", percent=True),
+        TOP5_ERROR,
+    )
+    return of_strategies(results, [bench], ORDER, columns)
 
 
 def reduced(results: Results) -> Shown:

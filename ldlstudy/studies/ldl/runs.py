@@ -14,6 +14,7 @@ from typing import Any
 from ldlstudy import checks
 from ldlstudy.experiment.plan import PROFILES, Planned
 from ldlstudy.experiment.records import Run
+from ldlstudy.methods import GAP
 from ldlstudy.studies import digits
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.strategies import FIVE, MIXINGS, Strategy, named
@@ -63,6 +64,13 @@ PLAIN = (
 ONLINE = ("on_en_ldl", "on_mt_ldl", "on_mt_ldl_mean")
 
 
+UNSURE = ("none-held", "mcdo", "on_ldl-mcdo_t", "on_ldl-mcdo_st", "on_ldl-mcdo_t-cutmix", "ogr",
+          "on_ldl-ogr")  # fmt: skip
+LONGER = ("none-long", "on_ldl-mixup-long", "on_ldl-cutmix-long", "on_ldl-ricap-long")
+SHIFTED = f"{digits.NAME}-shifted"  # where two views of an image differ
+VIEWED = ("none", "off_ldl", "off_ldl_views")
+
+
 def mixed(base: str, mixing: str) -> str:
     """Return the name of a strategy with a mixing."""
     return mixing if base == "none" else f"{base}-{mixing}"
@@ -79,6 +87,8 @@ EVERY_QUICK = (
     *(mixed(b, "mixup") for b in ONLINE),
     *RIVALS,
     "truth",
+    *UNSURE,
+    *LONGER,
 )
 
 
@@ -95,7 +105,8 @@ def _digits(profile: str) -> list[Bench]:
         for sigma, size in itertools.product(digits.SIGMAS, digits.SIZES)
     ]
     usual = next(c for c in cells if c.facts == {"sigma": digits.SIGMA, "size": digits.TRAIN})
-    return [replace(usual, name=digits.NAME), *cells]
+    shifted = replace(usual, name=SHIFTED, augmentation={"shift": 1}, facts={})
+    return [replace(usual, name=digits.NAME), shifted, *cells]
 
 
 def _paper() -> list[Bench]:
@@ -140,10 +151,13 @@ def runs(table: int | str, profile: str) -> list[Planned]:
         wanted = _table(table)
     elif checks.one_of("table of LDL", table, ["methods", "truth"]) == "truth":
         checks.one_of("profile of `truth`", profile, ["quick", "smoke"])
-        wanted = [(b, m) for b in benches(profile) if b != digits.NAME for m in COMPARED]
+        cells = [b for b in benches(profile) if b not in (digits.NAME, SHIFTED)]
+        wanted = [(b, m) for b in cells for m in COMPARED]
+    elif profile == "paper":
+        wanted = [("cifar100-resnet20", name) for name in EVERY]
     else:
-        bench = "cifar100-resnet20" if profile == "paper" else digits.NAME
-        wanted = [(bench, name) for name in (EVERY if profile == "paper" else EVERY_QUICK)]
+        wanted = [(digits.NAME, name) for name in EVERY_QUICK]
+        wanted += [(SHIFTED, name) for name in VIEWED]
     known = benches(profile)
     return [
         _plan(known, bench, name, seed)
@@ -208,17 +222,25 @@ def _plan(known: Mapping[str, Bench], bench: str, name: str, seed: int) -> Plann
     """A network; the first seed keeps what the figures draw."""
     own, strategy = known[bench], named(name)
     settings = digits.negatives(own) if strategy.method in ("crd", "crd_kd") else {}
+    if strategy.method == "ogr" and own.recipe["epochs"] <= GAP:
+        settings = {"gap": 1}  # of the smoke profile, whose epochs are fewer than LDL's gap
     teachers = _teachers(known, bench, strategy, seed)
     keep = _kept(own, strategy, bool(teachers)) if seed == 0 else ()
     if strategy.long:
-        longer = LARGE_LONG if own.dataset == "imagenet" else LONG
-        own = replace(own, recipe={**own.recipe, **longer})
+        own = replace(own, recipe={**own.recipe, **_longer(own)})
     return own.plan_strategy(name, seed, keep, teachers, settings)
+
+
+def _longer(own: Bench) -> Mapping[str, Any]:
+    """What long training changes in a recipe; noisy digits have as large a share of epochs more."""
+    if own.level == "quick":
+        return {"epochs": round(own.recipe["epochs"] * LONG["epochs"] / RECIPE["epochs"])}
+    return LARGE_LONG if own.dataset == "imagenet" else LONG
 
 
 def _kept(own: Bench, strategy: Strategy, taught: bool) -> Iterable[str]:
     yield "by_class"
-    if own.name == digits.NAME or own.level != "quick":  # no figure draws those by size and noise
+    if own.name == digits.NAME or own.level != "quick":  # no figure draws the others
         yield diagram(own.level)
     unlabelled = strategy.base in PLANES and not strategy.long
     if own.dataset in ("cifar100", "imagenet", "noisy_digits") and (strategy.mixing or unlabelled):

@@ -17,7 +17,15 @@ from ldlstudy.report.tables import (
     published,
 )
 from ldlstudy.studies.smoothing import distillation
-from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, benches, smoothed
+from ldlstudy.studies.smoothing.runs import (
+    ALPHAS,
+    CLEAN,
+    DIGITS,
+    REDUCED,
+    THIRD,
+    benches,
+    smoothed,
+)
 
 ECE = Column("ece_15_left", "ECE")
 SMALL = {DIGITS: "noisy digits", CLEAN: "digits"}  # the benches of the quick profile
@@ -85,7 +93,7 @@ def accuracy(results: Results) -> Shown:
 
 def _of(paper: pd.DataFrame, name: str) -> pd.DataFrame | None:
     """A table of the paper's for those of our lines that it has."""
-    return None if name.endswith(("-reduced", " printed")) else paper
+    return None if name in (REDUCED, THIRD) or name.endswith(" printed") else paper
 
 
 def table2(results: Results) -> Shown:
