@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from sklearn.metrics import confusion_matrix, f1_score
 
 from ldlstudy import errors, metrics
 
@@ -144,6 +144,19 @@ def test_group_accuracy_counts_the_right_and_the_near(sample, seed, numbers):
     assert errors.error_within_group(p, y, renamed) == within
 
 
+@settings(deadline=None)
+@given(samples(), st.integers(0, 2**32))
+def test_the_confusion_of_groups_is_that_of_scikit_learn(sample, seed):
+    p, y = sample
+    groups = np.random.default_rng(seed).integers(min(3, p.shape[1]), size=p.shape[1])
+    known = range(groups.max() + 1)
+    expected = confusion_matrix(groups[y], groups[p.argmax(1)], labels=known)
+    found = errors.group_confusion(p, y, torch.from_numpy(groups))
+    np.testing.assert_array_equal(found, expected)
+    share = found.diagonal().sum().item() / len(y)
+    assert share == pytest.approx(errors.group_accuracy(p, y, groups))
+
+
 ALONE = torch.arange(3)
 FUNCTIONS = {
     "wrong": errors.wrong,
@@ -153,6 +166,7 @@ FUNCTIONS = {
     "mean_predictions": errors.mean_predictions,
     "group_accuracy": lambda p, y: errors.group_accuracy(p, y, ALONE),
     "error_within_group": lambda p, y: errors.error_within_group(p, y, ALONE),
+    "group_confusion": lambda p, y: errors.group_confusion(p, y, ALONE),
 }
 
 

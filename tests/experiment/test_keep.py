@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ldlstudy import metrics, votes
+from ldlstudy.data import Dataset, Images
 from ldlstudy.device import Execution
 from ldlstudy.experiment import images, keep, measure
 from ldlstudy.experiment.keep import KEEP, Finished
@@ -26,7 +27,7 @@ DATA = {"sigma": 0.7, "train": 12, "test": 9}
 run = functools.partial(tiny, model="small_cnn", data=DATA, network={"norm": True})  # errs often
 TEACHER = run()
 TAUGHT = run("distil", {"relabel": True}, teachers=(TEACHER,), mixing={"name": "ricap"})
-EVERY = tuple(name for name in KEEP if name != "supervision")
+EVERY = tuple(name for name in KEEP if name not in ("supervision", "domains"))
 
 
 def unfinished(own, work=None, network=None):
@@ -61,7 +62,20 @@ ADDED = {  # metrics of a stage, by what is kept; the others are figures
         f"{part}_{what}" for part in ("train", "test") for what in ("spread", "distance")
     }),
 }  # fmt: skip
+TWO = Images(torch.zeros(2, 1, 8, 8), torch.tensor([0, 2]))
 WATCHED = ("class_loss", "test_class_loss")  # which only make training look closer
+
+
+def test_domains_are_counted_by_the_true_and_the_predicted_one():
+    classes = ("bird/a", "bird/b", "dog/c")
+    dataset = Dataset("three_domains", classes, TWO, TWO)
+    p = torch.eye(3)[[1, 2, 2, 0]]
+    setting = replace(prepare(TEACHER, Execution()), dataset=dataset)
+    outcome = measure.Outcome(p, torch.tensor([0, 1, 2, 2]))
+    made = keep.domains(Finished(setting, None, None, {"plain": (p, 1.0)}, outcome))
+    assert made.figure == {"names": ["bird", "dog"], "count": [[1, 1], [1, 1]]}
+    with pytest.raises(ValueError, match="unknown data set with domains 'noisy_digits'"):
+        keep.check(("domains",), prepare(TEACHER, Execution()))
 
 
 @pytest.mark.parametrize("name", EVERY)

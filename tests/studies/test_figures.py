@@ -142,6 +142,33 @@ def test_nine_configurations_have_the_labels_of_their_names():
         assert ("teachers" in words) == ("En" in name or "MT" in name)
 
 
+def test_histograms_stand_over_diagrams_whose_gaps_are_the_ece():
+    """Four images in two of three bins, of which three are not sure enough and one too sure."""
+    bins = {"count": [0, 3, 1], "accuracy": [None, 2 / 3, 0.0], "confidence": [None, 0.5, 0.9]}
+    figure = figures.confidence({"small": bins, "not run": None})
+    check_whole(figure)
+    check_apart(figure)
+    ece = 0.75 * (2 / 3 - 0.5) + 0.25 * 0.9
+    bars = series(figure, "small", "images", "bar")
+    np.testing.assert_allclose(bars[:, 1], [0, 0.75, 0.25], atol=1e-6)
+    np.testing.assert_allclose(bars[:, 0], [1 / 6, 0.5, 5 / 6], atol=1e-5)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["small", f"accuracy 50.0%, ECE {ece:.3f}".replace("ECE 0", "ECE ")]
+    gaps = read(figure).query("series == 'its gap to the confidence'")
+    np.testing.assert_allclose(gaps["y"].dropna(), [0.5, 0.9], atol=1e-6)
+
+
+def test_domains_are_shares_of_the_true_one():
+    kept = {"names": ["bird", "dog"], "count": [[3, 1], [0, 5]]}
+    figure = cs_kd.domains({"one": kept, "other": kept})
+    check_whole(figure)
+    check_apart(figure)
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written == ["75.0", "25.0", "0.0", "100.0"]
+    shares = read(figure).query("panel == 'one'")["value"]
+    assert sorted(shares) == [0, 25, 75, 100]
+
+
 def test_reliability_draws_the_bins_that_hold_ten_images():
     confidence, accuracy = [None, 0.1, 0.3, 0.5, 0.7, 1.0], [None, 0.0, 0.4, 0.6, 0.8, 1.0]
     bins = {"count": [0, 1, 9, 10, 50, 10], "confidence": confidence, "accuracy": accuracy}
