@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, f1_score
+from sklearn.metrics import f1_score
 
 from ldlstudy import errors, metrics
 
@@ -146,11 +146,11 @@ def test_group_accuracy_counts_the_right_and_the_near(sample, seed, numbers):
 
 @settings(deadline=None)
 @given(samples(), st.integers(0, 2**32))
-def test_the_confusion_of_groups_is_that_of_scikit_learn(sample, seed):
+def test_the_confusion_of_groups_counts_pairs(sample, seed):
     p, y = sample
     groups = np.random.default_rng(seed).integers(min(3, p.shape[1]), size=p.shape[1])
-    known = range(groups.max() + 1)
-    expected = confusion_matrix(groups[y], groups[p.argmax(1)], labels=known)
+    expected = np.zeros((groups.max() + 1,) * 2)
+    np.add.at(expected, (groups[y], groups[p.argmax(1)]), 1)
     found = errors.group_confusion(p, y, torch.from_numpy(groups))
     np.testing.assert_array_equal(found, expected)
     share = found.diagonal().sum().item() / len(y)

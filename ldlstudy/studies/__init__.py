@@ -100,7 +100,7 @@ STUDIES: dict[str, Study] = {
         | {"cskd-figure4": cs_kd.figure4, "cskd-grid": cs_kd.grid},
         "cskd_claims",
         "CS",
-        (*_CS, "cskd-table5", "fast"),
+        (*_CS, "cskd-table5", "cskd-figure4", "fast"),
         _CS,
     ),
     "ldl": Study(

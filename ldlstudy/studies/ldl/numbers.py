@@ -18,7 +18,7 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import published
 from ldlstudy.studies import digits
-from ldlstudy.studies.ldl.runs import REDUCED, RIVALS
+from ldlstudy.studies.ldl.runs import LONGER, REDUCED, RIVALS, UNSURE
 from ldlstudy.studies.strategies import named
 
 DIGITS = f"quick {digits.NAME}"
@@ -217,8 +217,12 @@ def measured(results: Results, bench: str) -> list[str]:
 
 
 def nearest(results: Results, bench: str) -> list[str]:
-    """Return the strategies measured on a bench, the nearest to the truth first."""
-    return sorted(measured(results, bench), key=lambda s: results.mean(f"{bench} {s}", KL))
+    """Return the strategies measured on a bench, the nearest to the truth first.
+
+    Labels from uncertainty and long training have tables of their own.
+    """
+    own = [s for s in measured(results, bench) if s not in (*UNSURE, *LONGER)]
+    return sorted(own, key=lambda s: results.mean(f"{bench} {s}", KL))
 
 
 def sizes(results: Results) -> dict[tuple[float, int], str]:

@@ -66,7 +66,7 @@ ONLINE = ("on_en_ldl", "on_mt_ldl", "on_mt_ldl_mean")
 
 UNSURE = ("none-held", "mcdo", "on_ldl-mcdo_t", "on_ldl-mcdo_st", "on_ldl-mcdo_t-cutmix", "ogr",
           "on_ldl-ogr")  # fmt: skip
-LONGER = ("none-long", "on_ldl-mixup-long", "on_ldl-cutmix-long", "on_ldl-ricap-long")
+LONGER = ("none-long", "on_ldl-mixup-long", "on_ldl-cutmix-long")
 SHIFTED = f"{digits.NAME}-shifted"  # where two views of an image differ
 VIEWED = ("none", "off_ldl", "off_ldl_views")
 

@@ -15,7 +15,7 @@ from ldlstudy.studies.bench import NETWORKS
 from ldlstudy.studies.ldl import numbers
 from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
 from ldlstudy.studies.ldl.numbers import DIGITS
-from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, benches
+from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, SHIFTED, benches
 from ldlstudy.studies.strategies import named
 
 KL, ACC, ECE10, T, FITTED = "kl_to_truth", "accuracy", "ece_10_right", "temperature", "fitted"
@@ -130,7 +130,7 @@ def _reduced(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
 
 def _others(r: Reading) -> list[str]:
     """What is on noisy digits beside the rivals and what was taught the truth."""
-    return [s for s in numbers.measured(r.results, DIGITS) if s not in (*RIVALS, "truth")]
+    return [s for s in numbers.nearest(r.results, DIGITS) if s not in (*RIVALS, "truth")]
 
 
 def _by_class(r: Reading, strategy: str) -> dict[str, Any]:
@@ -173,7 +173,49 @@ def _touch(r: Reading) -> bool:
     return wide < 1.1 * hard and 0.55 < far / apart < 0.8
 
 
+def _shifted(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
+    return lambda r: holds(r.on(f"quick {SHIFTED}"))
+
+
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
+    "Labels fixed once make the better calibrated student, in all three seeds": _shifted(
+        lambda r: r.below("off_ldl", "off_ldl_views", ECE10) == 3
+    ),
+    "the student grows less sure. It is also less often right": _shifted(
+        lambda r: (
+            r.sorted("off_ldl", "off_ldl_views", metric=T, stage=FITTED)
+            and r.sorted("off_ldl", "off_ldl_views", metric=ACC)
+        )
+    ),
+    "once both are scaled, labels of each view are nearer to the truth in all three seeds": (
+        _shifted(lambda r: r.below("off_ldl_views", "off_ldl", KL, FITTED) == 3)
+    ),
+    "Vanilla grows surer and is right no more often: its ECE rises in all three seeds": _digits(
+        lambda r: (
+            r.below("none", "none-long", ECE10) == 3
+            and r.sorted("none", "none-long", metric=T, stage=FITTED)
+            and r("none-long", ACC) <= r("none", ACC)
+        )
+    ),
+    "Averaging over dropout lowers Vanilla's ECE in all three seeds … and leaves its accuracy "
+    "where it was; once both are scaled it is no nearer to the truth": _digits(
+        lambda r: (
+            r.below("mcdo", "none", ECE10) == 3
+            and abs(r("mcdo", ACC) - r("none", ACC)) < 0.005
+            and 0 <= r("mcdo", KL, FITTED) - r("none", KL, FITTED) < 0.01
+        )
+    ),
+    "OGR as a loss lowers the ECE of Vanilla on the same images by a hundredth": _digits(
+        lambda r: 0.005 < r("none-held", ECE10) - r("ogr", ECE10) < 0.015
+    ),
+    "OGR as a label lowers it more … but costs accuracy, and scaled it is farther from the truth, "
+    "both in all three seeds": _digits(
+        lambda r: (
+            r.sorted("on_ldl-ogr", "ogr", metric=ECE10)
+            and r.below("on_ldl-ogr", "none-held", ACC) == 3
+            and r.below("none-held", "on_ldl-ogr", KL, FITTED) == 3
+        )
+    ),
     "Mixing helps more than who labels the mixed image": _digits(
         lambda r: (
             r("none", KL) - r("mixup", KL) > abs(r("mixup", KL) - r("on_ldl-mixup", KL))

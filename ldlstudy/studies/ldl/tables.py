@@ -22,7 +22,7 @@ from ldlstudy.report.tables import (
 from ldlstudy.studies.bench import DATASETS, NETWORKS
 from ldlstudy.studies.ldl import numbers, runs
 from ldlstudy.studies.ldl.numbers import DIGITS
-from ldlstudy.studies.ldl.runs import REDUCED
+from ldlstudy.studies.ldl.runs import REDUCED, SHIFTED, UNSURE, VIEWED
 from ldlstudy.studies.strategies import named, unmixed
 
 TOP5 = Column("top5_accuracy", "top-5, %", percent=True)
@@ -148,13 +148,7 @@ def of_strategies(
 
 def true_distribution(results: Results) -> Shown:
     """Which strategy learns the true label distribution of noisy digits: the nearest first."""
-    columns = {column.heading: ("plain", column) for column in (ACCURACY, NLL, ECE, UCE, KL)}
-    return of_strategies(
-        results,
-        DIGITS,
-        numbers.nearest(results, DIGITS),
-        {**columns, "KL, scaled": ("fitted", KL)},
-    ).saying(
+    return _beside_truth(results, numbers.nearest(results, DIGITS)).saying(
         "Which strategy learns the true label distribution of noisy digits, the nearest first. "
         "Compare the last two columns: how much of a distance is confidence that one temperature "
         "puts right?",
@@ -166,6 +160,38 @@ def true_distribution(results: Results) -> Shown:
             )
         ],
     )  # fmt: skip
+
+
+def _beside_truth(results: Results, strategies: Sequence[str], bench: str = DIGITS) -> Shown:
+    """Every score of strategies on noisy digits, and their distance to the truth."""
+    columns = {column.heading: ("plain", column) for column in (ACCURACY, NLL, ECE, UCE, KL)}
+    return of_strategies(results, bench, strategies, {**columns, "KL, scaled": ("fitted", KL)})
+
+
+def views(results: Results) -> Shown:
+    """What labels fixed once and labels of each view teach, where two views of an image differ."""
+    return _beside_truth(results, VIEWED, f"quick {SHIFTED}").saying(
+        "Noisy digits moved by up to a pixel in training. Which of the two readings of Off-LDL is "
+        "the better calibrated, and which the nearer to the truth once scaled?",
+    )
+
+
+def longer(results: Results) -> Shown:
+    """What training longer changes."""
+    names = [f"{base}{long}" for base in ("none", "on_ldl-mixup", "on_ldl-cutmix")
+             for long in ("", "-long")]  # fmt: skip
+    return _beside_truth(results, names).saying(
+        "Noisy digits, 20 and 29 epochs (long). Whom do more epochs help, and in which column?",
+    )
+
+
+def uncertain(results: Results) -> Shown:
+    """What labels from uncertainty teach."""
+    held, *others = UNSURE
+    return _beside_truth(results, ("none", held, "on_ldl-cutmix", *others)).saying(
+        "Noisy digits, labels from uncertainty. Which lower the ECE, and which are nearer to the "
+        "truth once one temperature has put the confidence right?",
+    )
 
 
 def grid(results: Results) -> Shown:
