@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ldlstudy import checks, data, errors, metrics, mixing, scaling, votes
 from ldlstudy.data import mixed, people
-from ldlstudy.experiment import labels, measure, planes
+from ldlstudy.experiment import instances, labels, measure, planes
 from ldlstudy.experiment.measure import ECES, Outcome, Stages, intervals_of, share
 from ldlstudy.experiment.prepare import Setting
 from ldlstudy.experiment.records import Values
@@ -208,6 +208,11 @@ def neighbours(t: Finished) -> Kept:
     return Kept(None, {"plain": values}, {"plain": intervals} if intervals else {})
 
 
+def information(t: Finished) -> Kept:
+    """How much the logits say of single training images under augmentation ([Re] section 6.3)."""
+    return Kept(None, {"information": instances.values(t.predictor, t.setting.dataset.train)})
+
+
 def plane(t: Finished) -> Kept:
     """The plane of the first three classes ([Re] Figure 2), with its numbers."""
     dataset = t.setting.dataset
@@ -382,6 +387,16 @@ def _needs_groups(setting: Setting) -> None:
     checks.one_of("data set with similar classes", setting.dataset.name, planes.SIMILAR)
 
 
+def _needs_chance(setting: Setting) -> None:
+    if not instances.is_random(setting.augmentation):
+        raise ValueError(
+            "`information` is kept of runs whose augmentation is random, "
+            f"got {dict(setting.run.augmentation)}"
+        )
+    if not isinstance(setting.dataset.train.pixels, Tensor):
+        raise ValueError("`information` is kept of images that lie in memory")
+
+
 def _needs_votes(setting: Setting) -> None:
     votes_on(setting.dataset)
 
@@ -415,6 +430,7 @@ KEEP: dict[str, Keep] = {
     "domains": Keep(domains, _needs_domains),
     "embedding": Keep(lambda t: Kept(embedding(t.features.cpu(), t.test.labels))),
     "errors": Keep(lambda t: Kept(of_errors(t.p, t.test.labels))),
+    "information": Keep(information, _needs_chance),
     "label": Keep(of_label, _needs_label),
     "neighbours": Keep(neighbours),
     "operations": Keep(operations),

@@ -27,7 +27,7 @@ from ldlstudy.studies.ils import tabular as ils_tabular
 from ldlstudy.studies.ldl import runs as ldl
 from ldlstudy.studies.people import annotators, enhancement
 from ldlstudy.studies.people import runs as people
-from ldlstudy.studies.smoothing import distillation, translation
+from ldlstudy.studies.smoothing import distillation, information, translation
 from ldlstudy.studies.smoothing import runs as smoothing
 from ldlstudy.studies.truth import runs as truth
 
@@ -85,6 +85,7 @@ STUDIES: dict[str, Study] = {
             "re-table4": distillation.table4,
             "re-figure7": distillation.runs,
             "re-figure8": functools.partial(distillation.runs, figure=8),
+            "re-information": information.runs,
             "re-transformer": translation.runs,
             "explore": smoothing.explored,
         },

@@ -8,8 +8,10 @@ import torch
 from matplotlib.figure import Figure
 
 from ldlstudy import targets
-from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH
+from ldlstudy.report.figures import BLUE, GREEN, GREY, LINES, ORANGE, WIDTH
 from ldlstudy.report.results import Results
+from ldlstudy.studies.smoothing import channels as known
+from ldlstudy.studies.smoothing import information
 from ldlstudy.studies.smoothing.interpolation import points_of
 
 
@@ -21,6 +23,46 @@ def labels(alphas: tuple[float, ...], classes: int = 10) -> Figure:
         ax.bar(range(classes), label, color=BLUE)
         ax.set(title=f"α = {alpha:g}", xticks=[0, 5], xlabel="class", ylim=(0, 1.02))
     axes[0].set_ylabel("probability")
+    return fig
+
+
+def channels() -> Figure:
+    """Estimates on channels with a known truth, by draws, by unequal noise, and by dimension."""
+    panels = {
+        "draws behind a mean": (known.DRAWS, known.by_draws()),
+        "noise of one half / the other": (known.RATIOS, known.by_ratio()),
+        "numbers in an answer": (known.WIDTHS, known.by_width()),
+    }
+    fig, axes = plt.subplots(1, len(panels), sharey=True, figsize=(WIDTH, 3.3))
+    for ax, (label, (x, lines)) in zip(axes, panels.items(), strict=True):
+        for (name, y), (colour, dash, marker) in zip(lines.items(), LINES, strict=False):
+            ax.plot(x, y, dash, color=colour, marker=marker, ms=4, label=name)
+        ax.set(xlabel=label, xscale="log", xticks=x, xticklabels=x)
+        ax.minorticks_off()
+        ax.legend(fontsize=7, loc="lower left")
+    axes[0].set(ylabel="mutual information, nats", ylim=(0, None))
+    return fig
+
+
+def followed(results: Results) -> Figure:
+    """Müller et al.'s Figure 6: information by epochs, with hard and with smoothed labels."""
+    panels = {
+        "difference of two logits, as printed": "as_printed",
+        "the same, bound": "difference",
+        "all logits, bound": "logits",
+    }
+    fig, axes = plt.subplots(1, len(panels), sharey=True, figsize=(WIDTH, 3.0))
+    for ax, (title, metric) in zip(axes, panels.items(), strict=True):
+        for alpha, (colour, dash, marker) in zip(information.FOLLOWED, LINES, strict=False):
+            points = information.looks(results, alpha, metric)
+            if points:
+                x, y, low, high = np.array(points).T
+                ax.plot(x, y, dash, color=colour, marker=marker, ms=4, label=f"α = {alpha:g}")
+                ax.vlines(x, low, high, color=colour)
+        ax.axhline(np.log(2), color=GREY, lw=0.8, ls=":", label="log 2: one bit")
+        ax.set(title=title, xscale="log", xlabel="epochs")
+    axes[0].set(ylabel="nats", ylim=(0, None))
+    fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
     return fig
 
 

@@ -16,7 +16,7 @@ from ldlstudy.report.tables import (
     Column,
     published,
 )
-from ldlstudy.studies.smoothing import distillation
+from ldlstudy.studies.smoothing import distillation, information
 from ldlstudy.studies.smoothing.runs import (
     ALPHAS,
     CLEAN,
@@ -36,6 +36,17 @@ PLANE = {  # what the pictures of the penultimate layer show, as numbers
     "spread, test": "test_spread",
     "clusters apart, test": "test_distance",
     "ratio, test": "test_ratio",
+}
+INFORMATION = {  # estimates of the mutual information of image and answer
+    "at most (log N)": "most",
+    "as printed": "as_printed",
+    "with one of its draws": "reused",
+    "bound, two logits": "difference",
+    "bound, all logits": "logits",
+    "within a class, two logits": "within_difference",
+    "within a class, all logits": "within_logits",
+    "the noisy image itself": "views",
+    "within a class": "within_views",
 }
 FIGURE7 = {  # the series of Figure 7; those of Figure 8 have one loss
     "M1": "M1: teacher, by its α",
@@ -188,6 +199,27 @@ def table3(results: Results) -> Shown:
     return tables.grid(results, lines).saying(
         "ECE by smoothing constant and after temperature scaling (the paper’s Table 3). Where are "
         "hard labels already better calibrated than any smoothing?"
+    )
+
+
+def mutual_information(results: Results) -> Shown:
+    """Mutual information of image and answer, by estimate: networks trained to their end."""
+    known = information.benches("paper") | information.benches("quick")
+    lines = {
+        f"{information.labels()[name]}, α = {a:g}": row_of(smoothed(ours, a))
+        for name, ours in known.items()
+        for a in (ALPHAS if name == information.DIGITS else HARD_SOFT)
+    }
+    return tables.grid(
+        results,
+        {
+            label: {
+                heading: Asked(own, Column(metric, "", digits=3), "information")
+                for heading, metric in INFORMATION.items()
+            }
+            for label, own in lines.items()
+            if own in results
+        },
     )
 
 
