@@ -19,8 +19,8 @@ _HOMES = {  # names of the face that live in a module of their own
     "train": "ldlstudy.training",
 }
 _MODULES = (
-    "data", "interop", "losses", "methods", "metrics", "mixing", "mixture", "models", "projection",
-    "scaling", "targets",
+    "data", "information", "interop", "losses", "methods", "metrics", "mixing", "mixture", "models",
+    "projection", "scaling", "targets",
 )  # fmt: skip
 __all__ = [*_HOMES, *_MODULES]
 

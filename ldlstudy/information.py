@@ -72,7 +72,9 @@ def mueller(answers: ArrayLike, means: ArrayLike) -> float:
         If the shapes differ, there are fewer than two images, a number is not finite, or all
         answers are their means: the variance is then 0.
     """
-    return lower_bound(_shared(answers, means))
+    y, mu, variance = _checked(answers, means)
+    scores = -(y[:, None] - mu).square() / (2 * variance)  # (N, N): answer by image
+    return float((scores.diagonal() - scores.logsumexp(1)).mean()) + math.log(len(y))
 
 
 def mueller_2019(answers: ArrayLike, means: ArrayLike) -> float:
@@ -101,12 +103,13 @@ def mueller_2019(answers: ArrayLike, means: ArrayLike) -> float:
     ValueError
         As in `mueller`.
     """
-    scores = _shared(answers, means)
+    y, mu, variance = _checked(answers, means)
+    scores = -(y[:, None] - mu).square() / (2 * variance)
     return float((scores.diagonal() - scores.logsumexp(1)).sum())
 
 
-def _shared(answers: ArrayLike, means: ArrayLike) -> Tensor:
-    """Scores (N, N) of a Gaussian with the one variance of all answers about their means."""
+def _checked(answers: ArrayLike, means: ArrayLike) -> tuple[Tensor, Tensor, Tensor]:
+    """Answers and means (N,), and the one variance of all answers about their means."""
     y = _several(_finite(answers, "answers", (1,)), "answers")
     mu = _finite(means, "means", (1,))
     if y.shape != mu.shape:
@@ -114,7 +117,7 @@ def _shared(answers: ArrayLike, means: ArrayLike) -> Tensor:
     variance = (y - mu).square().mean()
     if variance == 0:
         raise ValueError("all answers equal their means: augmentation changes nothing")
-    return -(y[:, None] - mu).square() / (2 * variance)
+    return y, mu, variance
 
 
 def lower_bound(scores: ArrayLike, index: ArrayLike | None = None) -> float:

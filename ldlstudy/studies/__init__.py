@@ -91,8 +91,8 @@ STUDIES: dict[str, Study] = {
         },
         "re_claims",
         "RE",
-        (*_RE, "re-figure8", "fast"),
-        _RE,
+        (*_RE, "re-figure8", "re-information", "fast"),
+        (*_RE, "re-information"),
     ),
     "cs_kd": Study(
         "CS-KD",

@@ -13,7 +13,7 @@ from torch import Tensor
 from ldlstudy import information
 from ldlstudy.seeds import seed_of
 
-IMAGES, REPEATS, SCORED = 200, 8, 5
+IMAGES, REPEATS, SCORED = 200, 6, 5
 APART, SPREAD = 20.0, 2.0  # clusters, and answers within one, in deviations of the noise
 DRAWS = (2, 3, 5, 10, 20, 40)  # of an image, behind its mean
 RATIOS = (1, 2, 4, 8, 16)  # of the noise of one half of the images to that of the other

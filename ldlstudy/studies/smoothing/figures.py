@@ -51,6 +51,7 @@ def followed(results: Results) -> Figure:
         "the same, bound": "difference",
         "all logits, bound": "logits",
     }
+    epochs = [*information.EPOCHS, information.LAST]
     fig, axes = plt.subplots(1, len(panels), sharey=True, figsize=(WIDTH, 3.0))
     for ax, (title, metric) in zip(axes, panels.items(), strict=True):
         for alpha, (colour, dash, marker) in zip(information.FOLLOWED, LINES, strict=False):
@@ -61,6 +62,8 @@ def followed(results: Results) -> Figure:
                 ax.vlines(x, low, high, color=colour)
         ax.axhline(np.log(2), color=GREY, lw=0.8, ls=":", label="log 2: one bit")
         ax.set(title=title, xscale="log", xlabel="epochs")
+        ax.set_xticks(epochs, [str(each) for each in epochs])
+        ax.minorticks_off()
     axes[0].set(ylabel="nats", ylim=(0, None))
     fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, loc="outside lower center")
     return fig

@@ -16,12 +16,12 @@ from ldlstudy.studies.smoothing.runs import ALPHAS, CNN, SHIFTED, cropped, smoot
 
 KEEP = ("information",)
 NOISE = 0.4  # of noisy digits in the rest of the chapter
-EPOCHS = (1, 2, 5, 15)  # after which training is looked at, besides its end
+EPOCHS, LAST = (1, 2, 5, 15), 60  # after which training on digits is looked at
 FOLLOWED = (0.0, 0.1)  # smoothing of the networks that are looked at in training
 DIGITS, MNIST, CIFAR = "digits-small_cnn-noise", "mnist-small_fcn-reduced", "cifar10-lenet-reduced"
 _DIGITS = Bench(
     DIGITS, "digits", "small_cnn",
-    {"epochs": 60, "batch": 128, "rate": 0.05, "drops": [30, 45]},
+    {"epochs": LAST, "batch": 128, "rate": 0.05, "drops": [30, 45]},
     augmentation={"noise": NOISE}, seeds=3, level="quick",
 )  # fmt: skip
 _REDUCED = (
@@ -44,7 +44,7 @@ def benches(profile: str) -> dict[str, Bench]:
         return {bench.name: bench for bench in _REDUCED}
     if profile == "quick":
         return {DIGITS: _DIGITS}
-    return {DIGITS: replace(_DIGITS, recipe={**_DIGITS.recipe, "epochs": 3}, seeds=2)}
+    return {DIGITS: replace(_DIGITS, recipe={**_DIGITS.recipe, "epochs": 2}, seeds=2)}
 
 
 def labels() -> dict[str, str]:

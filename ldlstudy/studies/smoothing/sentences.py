@@ -1,19 +1,21 @@
 """What the label-smoothing chapter says of its records, and when it is true."""
 
+import math
 from collections.abc import Callable
 
 from ldlstudy import studies
 from ldlstudy.report.sentences import Reading
-from ldlstudy.studies.smoothing import interpolation
+from ldlstudy.studies.smoothing import information, interpolation
 from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, REDUCED
 
-TABLES = ("re-table2", "re-table4", "re-figure7")
+TABLES = ("re-table2", "re-table4", "re-figure7", "re-information")
 NOISY, SMALL, MNIST, FASHION = (
     f"quick {DIGITS}", f"quick {CLEAN}", "mnist-fcn1200", "fashion_mnist-fcn1200",
 )  # fmt: skip
 SETS = (NOISY, SMALL, MNIST, FASHION, REDUCED)
 ACC, KL, ECE, T = "accuracy", "kl_to_truth", "ece_15_left", "temperature"
 STUDENTS = ("M3", "M4", "M3p", "M4p")
+SEEN = f"quick {information.DIGITS}"
 
 
 def facts() -> Reading:
@@ -53,6 +55,16 @@ def _worse(r: Reading, metric: str, loss: str = "") -> int:
     """In how many seeds the smoothed teacher's student is worse, on noisy digits."""
     hard, soft = f"quick student{loss}", f"quick student ls{loss}"
     return r.below(soft, hard, metric) if metric == ACC else r.below(hard, soft, metric)
+
+
+def _says(r: Reading, alpha: str, metric: str) -> float:
+    """A mutual information of digits with noise, in nats."""
+    return r.on(SEEN)(alpha, metric, "information")
+
+
+def _late(r: Reading, alpha: str, metric: str) -> int:
+    """In how many seeds a mutual information falls between the last look and the end."""
+    return r.on(SEEN).below(alpha, f"{alpha} after {information.EPOCHS[-1]}", metric, "information")
 
 
 SMOOTHED = tuple(f"{a:g}" for a in ALPHAS if a)
@@ -199,5 +211,36 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "falls off": lambda r: r("quick M2 0.75", ACC) + 0.01 < min(_of_students(r, ACC)),
     "At low γ the student alone is the better one": lambda r: (
         r("quick M2 0", ACC) > max(r("quick student printed", ACC), r("quick student", ACC))
+    ),
+    "The estimate ends a little above log 2": lambda r: all(
+        0 < _says(r, a, "as_printed") - math.log(2) < 0.05 for a in ("0", "0.1")
+    ),
+    "The smoothed network has the lower one in all three seeds, by less than .01 nats": (
+        lambda r: r.on(SEEN).below("0.1", "0", "as_printed", "information") == 3
+        and _says(r, "0", "as_printed") - _says(r, "0.1", "as_printed") < 0.01
+    ),
+    "Which draw is the answer moves the estimate by more than smoothing does": lambda r: (
+        _says(r, "0", "reused") - _says(r, "0", "as_printed")
+        > abs(_says(r, "0", "as_printed") - _says(r, "0.1", "as_printed"))
+    ),
+    "Smoothing lowers that in all three seeds, and leaves more than nine tenths of it at every α": (
+        lambda r: all(
+            r.on(SEEN).below(a, "0", "within_logits", "information") == 3
+            and _says(r, a, "within_logits") > 0.9 * _says(r, "0", "within_logits")
+            for a in SMOOTHED
+        )
+    ),
+    "networks of hard and of smoothed labels alike have lost more than half": lambda r: all(
+        _says(r, a, "within_logits") < 0.5 * _says(r, a, "within_views") for a in ("0", *SMOOTHED)
+    ),
+    "The estimate as printed does not fall again": lambda r: all(
+        _late(r, a, "as_printed") == 0 for a in ("0", "0.1")
+    ),
+    "The second does fall": lambda r: all(
+        _late(r, a, "within_difference") == 3 for a in ("0", "0.1")
+    ),
+    "on digits consistently and little": lambda r: (
+        r.on(SEEN).below("0.1", "0", "logits", "information") == 3
+        and 0.9 < _says(r, "0.1", "logits") / _says(r, "0", "logits") < 1
     ),
 }  # fmt: skip
