@@ -108,6 +108,11 @@ class Results:
         records = self.records(row)
         return records[seed].figure(name) if seed < len(records) else None
 
+    def figures(self, rows: Mapping[str, str], name: str) -> dict[str, Any]:
+        """Return the data of a figure of several rows, by what each is called; of those there."""
+        found = {label: self.figure(row, name) for label, row in rows.items()}
+        return {label: data for label, data in found.items() if data is not None}
+
     def stages(self, row: str) -> list[str]:
         """Return the stages that the records of a row have."""
         records = self.records(row)

@@ -208,6 +208,22 @@ def quoted(
     return numbers.known(values)
 
 
+def pair(bench: str) -> dict[str, str]:
+    """Return the rows of cross entropy and of CS-KD on a bench, by what they are called."""
+    return {"cross entropy": f"{bench} none", "CS-KD": f"{bench} cs_kd"}
+
+
+def of_errors(results: Results, titles: Mapping[str, str]) -> dict[str, dict[str, list[Any]]]:
+    """Return what both say of their errors, by title of each bench and by method, seed by seed."""
+    return {
+        title: {
+            label: [record.figure("errors") for record in results.records(row)]
+            for label, row in pair(bench).items()
+        }
+        for bench, title in titles.items()
+    }
+
+
 def diagrams(results: Results) -> dict[str, dict[str, Any]]:
     """Return the reliability diagrams of CS-KD and each rival, by the rival's name (Figure 4)."""
     own, *others = (

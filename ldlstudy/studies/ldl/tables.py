@@ -60,6 +60,28 @@ def label(strategy: str, stage: str = "plain") -> str:
     return named(strategy).name_in("LDL")
 
 
+def rows(bench: str, strategies: Sequence[str]) -> dict[str, str]:
+    """Return the rows of strategies on a bench, by what the chapter calls them."""
+    return {label(strategy): f"{bench} {strategy}" for strategy in strategies}
+
+
+def diagrams(
+    results: Results, strategies: Sequence[str]
+) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Return reliability diagrams as trained, by title of each panel and by strategy."""
+    benches = {
+        "noisy digits, 10 bins": (DIGITS, "quick"),
+        "CIFAR-100, reduced, 15 bins": (REDUCED, "reduced"),
+    }
+    return {
+        title: {
+            name: found["plain"]
+            for name, found in results.figures(rows(bench, strategies), runs.diagram(level)).items()
+        }
+        for title, (bench, level) in benches.items()
+    }
+
+
 Key = tuple[str, str, str]  # bench, strategy and stage of a published number
 
 
