@@ -54,12 +54,13 @@ def _checked(features: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
             "features must be finite numbers of shape (N, D), "
             f"got {features.dtype} {features.shape}"
         )
-    y = torch.from_numpy(labels.astype(np.int64, casting="same_kind"))
-    if y.shape != (len(features),) or int(y.min()) < 0 or not y.bincount().all():
+    fits = labels.dtype.kind in "iu" and labels.shape == (len(features),) and len(labels)
+    if not fits or labels.min() < 0 or not np.bincount(labels).all():
         raise ValueError(
             f"labels must be {len(features)} whole numbers from 0 with no class left out, "
             f"got {labels.dtype} {labels.shape}"
         )
+    y = torch.from_numpy(labels.astype(np.int64))
     return torch.from_numpy(features).float(), torch.nn.functional.one_hot(y).double()
 
 

@@ -6,11 +6,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from ldlstudy.extras import needs
 from ldlstudy.report import export
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; lines differ in style as well.
@@ -91,6 +93,32 @@ def nothing() -> Figure:
     ax.set_axis_off()
     ax.text(0.5, 0.5, "not yet run", ha="center", va="center", color=GREY)
     return fig
+
+
+def critical_differences(ax: Axes, scores: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """Draw Demsar's critical-difference diagram of scores, methods by data sets, into a panel.
+
+    Methods stand at their mean ranks, of which 1 is the lowest score's; bars join those that
+    Nemenyi's test does not tell apart at the 5 % level (scikit-posthocs). ``colours`` are by
+    method; others are grey.
+    """
+    with needs("study"):
+        import scikit_posthocs
+
+    alike = scikit_posthocs.posthoc_nemenyi_friedman(scores.T.reset_index(drop=True))
+    scikit_posthocs.critical_difference_diagram(
+        scores.rank().mean(axis=1),
+        alike,
+        ax=ax,
+        label_fmt_left="{label}  {rank:.1f} ",
+        label_fmt_right=" {rank:.1f}  {label}",
+        label_props={"fontsize": 8},
+        crossbar_props={"linewidth": 1.6, "color": "black"},
+        marker_props={"s": 14},
+        elbow_props={"linewidth": 0.8},
+        text_h_margin=0.4,
+        color_palette={name: colours.get(name, GREY) for name in scores.index},
+    )
 
 
 S = TypeVar("S", bound=Sized)

@@ -18,6 +18,7 @@ from ldlstudy.models.cifar_resnet import StochasticBlock
 # Parameters at 10 and 100 classes; of the papers' counts each one that is known is among them.
 PARAMETERS = {
     "alexnet24": (1_068_298, 1_085_668),
+    "alexnet32": (2_472_266, 2_495_396),
     "densenet121": (6_956_298, 7_048_548),
     "densenet_bc_40_12": (176_122, 188_092),
     "dla": (16_291_386, 16_337_556),
@@ -33,6 +34,7 @@ PARAMETERS = {
     "resnet110": (1_727_962, 1_733_812),
     "resnet110_sd": (1_727_962, 1_733_812),
     "resnet152": (58_156_618, 58_341_028),
+    "resnet152_sd": (2_408_474, 2_414_324),
     "resnet18": (11_173_962, 11_220_132),
     "resnet20": (269_722, 275_572),
     "resnet200": (62_637_642, 62_822_052),
@@ -56,7 +58,9 @@ SHAPES = {
     "lenet": (3, 32, 32),
     "fast_cnn": (3, 9, 9),
 }
-COMPUTED = [name for name in PARAMETERS if name not in ("resnet152", "resnet200")]  # as resnet101
+COMPUTED = [
+    name for name in PARAMETERS if name not in ("resnet152", "resnet152_sd", "resnet200")
+]  # as resnet101
 
 
 def images_for(name: str, batch: int = 2) -> torch.Tensor:
@@ -210,7 +214,8 @@ def test_images_of_a_wrong_shape_or_type(name, shape):
 
 @pytest.mark.parametrize(
     ("name", "options", "smallest"),
-    [("densenet_bc_40_12", {}, 4), ("densenet121", {}, 8), ("densenet121", {"stem": "7x7"}, 29),
+    [("alexnet32", {}, 13), ("densenet_bc_40_12", {}, 4),
+     ("densenet121", {}, 8), ("densenet121", {"stem": "7x7"}, 29),
      ("small_cnn", {}, 4)],
 )  # fmt: skip
 def test_the_smallest_image_is_the_smallest(name, options, smallest):

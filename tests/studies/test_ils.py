@@ -86,7 +86,8 @@ def test_the_swapped_parameters_of_ils_are_put_right(results):
 
 
 def test_the_claim_on_a_grid_is_judged_with_the_others(results, judged):
-    assert len(judged) == len(published("claims")) + 1
+    on_six_gaussians = ~published("claims")["left"].str.startswith(("images", "students"))
+    assert len(judged) == on_six_gaussians.sum() + 1
     losses = np.array(results.figure("grid", "candidates")["test_cross_entropy"])
     values = results.figure("grid", "candidates")["values"]
     claimed = values.index({"p1": 0.8, "p2": 2.0})

@@ -209,6 +209,23 @@ def test_a_training_cut_off_anywhere_ends_as_one_that_was_not(name, steps, tmp_p
     assert [f.name for f in tmp_path.iterdir()] == [file.name]
 
 
+@pytest.mark.parametrize("cut", [0, 3, 5])  # epochs before it is stopped and resumed
+def test_the_best_epoch_s_weights_are_those_of_a_training_that_ends_there(cut, tmp_path):
+    how = {"held": images(20, seed=3)}
+    recipe = Recipe(5, batch=16, rate=2.0, keep="best")
+    file, kept = tmp_path / "checkpoint.pt", network()
+    if cut:
+        fit(network(), **how, recipe=replace(recipe, epochs=cut), checkpoint=file)
+    losses = [e["held_loss"] for e in fit(kept, **how, recipe=recipe, checkpoint=file)]
+    best = int(np.argmin(losses))
+    assert 0 < best < 4  # the rate is so high that the last epoch is not the best
+    ended = network()
+    fit(ended, **how, recipe=replace(recipe, epochs=best + 1, keep="last"))
+    assert same(kept, ended)
+    with pytest.raises(ValueError, match="the best epoch is that of held-out images"):
+        fit(network(), recipe=recipe)
+
+
 SETTINGS: dict[str, Mapping[str, Any]] = {  # of methods with more than a label to remember
     "adacos": {},
     "byot": {"temperature": 3.0, "weight": 0.3, "hint": 0.1},

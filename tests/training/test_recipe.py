@@ -44,6 +44,14 @@ def test_steps_multiply_the_rate_from_each_drop_on(drops, factor, epoch):
     assert Recipe(100, schedule="constant", drops=drops, factor=factor).share(epoch) == 1
 
 
+def test_a_decay_drops_after_every_so_many_steps():
+    """As ILS has it: the rate times .9 after each 150 steps of 256 images, of 45,000."""
+    recipe = Recipe(150, schedule="decay", factor=0.9, period=150 * 256 / 45_000)
+    assert recipe.moves
+    for step in (0, 1, 149, 150, 151, 299, 300, 1499, 1500):
+        assert recipe.share(step * 256 / 45_000) == pytest.approx(0.9 ** (step // 150))
+
+
 def test_each_layer_has_its_rate_and_decay():
     net = network()
     recipe = Recipe(
@@ -162,8 +170,12 @@ def test_the_penalty_is_of_norms_that_are_not_squared_and_of_weights_alone():
         ({"epochs": 1, "optimiser": "lion"}, "unknown optimiser 'lion'; known: adam, adamw, sgd"),
         (
             {"epochs": 1, "schedule": "poly"},
-            "unknown schedule 'poly'; known: constant, cosine, lin",
+            "unknown schedule 'poly'; known: constant, cosine, decay, lin",
         ),
+        ({"epochs": 1, "schedule": "decay"}, "a period belongs to the schedule decay, got None"),
+        ({"epochs": 1, "period": 0.5}, "a period belongs to the schedule decay, got 0.5 with step"),
+        ({"epochs": 1, "schedule": "decay", "period": 0}, r"period must lie in \(0, inf\]"),
+        ({"epochs": 1, "keep": "first"}, "unknown epoch to keep 'first'; known: best, last"),
         ({"epochs": 1, "drops": [0.5]}, "drops must be a whole number"),
         ({"epochs": 1, "drops": 5}, "drops must be a list of epochs, got 5"),
         ({"epochs": 1, "factor": 0}, "factor must lie in"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -21,11 +22,13 @@ from ldlstudy.report.figures import (
     PURPLE,
     RED,
     WIDTH,
+    critical_differences,
     label_outer,
     nothing,
     of_there,
     panels,
 )
+from ldlstudy.studies.ils import ranks
 
 
 def density(mixture: GaussianMixture, inputs: Tensor, labels: Tensor, sparse: Tensor) -> Figure:
@@ -197,6 +200,20 @@ def budgets(
     ax.set_xticks([1, 12, 30, 48, 120], ["1", "12", "30", "48", "120"])
     ax.minorticks_off()
     ax.legend(loc="upper right", ncols=2, fontsize=8)
+    return fig
+
+
+def rankings(scores: Mapping[str, pd.DataFrame]) -> Figure:
+    """ILS Figures 12 to 15: a critical-difference diagram for each title, methods by pairs."""
+    there = {title: table for title, table in scores.items() if table.shape[1] > 1}
+    if not there:
+        return nothing()
+    fig, axes = plt.subplots(len(there), figsize=(WIDTH, 1.9 * len(there)), squeeze=False)
+    own = {label: ORANGE for label, (row, _) in ranks.METHODS.values() if row.startswith("ils")}
+    for ax, (title, table) in zip(axes.flat, there.items(), strict=True):
+        labels = {name: label for name, (label, _) in ranks.METHODS.items()}
+        critical_differences(ax, table.rename(index=labels), own)
+        ax.set_title(title, loc="left")
     return fig
 
 

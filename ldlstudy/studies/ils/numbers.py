@@ -10,6 +10,7 @@ from ldlstudy.report import claims, numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import Line, published
+from ldlstudy.studies.ils import image_numbers
 from ldlstudy.studies.ils.runs import RESTARTS, SETUPS
 from ldlstudy.studies.ils.tables import EVERY, STUDENTS
 
@@ -29,7 +30,8 @@ PAIRS: dict[str, tuple[Line, Line]] = {  # differences in cross entropy, left le
 
 def judged(results: Results) -> pd.DataFrame:
     """Return the paper's claims on this set with their verdicts, that on the grid among them."""
-    found = claims.judge(results, published("claims"))
+    every = published("claims")
+    found = claims.judge(results, every[~every["left"].str.startswith(image_numbers.POOLED)])
     found.loc["ILS-10"] = claims.UNJUDGED | {
         "claim": "The parabola P1 = .8, P2 = 2 has the lowest cross entropy",
         "published": ".8, 2",

@@ -6,7 +6,6 @@ most probable classes are learned. All are in ten-fold cross-validation.
 """
 
 from ldlstudy import checks
-from ldlstudy.data import tabular
 from ldlstudy.data.distributions import FOLDS
 from ldlstudy.experiment.plan import PROFILES, Planned
 from ldlstudy.experiment.points import RECIPE
@@ -24,7 +23,7 @@ SETS = {  # what each is called
     "volcanoes": "volcanoes",
     "auml_url": "auml_url",
 }
-SMALLER = {"smoke": ("wine",), "quick": tuple(tabular.BUNDLED)}
+SMALLER = {"smoke": ("wine",), "quick": ("iris", "wine", "breast_cancer")}
 
 
 def row(name: str, method: str) -> str:

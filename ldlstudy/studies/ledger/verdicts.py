@@ -22,6 +22,7 @@ from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published
 from ldlstudy.studies import STUDIES, Study
 from ldlstudy.studies import evidence as evidence_of
+from ldlstudy.studies.ils import image_numbers, ranks
 from ldlstudy.studies.ils import numbers as ils
 from ldlstudy.studies.ldl.numbers import Recomputed, recomputed
 from ldlstudy.studies.smoothing import interpolation
@@ -62,8 +63,9 @@ def evidence(prefix: str) -> Evidence:
     study = PAPERS[checks.one_of("paper", prefix, PAPERS)]
     paper, quick = evidence_of(study)
     results = paper | quick
-    if prefix == "ILS":  # one of its claims is on a whole grid
-        return Evidence(ils.judged(results), results)
+    if prefix == "ILS":  # one of its claims is on a whole grid, some are on all image sets as one
+        judged = pd.concat([ils.judged(results), image_numbers.judged(results)])
+        return Evidence(judged, results | ranks.pooled(results))
     if prefix == "RE":  # some are on a series of networks, interpolated
         return Evidence(interpolation.judged(results), interpolation.with_series(results))
     return Evidence(claims.judge(results, published(study.claims)), results)

@@ -11,8 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ldlstudy.extras import needs
-from ldlstudy.report.figures import BLUE, GREY, ORANGE, WIDTH, nothing, of_there
+from ldlstudy.report.figures import (
+    BLUE,
+    GREY,
+    ORANGE,
+    WIDTH,
+    critical_differences,
+    nothing,
+    of_there,
+)
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import short
 from ldlstudy.stats import Estimate
@@ -76,32 +83,12 @@ def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
 
 
 def ranking(by_place: pd.DataFrame) -> Figure:
-    """Demsar's critical-difference diagram: mean ranks over cells; bars join what may be alike.
-
-    Bars are Nemenyi's test at the 5 % level (scikit-posthocs).
-    """
-    with needs("study"):
-        import scikit_posthocs
-
+    """Demsar's critical-difference diagram: mean ranks over cells; bars join what may be alike."""
     if len(by_place) < 3:
         return nothing()
-    ranked = by_place.rename(index=_label)
-    names = dict(zip(ranked.index, by_place.index, strict=True))
-    alike = scikit_posthocs.posthoc_nemenyi_friedman(ranked.T.reset_index(drop=True))
     fig, ax = plt.subplots(figsize=(WIDTH, 5.2))
-    scikit_posthocs.critical_difference_diagram(
-        comparisons.mean_ranks(ranked),
-        alike,
-        ax=ax,
-        label_fmt_left="{label}  {rank:.1f} ",
-        label_fmt_right=" {rank:.1f}  {label}",
-        label_props={"fontsize": 8},
-        crossbar_props={"linewidth": 1.6, "color": "black"},
-        marker_props={"s": 14},
-        elbow_props={"linewidth": 0.8},
-        text_h_margin=0.4,
-        color_palette={label: _look(name)["color"] for label, name in names.items()},
-    )
+    colours = {_label(name): _look(name)["color"] for name in by_place.index}
+    critical_differences(ax, by_place.rename(index=_label), colours)
     return fig
 
 
