@@ -17,6 +17,7 @@ from ldlstudy.report import claims
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import published
 from ldlstudy.studies import STUDIES, TABLES
+from ldlstudy.studies.ils import images, students
 from ldlstudy.training import Augmentation, Recipe
 from tests.report.made import record
 
@@ -165,7 +166,9 @@ def test_claims_name_rows_of_the_plan_and_metrics_of_the_records(study):
     series = {row_of(each).rpartition(" ")[0] for each in known if "series" in each.facts}
     listed = published(study.claims)
     assert listed.index.is_unique
-    assert set(listed["left"]) | set(listed["right"]) <= planned | series
+    pooled = {f"images {name}" for name in images.TUNED}
+    pooled |= {f"students {name}" for name in students.TEACHERS}
+    assert set(listed["left"]) | set(listed["right"]) <= planned | series | pooled
     results = studies.recorded(study.evidence) | studies.recorded(study.quick, "quick")
     judged = claims.judge(results, listed)
     there = listed["left"].isin(results.rows) & listed["right"].isin(results.rows)

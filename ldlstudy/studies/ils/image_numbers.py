@@ -49,6 +49,12 @@ def true_class(results: Results) -> dict[str, np.ndarray]:
     }
 
 
+def sure(results: Results) -> dict[str, float]:
+    """Return by title of the set the share of samples whose true class gets more than .9."""
+    first = round(SURE * BINS)
+    return {title: float(of[2][first:].sum()) for title, of in true_class(results).items()}
+
+
 def quoted(results: Results, on_tables: Results) -> Numbers:
     """Return every number that these sections quote, the reading of our records among them."""
     conditional = ranks.mean_ranks(ranks.printed("class_conditional_ece"))
@@ -59,14 +65,10 @@ def quoted(results: Results, on_tables: Results) -> Numbers:
         "images.read": read(results),
     }
     found |= numbers.verdicts(judged(results)) if results.planned else {}
-    sure = {
-        title: float(shares[2][round(SURE * BINS) :].sum())
-        for title, shares in true_class(on_tables).items()
-    }
-    if sure:
-        least, most = min(sure, key=sure.__getitem__), max(sure, key=sure.__getitem__)
-        found |= {"tabular.sets": in_words(len(sure)), "tabular.most": most, "tabular.least": least}
-        found |= {"tabular.most.share": sure[most], "tabular.least.share": sure[least]}
+    if shares := sure(on_tables):
+        for name, of in (("least", min), ("most", max)):
+            title = of(shares, key=shares.__getitem__)
+            found |= {f"tabular.{name}": title, f"tabular.{name}.share": shares[title]}
     return {f"real.{key}": value for key, value in found.items()}
 
 

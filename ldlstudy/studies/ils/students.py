@@ -63,10 +63,11 @@ def runs(profile: str) -> list[Planned]:
 
 
 def _plans(lesson: Lesson, method: str, seed: int) -> list[Planned]:
-    *search, teacher = images.plans(lesson.teacher, method, seed)
-    if teacher.strategy != method:  # its settings have not been chosen yet
-        return [*search, teacher]
+    planned = images.plans(lesson.teacher, method, seed)
+    if not planned or planned[-1].strategy != method:  # its settings have not been chosen yet
+        return planned
+    teacher = planned[-1]
     student = images.of_seed(lesson.student, seed)
     run = student.run("kd_printed", LESSON, seed, (teacher.run,))
     taught = replace(student.plan(f"taught by {method}", run), intervals=False)
-    return [*search, teacher, taught]
+    return [*planned, taught]
