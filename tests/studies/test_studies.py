@@ -79,7 +79,7 @@ def test_every_run_can_be_carried_out(table, profile):
     for run in {(e.run.method, str(e.run.settings)): e.run for e in planned}.values():
         if run.dataset not in points.DATASETS:
             taught = TAUGHT if run.teachers else None
-            task = Task(LABELS, 3, torch.empty(6, 2), torch.full((6, 3), 1 / 3), taught)
+            task = Task(LABELS, 3, torch.zeros(6, 2), torch.full((6, 3), 1 / 3), taught)
             for settings in methods.candidates(run.settings):
                 methods.named(run.method).objective(task, settings)
 
