@@ -181,7 +181,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "Labels fixed once make the better calibrated student, in all three seeds": _shifted(
         lambda r: r.below("off_ldl", "off_ldl_views", ECE10) == 3
     ),
-    "the student grows less sure. It is also less often right": _shifted(
+    "the student grows less sure. It is also less often right on average": _shifted(
         lambda r: (
             r.sorted("off_ldl", "off_ldl_views", metric=T, stage=FITTED)
             and r.sorted("off_ldl", "off_ldl_views", metric=ACC)
