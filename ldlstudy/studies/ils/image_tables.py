@@ -1,12 +1,13 @@
 """The tables of ILS on image sets and on tabular sets (Tables III and IV, Figure 9)."""
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import ACCURACY, CLASSWISE, CONDITIONAL, Asked, Column, Number
 from ldlstudy.stats import Estimate
+from ldlstudy.studies.bench import DATASETS
 from ldlstudy.studies.ils import images, ranks, students, tabular
 
 SCORES = {  # of Table III, and how its numbers are written
@@ -19,7 +20,7 @@ RANK = Column("", "", digits=2)
 LEVEL = 0.25  # printed ranks are of numbers that were not rounded yet
 
 
-def table3(results: Results, metric: str) -> Styler:
+def table3(results: Results, metric: str) -> Shown:
     """Table III, one of its scores: methods by data set and network, reduced ones first."""
     paper, column = tables.published("ils_table3"), SCORES[metric]
     cells = {}
@@ -32,10 +33,13 @@ def table3(results: Results, metric: str) -> Styler:
             )
             for key, (label, _) in ranks.METHODS.items()
         }
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(
+        f"The paper’s Table III, {column.heading.removesuffix(', %')}: methods by data set and "
+        "network, reduced ones of ours first."
+    )
 
 
-def lenet(results: Results, dataset: str) -> Styler:
+def lenet(results: Results, dataset: str) -> Shown:
     """Every score of the reduced LeNet on a data set, beside what the paper prints of its own."""
     paper = tables.published("ils_table3")
     name = f"{dataset}-lenet"
@@ -51,10 +55,13 @@ def lenet(results: Results, dataset: str) -> Styler:
         cells[label]["reduced: " + CLASSWISE.heading] = Asked(
             row, CLASSWISE._replace(digits=3), stage
         )
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(
+        f"LeNet on {DATASETS[dataset]}: the paper’s training, and the reduced one of ours. Compare "
+        "LS and ILS with No LS, with and without a temperature."
+    )
 
 
-def chosen_on_images(results: Results) -> Styler:
+def chosen_on_images(results: Results) -> Shown:
     """What the reduced networks chose on held-out images."""
     columns = {
         "ε": Column("epsilon", "", digits=2),
@@ -71,10 +78,13 @@ def chosen_on_images(results: Results) -> Styler:
         for method in images.TUNED
         if f"{name} search {method}" in results
     }
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(
+        "What the reduced networks chose on held-out images of the first seed; nothing until the "
+        "search has been run."
+    )
 
 
-def mean_ranks(results: Results) -> Styler:
+def mean_ranks(results: Results) -> Shown:
     """Mean ranks of Table III: recomputed from its numbers, printed below; and by our records."""
     there = ranks.complete(results)
     body = {}
@@ -89,10 +99,15 @@ def mean_ranks(results: Results) -> Styler:
         body[f"ours, {column.heading.removesuffix(', %')}"] = [
             Number(RANK, Estimate(own, own, own)) for own in own_ranks
         ]
-    return tables.style(pd.DataFrame(body, index=[label for label, _ in ranks.METHODS.values()]))
+    index = [label for label, _ in ranks.METHODS.values()]
+    return tables.style(pd.DataFrame(body, index=index)).saying(
+        "Mean ranks by Table III’s numbers, 1 is the best, above the printed ones; and those of "
+        "our records, where there are any.",
+        index,
+    )
 
 
-def table4(results: Results) -> Styler:
+def table4(results: Results) -> Shown:
     """Table IV: AlexNets by how their teacher was trained."""
     paper = tables.published("ils_table4")
     cells: dict[str, dict[str, Asked]] = {}
@@ -106,10 +121,12 @@ def table4(results: Results) -> Styler:
             for column in (SCORES["cross_entropy"], ACCURACY)
             for method, label in students.LABELS.items()
         }
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(
+        "AlexNets taught by larger networks (the paper’s Table IV), by the labels of their teacher."
+    )
 
 
-def of_tabular(results: Results) -> Styler:
+def of_tabular(results: Results) -> Shown:
     """Test cross entropy on the tabular sets."""
     column = Column("cross_entropy", "", digits=3)
     lines = {"No LS": ("none", "plain"), "No LS + T": ("none", "scaled"), "LS": ("ls", "plain"),
@@ -122,4 +139,6 @@ def of_tabular(results: Results) -> Styler:
         for name, title in tabular.SETS.items()
         if tabular.row(name, "none") in results
     }
-    return tables.grid(results, cells)
+    return tables.grid(results, cells).saying(
+        "Test cross entropy on tabular sets. Does a soft label help where a temperature does?"
+    )
