@@ -21,7 +21,7 @@ from ldlstudy.report.tables import short, style
 
 HEIGHT, STEP = 84, 17  # of the tallest bar, and from one bar to the next, in pixels
 WRITTEN = 0.045  # a smaller probability is not written above its bar
-TRUTHS = ("the truth", "fifty votes", "the truth of the mixed image")  # drawn in another colour
+TRUTHS = ("the truth", "fifty votes", "truth of the mixture")  # drawn in another colour
 
 
 def strip(image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str) -> Block:
