@@ -129,7 +129,7 @@ def test_the_page_says_what_the_records_bear_out():
     shown = tables.costs(own.spent, own.digits).data
     assert shown.loc["hard labels"].tolist() == ["× 1.00", "× 1.00", "0", "× 1.00"]
     gain = Pick("ls", Estimate(-1, -2, -0.5), Estimate(-1, -2, -0.5))
-    other = {(have, want): gain for have in picks.HAVES for want in DIGITS}
+    other = {(have, want): gain for have in picks.HAVES for want in PEOPLE}
     assert sentences.untrue(
         numbers.SENTENCES, numbers.Facts(other, other, own.hard, own.spent)
     ) == list(numbers.SENTENCES)

@@ -150,6 +150,11 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
             < min(p.difference.mean for (_, want), p in own.digits.items() if want == "ece")
         )
     ),
+    "A temperature makes more of the same images": lambda own: all(
+        own.hard[bench]["scaled"] - own.hard[bench]["ece"] < found["held", "ece"].difference.mean
+        and not gains(found["held", "truth"].difference, more=False)
+        for bench, (found, _) in own.benches.items()
+    ),
     "Label smoothing is nobody's choice here": lambda own: (
         not any(
             pick.strategy in ("ls", "ls_chosen")

@@ -50,7 +50,7 @@ def picks(
         }
     headings = [score.heading for score in wants.values()]
     table = pd.DataFrame.from_dict(lines, orient="index")
-    return style(table, headings, "study claims").saying(
+    return style(table, headings, "study choice").saying(
         f"{where}: the best by what you have (lines) and what you want (columns), and how far it "
         "is from hard labels. Where does having more bring more?"
     )
