@@ -13,17 +13,20 @@ from nbformat import NotebookNode, v4
 
 from ldlstudy.book import notebook as nb
 from ldlstudy.experiment import records
-from ldlstudy.report import export
+from ldlstudy.report import export, narrow
 from ldlstudy.report.shown import CAPTION
 
 FOLDER = "data"  # below _static
 RECORD = re.compile(r'<a href="\.\./book/results/(\w+)\.jsonl#([\w-]+)"([^>]*)>(.*?)</a>', re.S)
+NARROW = ".narrow.svg"  # how the file of a figure for phones ends
 HIDDEN = {"remove-cell", "remove-output"}
 CHAPTER = re.compile(r"0*(\d+)_")
 
 
 def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]:
     """Put links under the tables and figures of an executed chapter, in place.
+
+    A figure for narrow screens becomes a file beside the data, which the page finds by its name.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
         for output in cell.get("outputs", ()):
             shown.append(output)
             data = output.get("data", {})
-            text = data.pop(export.MIME, None)
+            text, small = data.pop(export.MIME, None), data.pop(narrow.MIME, None)
             if "text/html" in data:
                 linked = RECORD.sub(lambda link: _to_page(link, results), data["text/html"])
                 data["text/html"] = _with_number(linked, numbered)
@@ -54,6 +57,10 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
             name = _name(cell, chapter, files)
             files[name] = text
             figure = _figure(cell)
+            if small:
+                files[name.removesuffix(".csv") + NARROW] = small
+            if "<image" in data.get(nb.PICTURE, ""):  # whose colours are what they show
+                figure["classes"] = "photograph"
             if figure.get("caption"):  # what follows a figure would become one, too
                 figure["caption"] += f" {_link(name)}"
             else:

@@ -8,6 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from ldlstudy.book import BookError
+from ldlstudy.report import narrow
 
 INJECTED = "injected-parameters"  # papermill's tag
 WIDGET = "application/vnd.jupyter.widget-view+json"  # needs a kernel: of no use on a page
@@ -75,8 +76,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             for output in cell.outputs:
                 data = output.get("data", {})
                 data.pop(WIDGET, None)
-                if PICTURE in data:
-                    data[PICTURE] = lighter(data[PICTURE])
+                for picture in {PICTURE, narrow.MIME} & set(data):
+                    data[picture] = lighter(data[picture])
     return notebook
 
 

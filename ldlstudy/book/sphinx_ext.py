@@ -19,6 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
+from ldlstudy.book.data_links import NARROW
+
 logger = logging.getLogger(__name__)
 
 NUMBERS = Path("book") / "numbers"
@@ -103,6 +105,22 @@ def make_readable(
     """
     for written, readable in READABLE.items():
         context["body"] = context.get("body", "").replace(written, readable)
+    static = Path(app.srcdir) / "book" / "_static"
+    context["body"] = FIGURE.sub(lambda found: _for_phones(found[0], static), context["body"])
+
+
+FIGURE = re.compile(r"<figure\b.*?</figure>", re.DOTALL)
+PICTURE = re.compile(r"<img\b[^>]*>")
+DATA = re.compile(r'href="(\.\./_static/)([^"]+)\.csv"')
+
+
+def _for_phones(figure: str, static: Path) -> str:
+    """Let a phone load the narrow picture of a figure, which lies beside its data."""
+    data = DATA.search(figure)
+    if data is None or not (static / f"{data[2]}{NARROW}").is_file():
+        return figure
+    source = f'<source media="(max-width: 600px)" srcset="{data[1]}{data[2]}{NARROW}">'
+    return PICTURE.sub(lambda img: f"<picture>{source}{img[0]}</picture>", figure, count=1)
 
 
 TERM = re.compile(r'<a class="reference internal" href="[^"#]*#(term-[^"]+)"')

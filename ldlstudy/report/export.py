@@ -1,7 +1,8 @@
 """What tables and figures show, as CSV: for readers who want to compute with it.
 
 :func:`register` tells IPython to put it beside the HTML of every table and the picture of every
-figure that a notebook shows. The book's pipeline makes files of it, with a link below each.
+figure that a notebook shows, with a second picture for narrow screens. The book's pipeline makes
+files of both, with a link to the data below each.
 """
 
 import re
@@ -14,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from ldlstudy.report import figure_data
+from ldlstudy.report import figure_data, narrow
 from ldlstudy.report.tables import Number, Pair, Text
 
 MIME = "text/csv"
@@ -43,12 +44,15 @@ def register() -> None:
     shell = kernel()
     if shell is not None and shell.display_formatter is not None:
         formatter = shell.display_formatter.mimebundle_formatter
-        for kind, write in ((Styler, table), (Figure, figure)):
-            formatter.for_type(kind, lambda shown, write=write, **_: _bundle(write(shown)))
+        formatter.for_type(Styler, lambda shown, **_: _bundle({MIME: table(shown)}))
+        formatter.for_type(
+            Figure,
+            lambda shown, **_: _bundle({MIME: figure(shown), narrow.MIME: narrow.picture(shown)}),
+        )
 
 
-def _bundle(text: str) -> dict[str, str]:
-    return {MIME: text} if text else {}
+def _bundle(texts: dict[str, str]) -> dict[str, str]:
+    return {kind: text for kind, text in texts.items() if text}
 
 
 def table(shown: Styler) -> str:

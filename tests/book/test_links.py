@@ -7,9 +7,9 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
 
-from ldlstudy.book import data_links, record_pages
+from ldlstudy.book import data_links, record_pages, sphinx_ext
 from ldlstudy.experiment.records import Record, Run
-from ldlstudy.report import tables
+from ldlstudy.report import narrow, tables
 from ldlstudy.report.shown import CAPTION
 from tests.book.recorded import MADE, saved
 from tests.conftest import SHOWN, notebook
@@ -40,6 +40,24 @@ def test_each_output_with_data_has_a_file_and_a_link(tmp_path):
     names = [a["aria-label"] for a in links]
     assert len(set(names)) == 2
     assert all(name.startswith(a.text) for name, a in zip(names, links, strict=True))
+
+
+def test_a_figure_for_phones_lies_beside_its_data(tmp_path):
+    shown = copy.deepcopy(SHOWN)
+    made = output(text_csv="a\n")
+    made.data |= {narrow.MIME: "<svg/>", "image/svg+xml": '<svg><image href="data:"/></svg>'}
+    cell, found = placed(made, results=tmp_path, shown=shown)
+    assert found == {"data/01_toy/toy.csv": "a\n", "data/01_toy/toy.narrow.svg": "<svg/>"}
+    assert narrow.MIME not in made.data
+    assert cell.metadata.mystnb.figure.classes == "photograph"
+    for name, text in found.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    page = f'<figure><img alt="a" src="x.svg"><figcaption>{cell.metadata.mystnb.figure.caption}'
+    wide, small = sphinx_ext._for_phones(f"{page}</figure>", tmp_path), "toy.narrow.svg"
+    assert wide.count(f'srcset="../_static/data/01_toy/{small}"') == 1
+    assert '<img alt="a" src="x.svg"></picture>' in wide
+    assert sphinx_ext._for_phones(page, tmp_path / "none") == page
 
 
 def test_tables_are_numbered_by_chapter(tmp_path):

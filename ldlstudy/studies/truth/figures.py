@@ -7,22 +7,15 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ldlstudy.report.figures import (
-    BLUE,
-    GREY,
-    ORANGE,
-    WIDTH,
-    critical_differences,
-    nothing,
-    of_there,
-)
+from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH, nothing, of_there
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import short
-from ldlstudy.stats import Estimate
+from ldlstudy.stats import Estimate, critical_difference
 from ldlstudy.studies.strategies import PAPERS, named
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth.runs import places
@@ -83,12 +76,32 @@ def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
 
 
 def ranking(by_place: pd.DataFrame) -> Figure:
-    """Demsar's critical-difference diagram: mean ranks over cells; bars join what may be alike."""
+    """Mean ranks over cells, a line a strategy, the best above, and what may rank alike.
+
+    By Nemenyi's critical difference at the 5 % level: with the best, within the shaded ranks; with
+    hard labels, within the bar through their dot.
+    """
     if len(by_place) < 3:
         return nothing()
-    fig, ax = plt.subplots(figsize=(WIDTH, 5.2))
-    colours = {_label(name): _look(name)["color"] for name in by_place.index}
-    critical_differences(ax, by_place.rename(index=_label), colours)
+    ranks = comparisons.mean_ranks(by_place).sort_values()
+    apart = critical_difference(*by_place.shape)
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.17 * len(ranks) + 0.9))
+    best = next(name for name in ranks.index if name != "truth")
+    told = f"not told from {_label(best)}"
+    reach = ranks[best] + apart
+    spans: list[Artist] = [
+        ax.axvspan(ranks[best], reach, color=GREEN, alpha=0.12, lw=0, label=told)
+    ]
+    for at, (name, rank) in enumerate(ranks.items()):
+        ax.plot([0, rank], [at, at], color=GREY, lw=0.4, label="_guide")
+        if name == "none":
+            ends, told = [rank - apart, rank + apart], "not told from hard labels"
+            spans += ax.plot(ends, [at, at], color=GREY, lw=3, alpha=0.5, label=told)
+        ax.plot(rank, at, ls="", ms=5, label=_label(name), **_look(str(name)))
+    ax.set_yticks(range(len(ranks)), [_label(name) for name in ranks.index], fontsize=7.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlim=(0, None), ylim=(len(ranks) - 0.4, -0.6), xlabel="mean rank, 1 is the nearest")
+    fig.legend(handles=spans, loc="outside lower center", ncols=2)
     return fig
 
 
@@ -98,15 +111,17 @@ def frontiers(
     """Accuracy against KL to the truth, a panel for each of ``distances``; the frontier joined."""
     if error.empty:
         return nothing()
-    fig, axes = plt.subplots(1, len(distances), figsize=(WIDTH, 4.6), sharey=True)
+    fig, axes = plt.subplots(1, len(distances), figsize=(WIDTH, 4.6))
     for ax, (title, distance) in zip(np.atleast_1d(axes), distances.items(), strict=True):
         best = comparisons.frontier(error, distance)
         look = {"color": GREY, "lw": 0.8, "ls": "--", "label": "the frontier"}
         ax.step(distance[best], 100 * (1 - error[best]), where="post", **look)
+        named_here = list(dict.fromkeys((*best, *marked, "truth")))
         for name in error.index:
             at = distance[name], 100 * (1 - error[name])
-            ax.plot(*at, ls="", ms=5, label=_label(name), **_look(name))
-        shown = [n for n in dict.fromkeys((*best, *marked, "truth")) if n in distance.index]
+            pale = 1.0 if name in named_here else 0.45
+            ax.plot(*at, ls="", ms=5, label=_label(name), alpha=pale, **_look(name))
+        shown = [n for n in named_here if n in distance.index]
         write_names(ax, {name: (distance[name], 100 * (1 - error[name])) for name in shown})
         ax.set(title=title, xlabel="KL to the truth, nats")
     np.atleast_1d(axes)[0].set_ylabel("accuracy, %")
