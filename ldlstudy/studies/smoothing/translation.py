@@ -10,7 +10,7 @@ from ldlstudy import checks
 from ldlstudy.data import translation
 from ldlstudy.experiment.plan import PROFILES, Planned
 from ldlstudy.studies.bench import Bench
-from ldlstudy.studies.smoothing.runs import ALPHAS, REDUCED_ALPHAS, smoothed
+from ldlstudy.studies.smoothing.runs import ALPHAS, OWN_ALPHAS, smoothed
 
 RECIPE = {"epochs": 18, "batch": 128, "rate": 1e-4}
 WITHOUT_DROPOUT = {"dropout": 0.0}  # as in the authors' code
@@ -27,7 +27,7 @@ INVENTED = Bench(
     {"epochs": 12, "batch": 64, "rate": 3e-3}, {"train": 800, "held": 200, "test": 400},
     network=SMALL, seeds=3, level="quick",
 )  # fmt: skip
-TRAINED = {FULL.name: ALPHAS, REDUCED.name: REDUCED_ALPHAS, INVENTED.name: (0.0, 0.1, 0.3)}
+TRAINED = {FULL.name: ALPHAS, REDUCED.name: OWN_ALPHAS, INVENTED.name: (0.0, 0.1, 0.3)}
 
 
 def benches(profile: str) -> tuple[Bench, ...]:
