@@ -60,7 +60,8 @@ BESIDE = {
     for module in (people, distributions, tabular, translation)
     for name in module.NAMES
 }
-TAKEN = ("circumstances", "six_gaussians")  # files beside the records of image sets
+# what else names files of records, or is trained by name
+TAKEN = ("circumstances", "six_gaussians", distributions.MADE, translation.MADE)
 COMMON = ("held", "seed", "votes", "annotator")  # options of every set
 
 
