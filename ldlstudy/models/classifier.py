@@ -107,6 +107,7 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
         try:
             before = network.eval()(images)
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            network.train(mode)
             reason = " ".join(str(error).split())
             raise ValueError(f"the network takes no images {tuple(shape)}: {reason}") from error
         if linear and linear[-1]:

@@ -22,6 +22,7 @@ WHERE = ["--results", "mine"]
 def pets(tmp_path, monkeypatch):
     """Return a folder of images of two classes, beside which one works."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LDLSTUDY_PROGRESS", "0")
     draws = np.random.default_rng(0)
     for kind in ("cat", "dog"):
         (tmp_path / "pets" / kind).mkdir(parents=True)
