@@ -128,7 +128,7 @@ TERM = re.compile(r'<a class="reference internal" href="[^"#]*#(term-[^"]+)"')
 
 def definitions(glossary: nodes.document) -> dict[str, str]:
     """Return the definitions of a page's glossary by the anchor of each term, in one line each."""
-    found = {}
+    found: dict[str, str] = {}
     for listed in glossary.findall(addnodes.glossary):
         for item in listed.findall(nodes.definition_list_item):
             (meaning,) = item.findall(nodes.definition)

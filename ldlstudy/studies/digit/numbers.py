@@ -25,7 +25,7 @@ def quoted(
     answers: Mapping[str, Tensor],
     scores: Mapping[str, pd.DataFrame],
     confidence: Mapping[str, float],
-    more: Numbers,
+    more: Mapping[str, float],
     profile: str,
 ) -> Numbers:
     """Return every number that the chapter quotes; at other profiles than smoke its words hold.
@@ -58,7 +58,7 @@ def quoted(
     """
     assert test.truth is not None
     label, said = int(test.labels[place]), int(answers["network"].argmax())
-    values: Numbers = {"profile": profile, "label": label, "said": said, **more}
+    values: dict[str, float] = {"label": label, "said": said, **more}
     values["bayes.accuracy"] = metrics.accuracy(test.truth, test.labels)
     for name, p in answers.items():
         values |= {f"{name}.label": float(p[label]), f"{name}.other": float(p[said])}
@@ -71,7 +71,7 @@ def quoted(
         values[f"{name}.confidence"] = confidence[name]
     if profile != "smoke":
         sentences.require(SENTENCES, values)
-    return values
+    return {"profile": profile, **values}
 
 
 def mean_confidence(probabilities: Tensor) -> float:
@@ -80,7 +80,7 @@ def mean_confidence(probabilities: Tensor) -> float:
 
 
 ECE, KL = "ece_15_left", "kl_to_truth"
-SENTENCES: dict[str, Callable[[Numbers], bool]] = {
+SENTENCES: dict[str, Callable[[Mapping[str, float]], bool]] = {
     "The network is sure, and it is wrong": lambda v: (
         v["network.other"] > 0.85 and v["label"] != v["said"]
     ),
@@ -106,6 +106,6 @@ SENTENCES: dict[str, Callable[[Numbers], bool]] = {
 }
 
 
-def _range(values: Numbers, stage: str) -> float:
-    found = [float(values[f"{name}.{stage}.{KL}"]) for name in STUDENTS]
+def _range(values: Mapping[str, float], stage: str) -> float:
+    found = [values[f"{name}.{stage}.{KL}"] for name in STUDENTS]
     return max(found) - min(found)
