@@ -93,8 +93,8 @@ def drawing() -> Block:
         f"joins are looked at together; names lead to their chapters. {meant}."
     )
     page = (
-        f'<figure class="drawing map"><div class="wide">{wide}</div>'
-        f'<div class="narrow">{narrow}</div><figcaption>{caption}</figcaption></figure>'
+        f'<figure class="drawing map"><div class="broad">{wide}</div>'
+        f'<div class="slim">{narrow}</div><figcaption>{caption}</figcaption></figure>'
     )
     table = pd.DataFrame(
         [
