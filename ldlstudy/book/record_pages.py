@@ -15,10 +15,13 @@ from typing import Any
 from ldlstudy import files
 from ldlstudy.experiment import records
 from ldlstudy.experiment.records import Record
+from ldlstudy.report.tables import short
 
 OF_A_RUN = ("method", "settings", "teachers", "seed")  # the rest is its setting
 MACHINE = ("device", "precision", "compile", "threads", "channels_last", "python", "source")
-HEADINGS = ("command", "method and settings", "teachers", "seed", "seconds", "made")
+HEADINGS = ("command", "method and settings", "scores", "teachers", "seed", "seconds", "made")
+SCORES = {"accuracy": "accuracy", "cross_entropy": "NLL", "kl_to_truth": "KL"}  # by metric
+STAGE = "plain"
 
 
 def write(results: Path, folder: Path) -> None:
@@ -97,10 +100,12 @@ def _table(
         + "</tr>"
         for record in found
     )
+    many = f"{len(found)} record{'s' * (len(found) > 1)}"
     return (
+        f'<details class="setting"><summary>{_text(setting)} <small>({many})</small></summary>\n'
         '<div class="pst-scrollable-table-container" tabindex="0">'
         f'<table class="table records">\n<caption>{_text(setting)}</caption>\n'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div></details>"
     )
 
 
@@ -113,6 +118,7 @@ def _cells(
     yield f"{former}<code>ldlstudy rerun {record.id}</code>"
     values = _text(_plain(run.get("settings", {})))
     yield f"{method}, {values}" if values else method
+    yield _scores(record)
     yield " ".join(
         f'<a href="{_text(anchors[id])}">{_text(id)}</a>' if id in anchors else _text(id)
         for id in run.get("teachers", ())
@@ -120,3 +126,14 @@ def _cells(
     yield str(run["seed"])
     yield f"{made['seconds']:.1f}"
     yield str(circumstances[_circumstances(made)])
+
+
+def _scores(record: Record) -> str:
+    """The first scores of the predictions as they are, means where there are replicates."""
+    return _text(
+        ", ".join(
+            f"{name} {short(f'{record.estimate(STAGE, metric).mean:.3f}')}"
+            for metric, name in SCORES.items()
+            if metric in record.values.get(STAGE, {})
+        )
+    )

@@ -121,8 +121,10 @@ def test_a_record_has_a_row_with_all_that_it_takes_to_run_it_again(tmp_path):
     cells = [cell.text for cell in row.find_all("td")]
     assert cells[0] == f"ldlstudy rerun {student.id}"
     assert cells[1] == "kd, weight: 0.5, temperature: 2"
-    assert cells[2].split()[0] == teacher.id
-    assert cells[3:] == ["0", "12.3", "1"]
+    assert cells[3].split()[0] == teacher.id
+    assert cells[2].startswith("accuracy .")
+    assert soup.summary.text.endswith("(2 records)")
+    assert cells[4:] == ["0", "12.3", "1"]
     assert row.find(id="kd-0123456789ab")  # links to the former id lead here
     links = [a["href"] for a in row.find_all("a", href=True)]
     assert links == [f"digits.html#none-{teacher.id}"]  # the other teacher has no record
@@ -161,6 +163,6 @@ def test_runs_that_differ_in_their_seed_are_neighbours(tmp_path):
     record_pages.write(tmp_path, tmp_path / "pages")
     soup = BeautifulSoup((tmp_path / "pages" / "digits.md").read_text(), "html.parser")
     rows = [[td.text for td in row.find_all("td")] for row in soup.tbody.find_all("tr")]
-    assert [(row[1], row[3]) for row in rows] == [
+    assert [(row[1], row[4]) for row in rows] == [
         (f"ls, epsilon: {epsilon}", seed) for epsilon in (0.1, 0.2) for seed in ("2", "10")
     ]
