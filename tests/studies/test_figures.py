@@ -30,7 +30,12 @@ from tests.figures import check_apart, check_whole, svg
 from tests.report.made import results
 
 pytestmark = pytest.mark.usefixtures("book_style")
-NEEDED = ("setup", "draws", "quadratics")  # cells of the pages that the figures' cells build on
+NEEDED = (
+    "setup",
+    "draws",
+    "quadratics",
+    "images-records",
+)  # cells of the pages that the figures' cells build on
 DIGITS = "0123456789"
 
 

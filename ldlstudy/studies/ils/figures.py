@@ -103,9 +103,9 @@ def factor_curves(
     fig, axes = panels(len(curves), 2, 2.5, 0.5, sharex=True, sharey=True)
     p = np.linspace(0.2, 1, 200)
     for ax, (title, curve) in zip(axes, curves.items(), strict=True):
+        filled = [p is not None for p in curve["p"]]
         at, best, low, high = (
-            np.array([np.nan if v is None else v for v in curve[k]])
-            for k in ("p", "best", "low", "high")
+            np.array(curve[k], dtype=float)[filled] for k in ("p", "best", "low", "high")
         )
         ax.vlines(at, low, high, color=RED, lw=1.2, alpha=0.4)
         ax.plot(at, best, "o", color=RED, ms=3, label="best factor, 95 % interval")
