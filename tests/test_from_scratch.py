@@ -30,6 +30,7 @@ def of_page(chapter: str, **names: Any) -> dict[str, Any]:
 
 def both(loss: Any, *networks: torch.nn.Module) -> tuple[Tensor, list[Tensor]]:
     """Return a loss of logits, or of a network's parameters, with its gradient."""
+    parameters: list[Tensor]
     if networks:
         parameters = list(networks[0].parameters())
         value = loss(networks[0])
