@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from ldlstudy import stats, studies
 from ldlstudy.device import Execution
 from ldlstudy.experiment import points, records
 from ldlstudy.experiment.sweep import perform
@@ -146,6 +147,18 @@ def test_what_papers_md_found_in_table_3():
     }
     assert ("Beta", "class-conditional ECE") in far
     assert ("No LS", "cross entropy") not in far
+
+
+def test_what_the_page_says_in_words_of_print_and_of_tabular_records():
+    """ILS + T has the lowest printed rank, two are too near; tabular sets are mostly sure."""
+    printed = ranks.printed_ranks("cross_entropy")
+    assert printed.idxmin() == "ils scaled"
+    apart = stats.critical_difference(12, 11)
+    near = [m for m in ranks.EXISTING if printed[m] - printed["ils scaled"] < apart]
+    assert near == ["none scaled", "ls scaled"]
+    shares = image_numbers.sure(studies.recorded("ils-tabular"))
+    assert len(shares) >= 3
+    assert min(shares.values()) > 0.9
 
 
 def made(accuracy=0.5):

@@ -9,7 +9,7 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import Reading
 from ldlstudy.report.tables import agrees, published
-from ldlstudy.studies.ils import image_numbers, images, numbers, ranks
+from ldlstudy.studies.ils import numbers
 from ldlstudy.studies.ils.tables import BUDGETS, planned_ways
 
 CE, ECE, EQ2, CONDITIONAL = (
@@ -91,18 +91,6 @@ def _on_the_right(r: Reading) -> bool:
 def _equal_budgets(r: Reading, metric: str, label: str) -> stats.Estimate:
     left, right = BUDGETS[label]
     return r.results.difference(left, right, metric)
-
-
-def _sure_on_tables() -> list[float]:
-    """Shares of the samples of each tabular set whose true class gets more than .9."""
-    return list(image_numbers.sure(studies.recorded("ils-tabular")).values())
-
-
-def _near_in_print() -> list[str]:
-    """Existing methods whose printed rank in cross entropy ILS with temperature is not far from."""
-    printed = ranks.printed_ranks("cross_entropy")
-    apart = stats.critical_difference(len(ranks.METHODS), len(images.PAIRS))
-    return [name for name in ranks.EXISTING if printed[name] - printed["ils scaled"] < apart]
 
 
 MAPS = ("ls", "ils1", "ils2", "ils", "distil_bayes")
@@ -217,13 +205,6 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "What does harm, by equation 2, is a factor that is too large": (
         lambda r: r.sorted("none", "ls_0.2", metric=EQ2)
-    ),
-    "the paper finds its sets as sure": lambda _: min(_sure_on_tables()) > 0.9,
-    "By the printed table ILS with temperature has the lowest mean rank in cross entropy": (
-        lambda _: ranks.printed_ranks("cross_entropy").idxmin() == "ils scaled"
-    ),
-    "No LS with temperature and LS with temperature are nearer than that": (
-        lambda _: _near_in_print() == ["none scaled", "ls scaled"]
     ),
     "By the paper's measure the two are level": lambda r: (
         not r.results.difference(("ls_0.2", "plain"), ("none", "plain"), CONDITIONAL).excludes_zero
