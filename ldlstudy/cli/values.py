@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ldlstudy import checks, data, methods, mixing, models
 from ldlstudy.data import own
-from ldlstudy.experiment import points
+from ldlstudy.experiment import images, points, translation
+from ldlstudy.models.transformer import Transformer
 from ldlstudy.training import Augmentation, Recipe, ensemble
 
 Types = Mapping[str, Any]
@@ -46,8 +47,8 @@ def read_mixing(dataset: str, given: Iterable[str] | None) -> dict[str, Any]:
     texts = [text if set("={") & set(text) else f"name={text}" for text in given or ()]
     if not texts:
         return {}
-    if dataset in points.DATASETS:
-        raise ValueError(f"points are not mixed as images are, got {texts[0]!r}")
+    if not images.takes(dataset):
+        raise ValueError(f"{dataset} has no images to be mixed, got {texts[0]!r}")
     name = next((value for text in texts for key, value in _pairs(text) if key == "name"), None)
     draw, _ = mixing.MIXINGS[checks.one_of("mixing", str(name), mixing.MIXINGS)]
     taken = {"name": str} | _annotations(draw, ("images", "generator"))
@@ -113,8 +114,10 @@ def of_settings(method: str) -> Types:
 
 def of_recipe(dataset: str) -> Types:
     """Types of the settings of training."""
-    if dataset not in points.DATASETS:
+    if images.takes(dataset):
         return get_type_hints(Recipe)
+    if dataset in translation.DATASETS:
+        return {name: type(value) for name, value in translation.RECIPE.items()}
     hints = {"rate": float, "held": str, "restart": list[int]} | get_type_hints(ensemble.Settings)
     return {name: hints[name] for name in (*points.RECIPE, *points.CHOICE)}
 
@@ -124,6 +127,8 @@ def of_data(dataset: str) -> Types:
     if dataset in points.DATASETS:
         known = points.DATA if dataset == points.DATASET else {}
         return {name: type(value) for name, value in known.items()}
+    if dataset in translation.DATASETS:
+        return translation.options_of(dataset)
     return data.options_of(dataset)
 
 
@@ -131,13 +136,15 @@ def of_network(dataset: str, model: str) -> Types:
     """Types of the options of a network; those on points have none."""
     if dataset in points.DATASETS:
         return {}
+    if dataset in translation.DATASETS:
+        return _annotations(Transformer, ("source", "target"))
     taken = {n: kind for n, kind in models.options_of(model).items() if n != "shape"}
     return {"dropout": float, "passes": int} | taken
 
 
 def of_augmentation(dataset: str) -> Types:
-    """Types of what is done to images; points are left as they are."""
-    return {} if dataset in points.DATASETS else get_type_hints(Augmentation)
+    """Types of what is done to images; points and sentences are left as they are."""
+    return get_type_hints(Augmentation) if images.takes(dataset) else {}
 
 
 def _annotations(function: Callable[..., Any], others: Iterable[str] = ()) -> dict[str, Any]:

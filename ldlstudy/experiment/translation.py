@@ -83,8 +83,14 @@ def _execute(
     checks.one_of("model", run.model, [MODEL])
     for name in run.recipe:
         checks.one_of("training setting", name, RECIPE)
-    for name in planned.keep:
-        raise ValueError(f"nothing more is kept of translations, got {name!r}")
+    unfit = {"augmentation": run.augmentation, "mixing": run.mixing, "keep": planned.keep}
+    for name, given in unfit.items():
+        if given:
+            raise ValueError(f"a run on sentences takes no {name}, got {given}")
+    if run.replicates != 1:
+        raise ValueError(
+            f"a run on sentences has one replicate, got {run.replicates}: name other seeds"
+        )
     data = loaded(run)
     network = _untrained(run, data).to(execution.device)
     folder = workplace(run, work)
@@ -93,13 +99,11 @@ def _execute(
     checkpoints.save(folder / NETWORK, network=network, run=run.id)
     values, intervals, figures = measured(network.eval(), data, planned.intervals)
     training = sum(epoch["seconds"] for epoch in history)
-    tokens = len(history) * sum(len(each) - 1 for each in data.train.target)
     made = execution.circumstances() | {
         "seconds": max(training, time.perf_counter() - start),
         "networks": 1,
         "epochs": len(history),
         "training_seconds": training,
-        "tokens_per_second": tokens / training,
         "data": data.digest,
     }
     figures["history"] = {name: [epoch[name] for epoch in history] for name in history[0]}

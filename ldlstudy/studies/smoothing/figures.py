@@ -1,6 +1,7 @@
 """The figures of the label-smoothing chapter; each function returns a matplotlib figure."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ldlstudy import targets
-from ldlstudy.report.figures import BLUE, GREEN, GREY, LINES, ORANGE, WIDTH
+from ldlstudy.report.figures import BLUE, GREEN, GREY, LINES, ORANGE, WIDTH, of_there
 from ldlstudy.report.results import Results
 from ldlstudy.studies.smoothing import channels as known
 from ldlstudy.studies.smoothing import information
@@ -106,4 +107,33 @@ def series(
         ax.set(title=title, xlabel="smoothness of the labels, γ")
     axes[0, 0].set_ylabel(metric[1])
     fig.legend(*axes[0, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
+    return fig
+
+
+@of_there
+def temperatures(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """[Re] Figure 5: ECE, BLEU and NLL of translators against the temperature, a line a network.
+
+    Parameters
+    ----------
+    networks : Mapping
+        Name of each line to the figure ``temperatures`` of its record
+        (:func:`ldlstudy.experiment.translation.measured`), two at most. Thin lines are of the ECE
+        as the authors' code counts it.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9))
+    for (name, found), (colour, dash) in zip(
+        networks.items(), ((BLUE, "-"), (ORANGE, "--")), strict=False
+    ):
+        for ax, x, y, more in (
+            (axes[0], "temperature", "ece", {"label": name}),
+            (axes[0], "temperature", "coded_ece", {"lw": 0.8, "label": f"{name}, padding counted"}),
+            (axes[1], "beam_temperature", "bleu_beam", {"marker": "o", "ms": 3}),
+            (axes[2], "temperature", "cross_entropy", {}),
+        ):
+            scale = 100 if y == "bleu_beam" else 1
+            ax.plot(found[x], [scale * v for v in found[y]], dash, color=colour, **more)
+    for ax, title in zip(axes, ("ECE", "BLEU, beam search", "NLL"), strict=True):
+        ax.set(title=title, xlabel="temperature")
+    fig.legend(*axes[0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
     return fig

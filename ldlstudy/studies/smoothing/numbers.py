@@ -7,8 +7,10 @@ import torch
 
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
-from ldlstudy.report.results import Results, difference
+from ldlstudy.report.results import Results, difference, row_of
+from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.smoothing import distillation, interpolation
+from ldlstudy.studies.smoothing.runs import smoothed
 from ldlstudy.studies.smoothing.tables import HARD_SOFT, SMALL, labels, row
 
 SMOOTHED = (0.05, 0.1)  # in Figures 3 and 9, and what stands there until it has been run
@@ -29,6 +31,13 @@ def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str)
     values |= of_series(results)
     values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
     return numbers.known(values)
+
+
+def by_temperature(results: Results, bench: Bench) -> dict[str, Any]:
+    """Return what Figure 5 shows of hard and smoothed labels on a bench of translators, by name."""
+    return {
+        f"α = {a:g}": results.figure(row_of(smoothed(bench, a)), "temperatures") for a in HARD_SOFT
+    }
 
 
 def pictured(results: Results, bench: str) -> dict[str, Any]:

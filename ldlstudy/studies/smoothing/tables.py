@@ -11,12 +11,13 @@ from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import (
     ACCURACY,
     KL,
+    NLL,
     TEMPERATURE,
     Asked,
     Column,
     published,
 )
-from ldlstudy.studies.smoothing import distillation, information
+from ldlstudy.studies.smoothing import distillation, information, translation
 from ldlstudy.studies.smoothing.runs import (
     ALPHAS,
     CLEAN,
@@ -29,6 +30,7 @@ from ldlstudy.studies.smoothing.runs import (
 
 ECE = Column("ece_15_left", "ECE")
 SMALL = {DIGITS: "noisy digits", CLEAN: "digits"}  # the benches of the quick profile
+BEAM = Column("bleu_beam", "BLEU, beam", percent=True)
 HARD_SOFT = (0.0, 0.1)
 PLANE = {  # what the pictures of the penultimate layer show, as numbers
     "templates apart": "template_distance",
@@ -178,27 +180,70 @@ def calibration(results: Results) -> Shown:
 
 
 def table3(results: Results) -> Shown:
-    """Table 3: ECE by smoothing factor and after temperature scaling, ours above the paper's."""
-    paper = published("re_table3")
-    lines = {}
-    for bench, label in {**labels(), "multi30k-transformer": "Multi30k, Transformer"}.items():
-        hard = row(bench, 0.0) if bench in labels() else ""
-        key, its = (bench, "replication"), _of(paper, bench)
-        line = {
-            "α = 0, T searched": Asked(
-                hard, ECE, "searched", tables.printed(its, key, "ece_scaled")
-            ),
-            "that T": Asked(hard, TEMPERATURE, "searched", tables.printed(its, key, "temperature")),
-            "α = 0, T fitted": Asked(hard, ECE, "fitted"),
-        }
-        for a in ALPHAS:
-            number = tables.printed(its, key, f"ece_{a:g}")
-            own = row(bench, a) if bench in labels() else ""
-            line[f"α = {a:g}"] = Asked(own, ECE, published=number)
-        lines[label] = line
-    return tables.grid(results, lines).saying(
+    """Table 3 but for its last row: ECE by smoothing factor and scaled, ours above the paper's."""
+    return tables.grid(
+        results,
+        {label: _calibrated(bench, row(bench, 0.0)) for bench, label in labels().items()},
+    ).saying(
         "ECE by smoothing constant and after temperature scaling (the paper’s Table 3). Where are "
         "hard labels already better calibrated than any smoothing?"
+    )
+
+
+def transformer(results: Results) -> Shown:
+    """Table 3, its last row: the ECE of next words, as the code counts them and of words alone."""
+    lines = {}
+    for bench in (translation.FULL, translation.REDUCED, translation.INVENTED):
+        hard, counted = row_of(smoothed(bench, 0.0)), f"{bench.label}, padding counted"
+        lines[counted] = _calibrated(bench.name, hard, "coded", "coded_searched")
+        lines[f"{bench.label}, words alone"] = _calibrated("", hard)
+    return tables.grid(results, lines).saying(
+        "ECE of a translator’s next words (the last row of the paper’s Table 3). How much of it is "
+        "padding?"
+    )
+
+
+def _calibrated(
+    bench: str, hard: str, plain: str = "plain", searched: str = "searched"
+) -> dict[str, Asked]:
+    """A line of Table 3: of a bench whose row of hard labels is ``hard``, at two stages."""
+    key, its = (bench, "replication"), _of(published("re_table3") if bench else None, bench)
+    its = its if its is None or key in its.index else None
+    line = {
+        "α = 0, T searched": Asked(hard, ECE, searched, tables.printed(its, key, "ece_scaled")),
+        "that T": Asked(hard, TEMPERATURE, searched, tables.printed(its, key, "temperature")),
+        "α = 0, T fitted": Asked(hard, ECE, "fitted" if plain == "plain" else ""),
+    }
+    for a in ALPHAS:
+        own = f"{hard.removesuffix(' 0')} {a:g}"
+        line[f"α = {a:g}"] = Asked(own, ECE, plain, tables.printed(its, key, f"ece_{a:g}"))
+    return line
+
+
+def translations(results: Results) -> Shown:
+    """Next words and translations of every Transformer, as it is and at its fitted temperature."""
+    columns = {
+        "words right, %": ("plain", ACCURACY),
+        "NLL": ("plain", NLL),
+        "the fitted T": ("fitted", TEMPERATURE),
+        "NLL, T fitted": ("fitted", NLL),
+        "KL to the truth": ("plain", KL),
+        "KL, T fitted": ("fitted", KL),
+        "BLEU, greedy": ("plain", Column("bleu_greedy", "", percent=True)),
+        "BLEU, beam": ("plain", BEAM),
+        "BLEU, beam, T fitted": ("fitted", BEAM),
+    }
+    return tables.of_rows(
+        results,
+        {
+            row_of(smoothed(bench, a)): f"{bench.label}, α = {a:g}"
+            for bench in (translation.FULL, translation.REDUCED, translation.INVENTED)
+            for a in ALPHAS
+        },
+        columns,
+    ).saying(
+        "Next words of translators, and the BLEU of their translations. What does a temperature "
+        "change, and what not?"
     )
 
 
