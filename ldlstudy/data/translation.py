@@ -133,7 +133,7 @@ def _lines(folder: Path, part: str, language: str) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    with needs("translation"):
+    with needs("book"):
         from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
     return Tokenizer13a()(text).split()

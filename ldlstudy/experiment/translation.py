@@ -368,7 +368,7 @@ def bleu(
 
     ``width`` and ``temperature`` are those of :func:`ldlstudy.models.transformer.translate`.
     """
-    with needs("translation"):
+    with needs("book"):
         import sacrebleu
 
     device = network.head.weight.device

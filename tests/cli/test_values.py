@@ -109,7 +109,9 @@ def test_what_is_refused_is_named_with_what_is_allowed(texts, message):
 def test_where_nothing_can_be_set_nothing_is_known():
     with pytest.raises(ValueError, match="unknown option of mlp64x5 'a'; known: none"):
         values.read("option of mlp64x5", ["a=1"], values.of_network(points.DATASET, "mlp64x5"))
-    with pytest.raises(ValueError, match="six_gaussians has no images to be mixed, got 'name=mixup'"):
+    with pytest.raises(
+        ValueError, match="six_gaussians has no images to be mixed, got 'name=mixup'"
+    ):
         values.read_mixing(points.DATASET, ["mixup"])
 
 

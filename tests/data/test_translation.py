@@ -82,7 +82,9 @@ def test_the_invented_language_is_what_its_truth_says():
             number = int(word[2:])
             share = 0.55 + 0.4 * number / 11
             expected = {f"aw{number}": share, f"bw{number}": 1 - share}
-            assert {target[i]: float(row[i]) for i in row.nonzero()[:, 0]} == pytest.approx(expected)
+            assert {target[i]: float(row[i]) for i in row.nonzero()[:, 0]} == pytest.approx(
+                expected
+            )
             likelier[number, int(word[0] == "b")] += 1
         assert truth[-1].nonzero().tolist() == [[END]]
     share, count = likelier[:, 0] / likelier.sum(1), likelier.sum(1)

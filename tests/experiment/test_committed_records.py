@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ldlstudy import data, methods, models, studies
-from ldlstudy.experiment import points, records
+from ldlstudy.experiment import points, records, translation
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "book" / "results"
@@ -35,8 +35,8 @@ def test_every_line_is_a_record_that_can_be_read(committed):
     for record in committed:
         run = record.specification
         assert run["method"] in (*methods.METHODS, "bayes")
-        assert run["model"] in (*models.available(), *points.MODELS, "bayes")
-        assert run["dataset"] in (*data.available(), *points.DATASETS)
+        assert run["model"] in (*models.available(), *points.MODELS, translation.MODEL, "bayes")
+        assert run["dataset"] in (*data.available(), *points.DATASETS, *translation.DATASETS)
         assert "plain" in record.values
         assert record.intervals.keys() <= record.values.keys()
         assert all(record.intervals[s].keys() <= record.values[s].keys() for s in record.intervals)

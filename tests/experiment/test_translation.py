@@ -105,9 +105,7 @@ def test_scores_are_those_of_torch_and_torchmetrics(data, network):
     assert values["coded"]["ece_15_left"] == pytest.approx(ece(held, held_said), abs=1e-5)
     best = values["coded_searched"]
     assert best["ece_15_left"] == min(curves["coded_ece"])
-    assert best["ece_15_left"] == pytest.approx(
-        ece(held, held_said, best["temperature"]), abs=1e-5
-    )
+    assert best["ece_15_left"] == pytest.approx(ece(held, held_said, best["temperature"]), abs=1e-5)
 
 
 def test_bleu_is_1_of_the_references_themselves_and_0_of_other_words(data, network, monkeypatch):

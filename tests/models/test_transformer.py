@@ -103,7 +103,7 @@ def test_what_a_network_and_a_search_refuse(network):
     for options, said in (
         ({"width": 9}, "width must be even and a multiple of 8 heads, got 9"),
         ({"layers": 0}, "layers must be"),
-        ({"dropout": 1.5}, "dropout must be"),
+        ({"dropout": 1.5}, "dropout must lie in"),
     ):
         with pytest.raises(ValueError, match=said):
             Transformer(6, 6, **options)
@@ -111,5 +111,5 @@ def test_what_a_network_and_a_search_refuse(network):
         Transformer(4, 6)
     with pytest.raises(ValueError, match="width of the beam must be"):
         translate(network, SOURCE, 0)
-    with pytest.raises(ValueError, match="temperature must be"):
+    with pytest.raises(ValueError, match="temperature must lie"):
         translate(network, SOURCE, 1, 0.0)

@@ -143,6 +143,8 @@ def printed():
                     if alpha in ("", "scaled")
                     else (f"{bench} {alpha}", "plain")
                 )
+                if bench.startswith("multi30k"):  # which the paper's code scores otherwise
+                    key = key[0], {"plain": "coded", "searched": "coded_searched"}[key[1]]
                 found[f"re{n}"][(*key, {"ece": "ece_15_left"}.get(metric, metric))] = number
     for strategy, error in TABLES["re_table4"]["replication"].items():
         found["re4"][strategy, "plain", "accuracy"] = 1 - error
@@ -170,7 +172,7 @@ def printed():
 PRINTED = printed()
 SHOWN = {  # by table, what puts our numbers above the paper's
     "ils1": [ils.table1], "ils5": [ils.table5], "ils6": [ils.students],
-    "re2": [smoothing.table2], "re3": [smoothing.table3], "re4": [smoothing.table4],
+    "re2": [smoothing.table2], "re3": [smoothing.table3, smoothing.transformer], "re4": [smoothing.table4],
     **{f"cskd_table{n}": [partial(cs_kd.against_paper, table=n)] for n in range(1, 5)},
     "cskd_table5": [cs_kd.imagenet],
     "cskd_measures": [partial(cs_kd.measures, measure=measure) for measure in cs_kd.MEASURES],
@@ -184,8 +186,7 @@ def test_every_printed_number_stands_once_below_the_number_of_ours_that_it_is_of
     number = {key: zlib.crc32("|".join(key).encode()) / 2**32 for key in PRINTED[name]}
     rows = defaultdict(dict)
     for (row, stage, metric), value in number.items():
-        if not row.startswith("multi30k"):  # of which there is no network of ours
-            rows[row][f"{stage} {metric}"] = value
+        rows[row][f"{stage} {metric}"] = value
     tables = [show(results(rows)).data for show in SHOWN[name]]
     cells = [c for table in tables for line in table.to_numpy() for c in line if c != ""]
     found = [
@@ -193,7 +194,7 @@ def test_every_printed_number_stands_once_below_the_number_of_ours_that_it_is_of
     ]
     metrics = {cell.column.metric for cell in cells}
     expected = [
-        (printed, None if key[0].startswith("multi30k") else number[key])
+        (printed, number[key])
         for key, printed in PRINTED[name].items()
         if key[2] in metrics and not isnan(printed)
     ]

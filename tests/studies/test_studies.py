@@ -10,9 +10,10 @@ from ldlstudy import data, methods, mixing, models, studies
 from ldlstudy.batch import Task, Teacher
 from ldlstudy.data.replicates import Replicates
 from ldlstudy.device import Execution
-from ldlstudy.experiment import keep, points, records
+from ldlstudy.experiment import images, keep, points, records, translation
 from ldlstudy.experiment.plan import PROFILES
 from ldlstudy.mixture import six_gaussians
+from ldlstudy.models.transformer import Transformer
 from ldlstudy.report import claims
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import published
@@ -68,6 +69,13 @@ def test_every_run_can_be_carried_out(table, profile):
             assert each.keep == () or run.dataset in points.OF_CLASSES or table == "ils-tabular"
             assert set(each.keep) <= set(points.KEPT)
             continue
+        if run.dataset in translation.DATASETS:
+            assert (run.model, each.keep, run.teachers) == (translation.MODEL, (), ())
+            assert set(run.data) <= set(translation.options_of(run.dataset))
+            Transformer(6, 6, **{**run.network, "layers": 1})
+            assert set(run.recipe) <= set(translation.RECIPE)
+            translation.labels_of(run, 6)
+            continue
         assert run.dataset in data.available()
         assert methods.named(run.method).teacher == bool(run.teachers)
         assert methods.named(run.method).mixes or not run.mixing
@@ -77,7 +85,7 @@ def test_every_run_can_be_carried_out(table, profile):
         Augmentation.of(run.augmentation)
         assert Recipe.of(run.recipe).epochs <= (3 if profile == "smoke" else 2000)
     for run in {(e.run.method, str(e.run.settings)): e.run for e in planned}.values():
-        if run.dataset not in points.DATASETS:
+        if images.takes(run.dataset):
             taught = TAUGHT if run.teachers else None
             task = Task(LABELS, 3, torch.zeros(6, 2), torch.full((6, 3), 1 / 3), taught)
             for settings in methods.candidates(run.settings):

@@ -8,10 +8,11 @@ import torch
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results, difference, row_of
+from ldlstudy.report.tables import TEMPERATURE, Column
 from ldlstudy.studies.bench import Bench
-from ldlstudy.studies.smoothing import distillation, interpolation
+from ldlstudy.studies.smoothing import distillation, interpolation, translation
 from ldlstudy.studies.smoothing.runs import smoothed
-from ldlstudy.studies.smoothing.tables import HARD_SOFT, SMALL, labels, row
+from ldlstudy.studies.smoothing.tables import ECE, HARD_SOFT, SMALL, labels, row
 
 SMOOTHED = (0.05, 0.1)  # in Figures 3 and 9, and what stands there until it has been run
 
@@ -29,6 +30,7 @@ def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str)
     # the largest probability of logits of 1 and nine zeros
     values["cap"] = float(torch.tensor([1.0] + [0.0] * 9).softmax(0)[0])
     values |= of_series(results)
+    values["translator.multi30k"] = of_translator(results)
     values |= numbers.circumstances(paper, "paper.") | {"profile": profile}
     return numbers.known(values)
 
@@ -38,6 +40,34 @@ def by_temperature(results: Results, bench: Bench) -> dict[str, Any]:
     return {
         f"α = {a:g}": results.figure(row_of(smoothed(bench, a)), "temperatures") for a in HARD_SOFT
     }
+
+
+def pictured_bench(results: Results) -> Bench:
+    """Return the translators that Figure 5 is of: the best there are."""
+    benches = (translation.FULL, translation.REDUCED)
+    there = [b for b in benches if row_of(smoothed(b, 0.1)) in results]
+    return there[0] if there else translation.INVENTED
+
+
+def of_translator(results: Results) -> str:
+    """Return what is said of the translators of Multi30k, which may not have been run."""
+    bench = pictured_bench(results)
+    hard, soft = (row_of(smoothed(bench, a)) for a in HARD_SOFT)
+    if bench is translation.INVENTED or hard not in results:
+        return "On Multi30k no translator has been run yet."
+
+    def of(row: str, stage: str, column: Column = ECE) -> str:
+        return column.write(results.mean(row, column.metric, stage))
+
+    return (
+        f"On Multi30k, after {bench.recipe['epochs']} epochs, padding is "
+        f"{results.mean(hard, 'padding', 'coded'):.0%} of the places that are counted. With it the "
+        f"ECE is {of(hard, 'coded')} with hard labels and {of(soft, 'coded')} with α = .1; of "
+        f"words alone it is {of(hard, 'plain')} and {of(soft, 'plain')}. The temperature fitted on "
+        f"the validation sentences is {of(hard, 'fitted', TEMPERATURE)} for hard labels and "
+        f"{of(soft, 'fitted', TEMPERATURE)} for smoothed ones, and leaves "
+        f"{of(hard, 'fitted')} and {of(soft, 'fitted')}."
+    )
 
 
 def pictured(results: Results, bench: str) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from ldlstudy.report.sentences import Reading
 from ldlstudy.studies.smoothing import information, interpolation
 from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, REDUCED
 
-TABLES = ("re-table2", "re-table4", "re-figure7", "re-information")
+TABLES = ("re-table2", "re-table4", "re-figure7", "re-information", "re-transformer")
 NOISY, SMALL, MNIST, FASHION = (
     f"quick {DIGITS}", f"quick {CLEAN}", "mnist-fcn1200", "fashion_mnist-fcn1200",
 )  # fmt: skip
 SETS = (NOISY, SMALL, MNIST, FASHION, REDUCED)
 ACC, KL, ECE, T = "accuracy", "kl_to_truth", "ece_15_left", "temperature"
+INVENTED = "quick synonyms-transformer"
 STUDENTS = ("M3", "M4", "M3p", "M4p")
 SEEN = f"quick {information.DIGITS}"
 
@@ -209,6 +210,23 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "students keep their accuracy where a student trained on equally smooth labels alone (M2) "
     "falls off": lambda r: r("quick M2 0.75", ACC) + 0.01 < min(_of_students(r, ACC)),
+    "On the invented language padding alone takes the ECE of hard labels from": (
+        lambda r: r.on(INVENTED)("0", ECE) < 0.5 * r.on(INVENTED)("0", ECE, "coded")
+    ),
+    "It also makes smoothing look good": (
+        lambda r: r.on(INVENTED)("0.1", ECE, "coded") < r.on(INVENTED)("0", ECE, "coded")
+    ),
+    "smoothing of .1 turns a translator of the invented language that is too sure into one that is "
+    "not sure enough": (
+        lambda r: r.on(INVENTED)("0.1", T, "fitted") < 1 < r.on(INVENTED)("0", T, "fitted")
+    ),
+    "Its predictions are further from the truth": (
+        lambda r: r.on(INVENTED).sorted("0", "0.1", metric=KL)
+    ),
+    "it has little to change here": lambda r: all(
+        abs(r.on(INVENTED)(a, "bleu_beam", "fitted") - r.on(INVENTED)(a, "bleu_beam")) < 0.01
+        for a in ("0", "0.1")
+    ),
     "At low γ the student alone is the better one": lambda r: (
         r("quick M2 0", ACC) > max(r("quick student printed", ACC), r("quick student", ACC))
     ),
