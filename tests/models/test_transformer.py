@@ -1,4 +1,4 @@
-"""The Transformer of translations against closed forms, and its beam search against all there is."""
+"""The Transformer against closed forms, and its beam search against all translations there are."""
 
 import itertools
 import math

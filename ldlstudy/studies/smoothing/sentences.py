@@ -220,8 +220,14 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "not sure enough": (
         lambda r: r.on(INVENTED)("0.1", T, "fitted") < 1 < r.on(INVENTED)("0", T, "fitted")
     ),
-    "Its predictions are further from the truth": (
-        lambda r: r.on(INVENTED).sorted("0", "0.1", metric=KL)
+    "about as far as by the temperature fitted to hard labels": (
+        lambda r: (
+            abs((own := r.on(INVENTED))("0.1", ECE) - own("0", ECE, "fitted")) < 0.01
+            and own("0.1", ECE) < 0.6 * own("0", ECE)
+        )
+    ),
+    "But its predictions are further from the truth": (
+        lambda r: r.on(INVENTED).below("0", "0.1", KL) == 3
     ),
     "it has little to change here": lambda r: all(
         abs(r.on(INVENTED)(a, "bleu_beam", "fitted") - r.on(INVENTED)(a, "bleu_beam")) < 0.01
