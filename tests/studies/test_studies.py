@@ -18,7 +18,8 @@ from ldlstudy.report import claims
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import published
 from ldlstudy.studies import STUDIES, TABLES
-from ldlstudy.studies.ils import images, students
+from ldlstudy.studies.ils import images as ils_images
+from ldlstudy.studies.ils import students
 from ldlstudy.training import Augmentation, Recipe
 from tests.report.made import record
 
@@ -174,7 +175,7 @@ def test_claims_name_rows_of_the_plan_and_metrics_of_the_records(study):
     series = {row_of(each).rpartition(" ")[0] for each in known if "series" in each.facts}
     listed = published(study.claims)
     assert listed.index.is_unique
-    pooled = {f"images {name}" for name in images.TUNED}
+    pooled = {f"images {name}" for name in ils_images.TUNED}
     pooled |= {f"students {name}" for name in students.TEACHERS}
     assert set(listed["left"]) | set(listed["right"]) <= planned | series | pooled
     results = studies.recorded(study.evidence) | studies.recorded(study.quick, "quick")
