@@ -65,7 +65,7 @@ def test_what_multi30k_refuses(folder):
 
 
 def test_the_invented_language_is_what_its_truth_says():
-    found = translation.synonyms(train=4000, held=2, test=3, draw=1)
+    found = translation.synonyms(train=1500, held=2, test=3, draw=1)
     source, target = found.vocabularies
     assert (len(source), len(target)) == (4 + 12, 4 + 24)
     likelier = torch.zeros(12, 2)

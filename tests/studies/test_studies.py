@@ -10,7 +10,8 @@ from ldlstudy import data, methods, mixing, models, studies
 from ldlstudy.batch import Task, Teacher
 from ldlstudy.data.replicates import Replicates
 from ldlstudy.device import Execution
-from ldlstudy.experiment import images, keep, points, records, translation
+from ldlstudy.experiment import keep, points, records, translation
+from ldlstudy.experiment.images import takes
 from ldlstudy.experiment.plan import PROFILES
 from ldlstudy.mixture import six_gaussians
 from ldlstudy.models.transformer import Transformer
@@ -86,7 +87,7 @@ def test_every_run_can_be_carried_out(table, profile):
         Augmentation.of(run.augmentation)
         assert Recipe.of(run.recipe).epochs <= (3 if profile == "smoke" else 2000)
     for run in {(e.run.method, str(e.run.settings)): e.run for e in planned}.values():
-        if images.takes(run.dataset):
+        if takes(run.dataset):
             taught = TAUGHT if run.teachers else None
             task = Task(LABELS, 3, torch.zeros(6, 2), torch.full((6, 3), 1 / 3), taught)
             for settings in methods.candidates(run.settings):
