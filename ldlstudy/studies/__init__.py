@@ -145,14 +145,6 @@ def recorded(tables: str | Iterable[str], profile: str = "paper") -> Results:
     return Results(wanted, {run: record for run, record in found.items() if record is not None})
 
 
-def evidence(study: Study) -> tuple[Results, Results]:
-    """Return what a study's claims are judged by, in its chapter and in the ledger.
-
-    The records of the paper profile, and those of the quick one.
-    """
-    return recorded(study.evidence), recorded(study.quick, "quick")
-
-
 def completed(tables: str | Iterable[str], execution: Execution | None = None) -> Results:
     """Return results at the paper profile; on a CUDA machine, what is missing is run.
 

@@ -20,8 +20,7 @@ from ldlstudy.report.claims import NOT_RUN
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import published
-from ldlstudy.studies import STUDIES, Study
-from ldlstudy.studies import evidence as evidence_of
+from ldlstudy.studies import STUDIES, Study, recorded
 from ldlstudy.studies.ils import image_numbers, ranks
 from ldlstudy.studies.ils import numbers as ils
 from ldlstudy.studies.ldl.numbers import Recomputed, recomputed
@@ -61,8 +60,7 @@ def evidence(prefix: str) -> Evidence:
         If no paper has this prefix; the known ones are listed.
     """
     study = PAPERS[checks.one_of("paper", prefix, PAPERS)]
-    paper, quick = evidence_of(study)
-    results = paper | quick
+    results = recorded(study.evidence) | recorded(study.quick, "quick")
     if prefix == "ILS":  # one of its claims is on a whole grid, some are on all image sets as one
         judged = pd.concat([ils.judged(results), image_numbers.judged(results)])
         return Evidence(judged, results | ranks.pooled(results))
