@@ -20,7 +20,7 @@ from ldlstudy.seeds import seed_of
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixture:
     """The sources of a set with what each shows, and C, H, W of its images."""
 
     domains: Mapping[str, str]
@@ -28,10 +28,10 @@ class Mixed:
 
 
 MIXED = {
-    "three_domains": Mixed(  # CS-KD's
+    "three_domains": Mixture(  # CS-KD's
         {"cub200": "bird", "stanford_dogs": "dog", "mit67": "room"}, (3, 256, 256)
     ),
-    "three_small_domains": Mixed(  # ours; in grey, so that colour does not give the domain away
+    "three_small_domains": Mixture(  # ours; in grey, so that colour does not give the domain away
         {"cifar100": "object", "fashion_mnist": "garment", "emnist47": "character"}, (1, 32, 32)
     ),
 }

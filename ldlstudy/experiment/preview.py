@@ -159,7 +159,7 @@ def preview(
     Parameters
     ----------
     training, method, settings, augmentation, teacher, mixing, held, seed
-        As :func:`ldlstudy.train` takes them.
+        As :func:`ldlstudy.training.loop.train` takes them.
     network : Module, optional
         Whose own predictions a method such as CS-KD teaches; without it they are not shown.
     classes : int, optional
@@ -170,7 +170,7 @@ def preview(
     Raises
     ------
     ValueError
-        As :func:`ldlstudy.train` before its first step.
+        As :func:`ldlstudy.training.loop.train` before its first step.
     """
     execution = Execution("cpu")
     images = Images.of(training)

@@ -2,8 +2,9 @@
 
 ``build("resnet20", 10)`` gives a :class:`Classifier`: it maps images (N, C, H, W) to logits (N, K)
 and hands out its penultimate features. Each family's module says where its layout and its
-initialisation come from. :func:`wrap` makes one of a network that others wrote, and the names
-``torchvision:resnet18`` and ``timm:resnet18`` build those of two libraries.
+initialisation come from. :func:`~ldlstudy.models.classifier.wrap` makes one of a network that
+others wrote, and the names ``torchvision:resnet18`` and ``timm:resnet18`` build those of two
+libraries.
 """
 
 import functools

@@ -43,7 +43,7 @@ def quoted(
     answers : Mapping
         Distributions (K,) over the classes of that image, by name; ``network`` among them.
     scores : Mapping
-        What :func:`ldlstudy.measure` says of each of `STUDENTS`.
+        What :func:`ldlstudy.experiment.measure.measure` says of each of `STUDENTS`.
     confidence : Mapping
         Their mean confidence.
     more : Mapping

@@ -132,7 +132,10 @@ def by_hand(confidence: Tensor, right: Tensor, bins: int) -> Shown:
 
 
 def scores(found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Shown:
-    """Return what :func:`ldlstudy.measure` says of networks, as trained and scaled: a line each."""
+    """Return a line a network of what it scores, as trained and scaled.
+
+    ``found`` is what :func:`ldlstudy.experiment.measure.measure` says of each.
+    """
     wanted = {
         "accuracy": ("plain", "accuracy"),
         "NLL": ("plain", "cross_entropy"),
