@@ -9,7 +9,8 @@ from ldlstudy.book import BookError
 
 PAGES = {  # page: the packages below ldlstudy that it has; "" are the modules at the top
     "api": ("", "data", "models", "training", "interop"),
-    "api_study": ("experiment", "report", "studies", "explore", "book"),
+    "api_study": ("experiment", "studies"),
+    "api_book": ("report", "explore", "book"),
 }
 INDENT = "   "
 
