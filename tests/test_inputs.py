@@ -89,6 +89,7 @@ OF_TRUTH = {
 }
 OTHERS = {  # have tests of their own, below or in test_terms.py
     "reliability", "recall_at_1", "nearest_is_alike", "log", "gaps", "ece_by_chance",
+    "binary_ece",
 }  # fmt: skip
 CHOICES = {"topk_accuracy": {"k": 2}}
 

@@ -240,9 +240,9 @@ def score(
     return values, intervals
 
 
-def terms_of(answers: Answers, names: Iterable[str] = tuple(METRICS)) -> dict[str, Terms]:
+def terms_of(answers: Answers, names: Iterable[str] | None = None) -> dict[str, Terms]:
     """Return the terms of every metric, or of some, that applies to some predictions."""
-    found = {name: METRICS[name](answers) for name in names}
+    found = {name: METRICS[name](answers) for name in (METRICS if names is None else names)}
     return {n: each for n, each in found.items() if each and not math.isnan(each.value())}
 
 

@@ -351,7 +351,8 @@ class _Learner:
                 "run": student.run,
                 "method": student.method,
                 "settings": student.settings,
-                "period": recipe.pop("period"),  # said apart: older checkpoints lack the two
+                "norm_penalty": recipe.pop("norm_penalty") or None,  # older checkpoints lack these
+                "period": recipe.pop("period"),
                 "keep": recipe.pop("keep").removeprefix("last") or None,
                 "recipe": recipe,
                 "augmentation": asdict(augmentation),

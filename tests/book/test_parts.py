@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -150,12 +151,13 @@ def test_a_number_is_quoted_in_its_format_and_a_wrong_reference_says_what_is_nea
 @pytest.mark.parametrize(
     ("heading", "shown"), [("ECE", ["ECE", "LS"]), (("CNN", "ECE"), ["CNN", "ECE", "LS"])]
 )
-def test_tables_have_no_empty_headings_and_scroll_by_keyboard(heading, shown):
+def test_tables_have_no_empty_headings_and_scroll_by_keyboard(heading, shown, tmp_path):
     styled = tables.style(pd.DataFrame({heading: ["1.2"]}, index=["LS"])).to_html()
     markdown = '<tr><th class="head"><p></p></th><th><p>LS</p></th></tr>'
     body = f'<div class="pst-scrollable-table-container">{styled}{markdown}</div>'
     context = {"body": body}
-    sphinx_ext.make_readable(None, "page", "page.html", context, None)
+    app = SimpleNamespace(srcdir=tmp_path)
+    sphinx_ext.make_readable(app, "page", "page.html", context, None)
     found = BeautifulSoup(context["body"], "html.parser")
     assert [cell.get_text(strip=True) for cell in found("th")] == [*shown, "LS"]
     assert found.div["tabindex"] == "0"

@@ -51,6 +51,7 @@ PARAMETERS = {
 }
 SHAPES = {
     "alexnet24": (3, 24, 24),
+    "alexnet32": (3, 32, 32),
     "fcn1200": (1, 28, 28),
     "fcn800": (1, 28, 28),
     "small_cnn": (1, 8, 8),

@@ -137,7 +137,7 @@ def of_tabular(results: Results) -> Shown:
             for heading, (method, stage) in lines.items()
         }
         for name, title in tabular.SETS.items()
-        if tabular.row(name, "none") in results
+        if any(tabular.row(name, method) in results for method, _ in lines.values())
     }
     return tables.grid(results, cells).saying(
         "Test cross entropy on tabular sets. Does a soft label help where a temperature does?"

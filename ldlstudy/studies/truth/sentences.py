@@ -214,13 +214,13 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and {"truth", "ddgsd", *TEACHERS} <= set(f.everywhere(farther=False, stage=FITTED))
         and {"ls", "similarity", "virtual_softmax"} <= set(f.everywhere(True, FITTED))
     ),
-    "from the true posterior, DDGSD and the ensembles on mixed images at the left to AdaCos, BYOT, "
-    "WSL and Off-MT-LDL at the right": lambda f: (
+    "from the true posterior, DDGSD and the ensembles on mixed images at the top to AdaCos, BYOT, "
+    "WSL and Off-MT-LDL at the bottom": lambda f: (
         set(f.best()[:4]) == {"truth", "ddgsd", *TEACHERS}
         and _last(f, "plain", "adacos", "byot", "wsl", "off_mt_ldl")
     ),
-    "from the true posterior and On-MT-LDL with mixup at the left to strategies such as "
-    "Virtual-softmax and LS at the right": lambda f: (
+    "from the true posterior and On-MT-LDL with mixup at the top to strategies such as "
+    "Virtual-softmax and LS at the bottom": lambda f: (
         f.best(FITTED)[:2] == ["truth", "on_mt_ldl-mixup"]
         and _last(f, FITTED, "virtual_softmax", "ls")
     ),
