@@ -211,7 +211,7 @@ def test_widgets_and_a_cluster_name_their_extras(monkeypatch):
     for module in ("ipywidgets", "distributed"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=r'needs ipywidgets, .*"ldlstudy\[book\]"'):
-        Explorer("label", "Labels", (), {}, None).widget()
+        Explorer("label", "Labels", "Which?", (), {}, None).widget()
     with (
         pytest.raises(ValueError, match=r'needs distributed, .*"ldlstudy\[cluster\]"'),
         workers.pool(1, "tcp://127.0.0.1:1"),

@@ -81,8 +81,8 @@ def test_the_figure_follows_a_live_widget(lab):
             shown.keyboard.press("Shift+Enter")
             shown.wait_for_timeout(300)
         widget.wait_for()
-        picture, numbers = widget.locator(".widget-html-content").all()
-        before = picture.inner_html(), numbers.inner_text()
+        _, picture, answer = widget.locator(".widget-html-content").all()
+        before = picture.inner_html(), answer.inner_text()
         assert "<svg" in before[0]
         handle = widget.locator(".noUi-handle").first
         handle.focus()
@@ -90,7 +90,7 @@ def test_the_figure_follows_a_live_widget(lab):
             shown.keyboard.press("ArrowRight")
         shown.wait_for_function(
             "([node, text]) => node.innerText !== text",
-            arg=[numbers.element_handle(), before[1]],
+            arg=[answer.element_handle(), before[1]],
         )
         assert picture.inner_html() != before[0]
-        assert numbers.inner_text() != before[1]
+        assert answer.inner_text() != before[1]

@@ -15,6 +15,7 @@ window.ldlstudy = window.ldlstudy || (() => {
     node.append(...children);
     return node;
   };
+  const rounded = (value) => (value + 1e-9).toFixed(3);
   const short = (value) => String(Number(value.toPrecision(3))).replace(/^(-?)0\./, "$1.");
 
   const WIDTH = 240, HEIGHT = 190, LEFT = 44, RIGHT = 14, TOP = 24, BOTTOM = 40;
@@ -102,6 +103,20 @@ window.ldlstudy = window.ldlstudy || (() => {
     return picture;
   }
 
+  // A panel, what its signs mean, and its numbers under it; the best is framed and says so.
+  const SIGNS = { bars: "■", line: "―", dots: "●" };
+  function framed(of, colours) {
+    const legend = of.marks.filter((mark) => mark.label).map((mark) => {
+      const colour = mark.colour === "grey" ? "currentColor" : colours[mark.colour];
+      const sign = element("i", { "aria-hidden": "true", style: `color: ${colour}` }, SIGNS[mark.kind]);
+      return element("span", { class: "sign" }, sign, ` ${mark.label}`);
+    });
+    const numbers = Object.entries(of.numbers).map(([name, value]) => `${name} ${rounded(value)}`);
+    const said = [...numbers, ...(of.best ? [of.best] : [])].join(", ");
+    const caption = element("figcaption", {}, element("span", { class: "unseen" }, `${of.title}: `), ...legend, said);
+    return element("figure", of.best ? { class: "best" } : {}, panel(of, colours), ...(legend.length || said ? [caption] : []));
+  }
+
   // An input with its label, and the value it stands at.
   function input(control, id, changed) {
     const label = element("label", { for: id }, control.label);
@@ -127,15 +142,17 @@ window.ldlstudy = window.ldlstudy || (() => {
     const content = JSON.parse(section.querySelector("script[type='application/json']").textContent);
     const scene = scenes[section.dataset.explorer];
     const picture = element("div", { class: "panels" });
-    const numbers = element("p", { class: "numbers", "aria-live": "polite" });
+    const answer = element("p", { class: "answer", "aria-live": "polite" });
     const prefix = `explorer-${(mounted += 1)}-`;
     const inputs = {};
     const draw = () => {
       const values = Object.fromEntries(Object.entries(inputs).map(([name, one]) => [name, one.value()]));
       const made = scene(content.data, values);
       section.scene = made;
-      picture.replaceChildren(...made.panels.map((each) => panel(each, content.colours)));
-      numbers.textContent = content.numbers + Object.entries(made.numbers).map(([n, v]) => `${n} ${v.toFixed(3)}`).join(", ");
+      picture.replaceChildren(...made.panels.map((each) => framed(each, content.colours)));
+      answer.textContent = made.answer.map((part) => (typeof part === "string" ? part : rounded(part))).join("");
+      for (const { name, only } of content.controls)
+        inputs[name].row[1].disabled = only !== null && !only[1].includes(values[only[0]]);
     };
     const form = element("form", {});
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -144,7 +161,7 @@ window.ldlstudy = window.ldlstudy || (() => {
       inputs[control.name].row[1].name = control.name;
       form.append(...inputs[control.name].row);
     }
-    section.querySelector("p").replaceWith(element("p", { class: "title" }, content.title), form, picture, numbers);
+    section.querySelector("p").replaceWith(element("p", { class: "title" }, content.title), element("p", {}, content.question), form, picture, answer);
     section.sceneAt = (values) => scene(content.data, values);
     draw();
   }
@@ -159,19 +176,23 @@ window.ldlstudy = window.ldlstudy || (() => {
   const bytes = (text) => Array.from(atob(text), (letter) => letter.charCodeAt(0)); // of base64
   const variation = (one, other) => one.reduce((sum, p, i) => sum + Math.abs(p - other[i]), 0) / 2;
 
-  // Panels that several scenes have: as in ldlstudy/explore/scene.py.
+  // As in ldlstudy/explore/scene.py: the least of some distances, and panels that several scenes have.
+  const nearest = (far) => {
+    const least = Math.min(...Object.values(far));
+    return Object.keys(far).filter((name) => far[name] < least + 5e-4);
+  };
   const image = (title, pixels) => ({
     title, x: [0, pixels[0].length], y: [pixels.length, 0], x_label: "", y_label: "", names: [],
-    marks: [{ kind: "image", pixels }],
+    marks: [{ kind: "image", pixels }], numbers: {}, best: "",
   });
-  const distribution = (title, height, colour) => {
+  const distribution = (title, height, colour, numbers = {}, best = "") => {
     const at = height.map((_, i) => i);
     return {
       title, x: [-0.6, at.length - 0.4], y: [0, 1], x_label: "", y_label: "", names: at.map(String),
-      marks: [{ kind: "bars", at, height, width: 0.8, colour }],
+      marks: [{ kind: "bars", at, height, width: 0.8, colour }], numbers, best,
     };
   };
 
   const define = (name, scene) => { scenes[name] = scene; };
-  return { define, mount, scenes, softmax, bytes, variation, image, distribution };
+  return { define, mount, scenes, softmax, bytes, variation, nearest, image, distribution };
 })();

@@ -1,4 +1,4 @@
-"""An explorer: controls and a picture that follows them, with and without a kernel.
+"""An explorer: a question, controls, and a picture and an answer that follow them.
 
 In JupyterLab an explorer is ipywidgets that call the package. On a page it is inputs and a script,
 which computes from numbers that the page brings along, so it needs no kernel and no network. Both
@@ -23,7 +23,11 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Slider:
-    """A number from ``low`` to ``high`` in steps; ``value`` is where it starts."""
+    """A number from ``low`` to ``high`` in steps; ``value`` is where it starts.
+
+    Where it decides nothing it cannot be moved: ``only`` names another control, and the values of
+    that at which it can.
+    """
 
     name: str
     label: str
@@ -31,6 +35,7 @@ class Slider:
     high: float
     step: float
     value: float
+    only: tuple[str, tuple[str, ...]] | None = None
 
     def check(self, value: Value) -> float:
         """Return the value as a float if it is in range; a ValueError says what is."""
@@ -41,20 +46,26 @@ class Slider:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of ``options``; ``value`` is the first choice."""
+    """One of ``options``; ``value`` is the first choice, ``only`` as of a `Slider`."""
 
     name: str
     label: str
     options: tuple[str, ...]
     value: str
+    only: tuple[str, tuple[str, ...]] | None = None
 
     def check(self, value: Value) -> str:
         """Return the value if it is an option; a ValueError lists them."""
         return checks.one_of(self.name, str(value), self.options)
 
 
+def enabled(control: Slider | Choice, values: Mapping[str, Value]) -> bool:
+    """Whether a control decides anything at these values of the others."""
+    return control.only is None or values[control.only[0]] in control.only[1]
+
+
 class Explorer:
-    """Controls and a picture that follows them.
+    """A question, controls, and a picture and an answer that follow them.
 
     Parameters
     ----------
@@ -62,26 +73,26 @@ class Explorer:
         The script beside this module that draws the same scene on a page.
     title : str
         What it is called on the page, and read aloud.
+    question : str
+        What a reader can find out with the controls; the scene's answer answers it.
     controls : tuple of Slider or Choice
     data : Mapping
         JSON that both `scene` and the script compute from.
     scene : callable
         From ``data`` and the values of the controls by name to a `Scene`.
-    numbers : str, optional
-        What the numbers are, said before them.
     """
 
     def __init__(
         self,
         name: str,
         title: str,
+        question: str,
         controls: tuple[Slider | Choice, ...],
         data: Mapping[str, Any],
         scene: Callable[[Mapping[str, Any], Mapping[str, Value]], Scene],
-        numbers: str = "",
     ) -> None:
-        self.name, self.title, self.controls = name, title, controls
-        self.data, self._scene, self.numbers = data, scene, numbers
+        self.name, self.title, self.question = name, title, question
+        self.controls, self.data, self._scene = controls, data, scene
 
     def scene(self, **values: Value) -> Scene:
         """The scene at some values of the controls; those that are not given are where they start.
@@ -102,7 +113,7 @@ class Explorer:
         """The explorer as HTML that needs no kernel and loads nothing."""
         content = {
             "title": self.title,
-            "numbers": self.numbers,
+            "question": self.question,
             "controls": [{"kind": type(c).__name__, **asdict(c)} for c in self.controls],
             "data": self.data,
             "colours": COLOURS,
@@ -124,7 +135,7 @@ class Explorer:
         with needs("book"):
             import ipywidgets
 
-        style, layout = {"description_width": "9em"}, {"width": "28em"}
+        style, layout = {"description_width": "14em"}, {"width": "33em"}
         controls: dict[str, Any] = {}
         for c in self.controls:
             same = {"value": c.value, "description": c.label, "style": style, "layout": layout}
@@ -134,17 +145,21 @@ class Explorer:
                 )
             else:
                 controls[c.name] = ipywidgets.Dropdown(options=c.options, **same)
-        picture, numbers = ipywidgets.HTML(), ipywidgets.HTML()
+        question = ipywidgets.HTML(html.escape(self.question))
+        picture, answer = ipywidgets.HTML(), ipywidgets.HTML()
 
         def show(_: Any = None) -> None:
-            scene = self.scene(**{name: control.value for name, control in controls.items()})
+            values = {name: control.value for name, control in controls.items()}
+            for control in self.controls:
+                controls[control.name].disabled = not enabled(control, values)
+            scene = self.scene(**values)
             picture.value = svg(figure(scene))
-            numbers.value = html.escape(self.numbers + in_words(scene))
+            answer.value = html.escape(in_words(scene.answer))
 
         for control in controls.values():
             control.observe(show, "value")
         show()
-        return ipywidgets.VBox([*controls.values(), picture, numbers])
+        return ipywidgets.VBox([question, *controls.values(), picture, answer])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Both faces: JupyterLab takes the widgets, a page the control that needs no kernel."""

@@ -27,12 +27,18 @@ ldlstudy.define("label", (data, values) => {
     KD: mean(soft, 1 - weight, weight),
     "CS-KD": mean(partner, 1 / (1 + weight), weight / (1 + weight)),
     "Off-LDL": plain,
-    "the truth": truth,
   };
-  const panels = Object.entries(labels).map(([title, height]) =>
-    ldlstudy.distribution(title, height, title === "the truth" ? "green" : "blue"));
-  const numbers = {};
-  for (const [name, one] of Object.entries(labels))
-    if (name !== "the truth") numbers[name] = ldlstudy.variation(one, truth);
-  return { panels: [ldlstudy.image("the image", sample.pixels), ...panels], numbers };
+  const far = {};
+  for (const [name, one] of Object.entries(labels)) far[name] = ldlstudy.variation(one, truth);
+  const near = ldlstudy.nearest(far);
+  const panels = Object.entries(labels).map(([name, one]) =>
+    ldlstudy.distribution(name, one, "blue", { TV: far[name] }, near.includes(name) ? "nearest" : ""));
+  const answer = [
+    `Nearest to the truth: ${near.join(", ")}, at a total variation of `, far[near[0]],
+    "; the one-hot label is at ", far["one-hot"], ".",
+  ];
+  return {
+    panels: [ldlstudy.image("the image", sample.pixels), ...panels, ldlstudy.distribution("the truth", truth, "green")],
+    answer,
+  };
 });

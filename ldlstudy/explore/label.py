@@ -8,10 +8,13 @@ from torch import Tensor
 
 from ldlstudy import metrics, scaling, targets
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
-from ldlstudy.explore.scene import Scene, distribution, image
+from ldlstudy.explore.scene import Answer, Scene, distribution, image, nearest
 
-IMAGES = 6  # from the surest to the least sure of the truth
+IMAGES = (
+    6  # from the surest to the least sure of the truth, in even steps of its highest probability
+)
 PIXELS = 3  # decimals
+DISTANCE, BEST = "TV", "nearest"
 
 
 def explorer(predictions: Mapping[str, Any], truth: Tensor, pixels: Tensor) -> Explorer:
@@ -35,8 +38,13 @@ def explorer(predictions: Mapping[str, Any], truth: Tensor, pixels: Tensor) -> E
     labels = torch.tensor(predictions["labels"])
     if len(labels) < IMAGES:
         raise ValueError(f"{IMAGES} images are needed, got {len(labels)}")
-    ranked = truth.amax(1).argsort(descending=True)
-    places = [int(ranked[i]) for i in torch.linspace(0, len(ranked) - 1, IMAGES).round().int()]
+    peaks = truth.amax(1).double()
+    places: list[int] = []
+    for peak in torch.linspace(float(peaks.max()), float(peaks.min()), IMAGES, dtype=peaks.dtype):
+        away = (peaks - peak).abs()
+        away[places] = torch.inf
+        places.append(int(away.argmin()))
+    places.sort(key=lambda place: -float(peaks[place]))
     samples = {}
     for number, place in enumerate(places, 1):
         alike = (labels == labels[place]).nonzero()[:, 0]
@@ -52,7 +60,7 @@ def explorer(predictions: Mapping[str, Any], truth: Tensor, pixels: Tensor) -> E
         }
     names = tuple(samples)
     controls = (
-        Choice("image", "image", names, names[IMAGES // 2]),
+        Choice("image", "image", names, names[IMAGES // 2]),  # whose truth is in doubt
         Slider("epsilon", "ε (LS, ILS2)", 0, 0.5, 0.01, 0.1),
         Slider("p1", "P1 (ILS1, ILS)", 0.5, 1, 0.025, 0.8),
         Slider("p2", "P2 (ILS1, ILS)", 0, 6, 0.25, 1.25),
@@ -60,8 +68,8 @@ def explorer(predictions: Mapping[str, Any], truth: Tensor, pixels: Tensor) -> E
         Slider("weight", "λ (KD, CS-KD)", 0, 1, 0.05, 0.5),
     )
     title = "One image, eight labels, and the truth"
-    numbers = "Total variation from the truth: "
-    return Explorer("label", title, controls, {"samples": samples}, scene, numbers)
+    question = "Which label is the nearest to the truth of this image, and what moves it there?"
+    return Explorer("label", title, question, controls, {"samples": samples}, scene)
 
 
 def distributions(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -94,13 +102,22 @@ def distributions(sample: Mapping[str, Any], values: Mapping[str, Any]) -> dict[
 
 
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
-    """A panel for each label; the numbers are its total variation from the truth."""
+    """A panel for each label with its total variation from the truth, and which is the nearest."""
     sample = data["samples"][values["image"]]
     found = distributions(sample, values)
-    panels = [
-        distribution(name, label.tolist(), "green" if name == "the truth" else "blue")
-        for name, label in found.items()
-    ]
     truth = found.pop("the truth")
     far = {name: metrics.total_variation(truth[None], label[None]) for name, label in found.items()}
-    return Scene([image("the image", sample["pixels"]), *panels], far)
+    near = nearest(far)
+    panels = [
+        distribution(name, label.tolist(), "blue", {DISTANCE: far[name]}, BEST * (name in near))
+        for name, label in found.items()
+    ]
+    panels.append(distribution("the truth", truth.tolist(), "green"))
+    answer: Answer = [
+        f"Nearest to the truth: {', '.join(near)}, at a total variation of ",
+        far[near[0]],
+        "; the one-hot label is at ",
+        far["one-hot"],
+        ".",
+    ]
+    return Scene([image("the image", sample["pixels"]), *panels], answer)

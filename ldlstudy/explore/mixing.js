@@ -29,11 +29,21 @@ ldlstudy.define("mixing", (data, values) => {
   const label = truth.map((_, k) => labels.reduce((sum, own, i) => sum + (own === k ? weights[i] : 0), 0));
   const sources = labels.slice(0, KINDS[kind]).map((own, i) => ldlstudy.image(`image ${i + 1}: ${own}`, pixels[i]));
   const mixing = `${kind}'s label`;
+  const far = { [mixing]: ldlstudy.variation(label, truth), "the teacher's": ldlstudy.variation(teacher, truth) };
+  const near = ldlstudy.nearest(far);
+  const panel = (name, p) =>
+    ldlstudy.distribution(name, p, "blue", { TV: far[name] }, near.includes(name) ? "nearest" : "");
   return {
     panels: [
-      ...sources, ldlstudy.image("mixed", mixed), ldlstudy.distribution(mixing, label, "blue"),
-      ldlstudy.distribution("the teacher's", teacher, "blue"), ldlstudy.distribution("the truth", truth, "green"),
+      ...sources, ldlstudy.image("mixed", mixed), panel(mixing, label), panel("the teacher's", teacher),
+      ldlstudy.distribution("the truth", truth, "green"),
     ],
-    numbers: { [mixing]: ldlstudy.variation(label, truth), "the teacher's": ldlstudy.variation(teacher, truth) },
+    answer: [
+      `Nearest to the truth: ${near.join(", ")}. Image 1 counts `, weights[0],
+      ...(kind === "CutMix"
+        ? [" in the label where λ asks for ", share, ": a box has whole pixels and ends at the border"]
+        : [" in the label"]),
+      ".",
+    ],
   };
 });

@@ -13,7 +13,7 @@ from torch import Tensor
 from ldlstudy import checks, metrics, mixing, targets
 from ldlstudy.data.images import Images
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
-from ldlstudy.explore.scene import Scene, distribution, image
+from ldlstudy.explore.scene import Answer, Scene, distribution, image, nearest
 
 KINDS = {"CutMix": 2, "RICAP": 4, "mixup": 2}  # and how many images each mixes
 STEPS = 8  # of a slider from 0 to 1
@@ -55,12 +55,12 @@ def explorer(
     controls = (
         Choice("kind", "mixed by", tuple(KINDS), "CutMix"),
         Choice("images", "images", names, names[0]),
-        Slider("share", "λ", 0, 1, 1 / STEPS, 0.5),
-        Slider("place", "place (CutMix, RICAP)", 0, 1, 1 / STEPS, 0.75),
+        Slider("share", "λ (CutMix: in whole pixels)", 0, 1, 1 / STEPS, 0.5),
+        Slider("place", "place", 0, 1, 1 / STEPS, 0.75, ("kind", ("CutMix", "RICAP"))),
     )
     title = "A mixed image, and three labels of it"
-    numbers = "Total variation from the truth: "
-    return Explorer("mixing", title, controls, {"samples": samples}, scene, numbers)
+    question = "Which label is the nearer to the truth of a mixed image: by area, or the teacher's?"
+    return Explorer("mixing", title, question, controls, {"samples": samples}, scene)
 
 
 def mix(images: Tensor, kind: str, share: float, place: float) -> tuple[Tensor, list[float]]:
@@ -122,17 +122,24 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
         image(f"image {i + 1}: {sample['labels'][i]}", sample["pixels"][i])
         for i in range(KINDS[kind])
     ]
-    labels = {f"{kind}'s label": label, "the teacher's": teacher, "the truth": truth}
+    labels = {f"{kind}'s label": label, "the teacher's": teacher}
+    far = {name: metrics.total_variation(truth[None], p[None]) for name, p in labels.items()}
+    near = nearest(far)
     panels = [
-        distribution(name, p.tolist(), "green" if name == "the truth" else "blue")
+        distribution(name, p.tolist(), "blue", {"TV": far[name]}, "nearest" * (name in near))
         for name, p in labels.items()
     ]
-    numbers = {
-        name: metrics.total_variation(truth[None], p[None])
-        for name, p in labels.items()
-        if name != "the truth"
-    }
-    return Scene([*sources, image("mixed", mixed.tolist()), *panels], numbers)
+    panels.append(distribution("the truth", truth.tolist(), "green"))
+    answer: Answer = [f"Nearest to the truth: {', '.join(near)}. Image 1 counts ", weights[0]]
+    if kind == "CutMix":
+        answer += [
+            " in the label where λ asks for ",
+            share,
+            ": a box has whole pixels and ends at the border",
+        ]
+    else:
+        answer += [" in the label"]
+    return Scene([*sources, image("mixed", mixed.tolist()), *panels], [*answer, "."])
 
 
 def _first(images: Images, label: int) -> Tensor:

@@ -7,16 +7,20 @@ ldlstudy.define("penultimate", (data, values) => {
   const names = values.classes.split(", ");
   const legend = `● ${names[0]}  ■ ${names[1]}  ▲ ${names[2]}  ★ templates`;
   const stars = { kind: "dots", points: plane.templates, colour: "grey", shape: "star" };
-  const panels = [], numbers = { "templates apart": plane.numbers.template_distance };
+  const panels = [];
   for (const [part, called] of [["train", "training"], ["test", "test"]]) {
     const dots = plane[part].map((points, k) => ({ kind: "dots", points, colour: COLOURS[k], shape: SHAPES[k] }));
+    const spread = plane.numbers[`${part}_spread`], apart = plane.numbers[`${part}_distance`];
+    const numbers = { spread, "clusters apart": apart, ratio: spread / apart };
+    if (part === "train") numbers["templates apart"] = plane.numbers.template_distance;
     panels.push({
       title: `${called} images`, x, y, x_label: legend, y_label: "", names: [], marks: [...dots, stars],
+      numbers, best: "",
     });
-    const spread = plane.numbers[`${part}_spread`], apart = plane.numbers[`${part}_distance`];
-    numbers[`${called} spread`] = spread;
-    numbers[`${called} clusters apart`] = apart;
-    numbers[`${called} ratio`] = spread / apart;
   }
-  return { panels, numbers };
+  const share = ({ test_spread: spread, test_distance: apart }) => [spread / apart, " (", spread, " of ", apart, ")"];
+  const answer = [`Test clusters, spread over distance: at α = ${values.alpha} `, ...share(plane.numbers)];
+  const first = data.first;
+  if (values.alpha !== first) answer.push(`; at α = ${first} `, ...share(data.planes[values.classes][first].numbers));
+  return { panels, answer: [...answer, "."] };
 });

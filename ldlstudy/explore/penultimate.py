@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ldlstudy.explore.explorer import Choice, Explorer, Value
-from ldlstudy.explore.scene import CLASS_COLOURS, SHAPES, Panel, Scene
+from ldlstudy.explore.scene import CLASS_COLOURS, SHAPES, Answer, Panel, Scene
 
 DECIMALS = 2  # decimals
 SAME, OWN = "the same for every α", "fitted to the points"
@@ -39,7 +39,9 @@ def explorer(networks: Mapping[str, Mapping[str, Any]]) -> Explorer:
         Choice("axes", "axes", (SAME, OWN), SAME),
     )
     title = "Three classes before the last layer, with and without smoothing"
-    return Explorer("penultimate", title, controls, {"planes": planes, "limits": limits}, scene)
+    question = "Does smoothing make clusters tighter, or does it only shrink the activations?"
+    data = {"planes": planes, "limits": limits, "first": alphas[0]}
+    return Explorer("penultimate", title, question, controls, data, scene)
 
 
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
@@ -50,21 +52,29 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     names = triple.split(", ")
     legend = f"● {names[0]}  ■ {names[1]}  ▲ {names[2]}  ★ templates"
     stars = {"kind": "dots", "points": plane["templates"], "colour": "grey", "shape": "star"}
-    panels = []
+    numbers, panels = plane["numbers"], []
     for part, called in PARTS.items():
         dots = [
             {"kind": "dots", "points": points, "colour": colour, "shape": shape}
             for points, colour, shape in zip(plane[part], CLASS_COLOURS, SHAPES, strict=False)
         ]
-        panels.append(Panel(f"{called} images", x, y, [*dots, stars], legend))
-    numbers = plane["numbers"]
-    found = {"templates apart": numbers["template_distance"]}
-    for part, called in PARTS.items():
         spread, apart = numbers[f"{part}_spread"], numbers[f"{part}_distance"]
-        found[f"{called} spread"] = spread
-        found[f"{called} clusters apart"] = apart
-        found[f"{called} ratio"] = spread / apart
-    return Scene(panels, found)
+        under = {"spread": spread, "clusters apart": apart, "ratio": spread / apart}
+        if part == "train":
+            under["templates apart"] = numbers["template_distance"]
+        panels.append(Panel(f"{called} images", x, y, [*dots, stars], legend, numbers=under))
+    first = data["first"]
+    hard = data["planes"][triple][first]["numbers"]
+    answer: Answer = [f"Test clusters, spread over distance: at α = {alpha} ", *_share(numbers)]
+    if alpha != first:
+        answer += [f"; at α = {first} ", *_share(hard)]
+    return Scene(panels, [*answer, "."])
+
+
+def _share(numbers: Mapping[str, float]) -> Answer:
+    """How tight clusters of test images are, and of what."""
+    spread, apart = numbers["test_spread"], numbers["test_distance"]
+    return [spread / apart, " (", spread, " of ", apart, ")"]
 
 
 def _plane(plane: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from ldlstudy import checks, metrics, scaling, votes
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
-from ldlstudy.explore.scene import Panel, Scene, distribution, image
+from ldlstudy.explore.scene import Answer, Panel, Scene, distribution, image
 
 GREY = 255  # of a pixel
 
@@ -63,7 +64,11 @@ def explorer(
         Slider("temperature", "temperature T", 0.3, 6, 0.1, 1),
     )
     content = {"images": shown, "classes": [name[:2] for name in classes]}
-    return Explorer("people", "What people say of an image", controls, content, scene)
+    title = "What people say of an image"
+    question = (
+        "At which temperature does a network say what people say, and does it fit other images?"
+    )
+    return Explorer("people", title, question, controls, content, scene)
 
 
 def _entropy(count: Sequence[int]) -> float:
@@ -76,16 +81,30 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     share = votes.shares(torch.tensor([chosen["votes"]]))
     panels = [image("the image", chosen["pixels"])] if chosen["pixels"] else []
     panels.append(_panel("people", share[0].tolist(), "green", data["classes"]))
-    numbers = {}
+    far = []
     for control, colour in (("network", "blue"), ("other", "red")):
         name = str(values[control])
         logits = torch.tensor([chosen["networks"][name]], dtype=torch.float64)
         p = scaling.scale(logits, float(values["temperature"]))
-        panels.append(_panel(name, p[0].tolist(), colour, data["classes"]))
-        numbers[f"{name}: cross entropy to the votes"] = metrics.cross_entropy_to_truth(share, p)
-        numbers[f"{name}: total variation"] = metrics.total_variation(share, p)
-    return Scene(panels, numbers)
+        far.append(metrics.total_variation(share, p))
+        cross_entropy = metrics.cross_entropy_to_truth(share, p)
+        numbers = {"cross entropy to the votes": cross_entropy, "TV": far[-1]}
+        panels.append(_panel(name, p[0].tolist(), colour, data["classes"], numbers))
+    answer: Answer = [
+        f"At this temperature the first ({values['network']}) is at a total variation of ",
+        far[0],
+        f" from the people, the other ({values['other']}) at ",
+        far[1],
+        ".",
+    ]
+    return Scene(panels, answer)
 
 
-def _panel(title: str, p: list[float], colour: str, classes: list[str]) -> Panel:
-    return replace(distribution(title, p, colour), names=classes)
+def _panel(
+    title: str,
+    p: list[float],
+    colour: str,
+    classes: list[str],
+    numbers: Mapping[str, float] = MappingProxyType({}),
+) -> Panel:
+    return replace(distribution(title, p, colour, numbers), names=classes)

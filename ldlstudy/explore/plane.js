@@ -36,14 +36,25 @@ ldlstudy.define("plane", (data, values) => {
     legend[0] = "white 0, grey .5 or more";
     titles[0] = "error";
   }
+  const far = {};
+  for (const [key, each] of Object.entries(chosen.networks)) far[key] = each.numbers["total variation from the truth"];
+  const near = ldlstudy.nearest(far);
   return {
     panels: [
       {
         ...axes, title: `${name}: ${titles[0]}`, marks: [left[0], ...dots, ...left.slice(1)],
         x_label: "training points: ● 1  ■ 2  ▲ 3", y_label: legend[0],
+        numbers: network.numbers, best: "",
       },
-      { ...axes, title: `Bayes-optimal: ${titles[1]}`, marks: right, x_label: "first feature", y_label: legend[1] },
+      {
+        ...axes, title: `Bayes-optimal: ${titles[1]}`, marks: right, x_label: "first feature", y_label: legend[1],
+        numbers: chosen.bayes, best: "",
+      },
     ],
-    numbers: { ...network.numbers, ...chosen.bayes },
+    answer: [
+      `On ${data.points} test points this network (${name}) is at a total variation of `, far[name],
+      " from the truth, that of hard labels at ", far["hard labels"],
+      `. The nearest of this training set: ${near.join("; ")}, at `, far[near[0]], ".",
+    ],
   };
 });

@@ -13,7 +13,7 @@ from torch import Tensor
 from ldlstudy import device, metrics
 from ldlstudy.data.replicates import Sample
 from ldlstudy.explore.explorer import Choice, Explorer, Value
-from ldlstudy.explore.scene import CLASS_COLOURS, SHAPES, Panel, Scene
+from ldlstudy.explore.scene import CLASS_COLOURS, SHAPES, Answer, Panel, Scene, nearest
 from ldlstudy.mixture import GaussianMixture
 
 Predict = Callable[[Tensor], Tensor]  # points (N, 2) -> probabilities (N, 3)
@@ -24,6 +24,7 @@ HARD, METHODS = "hard labels", ("LS", "ILS1", "ILS2", "ILS")
 FACTORS = (0.02, 0.07, 0.2, 0.4)
 LEVELS = 255  # of a probability on a map
 REGIONS, CONFIDENCE, ERROR = "decision regions", "confidence", "error against Bayes"
+AWAY = "total variation from the truth"
 LARGEST = 0.5  # total variation that is drawn darkest
 
 
@@ -60,16 +61,25 @@ def explorer(mixture: GaussianMixture, learned: Sequence[Learned]) -> Explorer:
         "places": [[round(v, 3) for v in centre] for centre in centres.tolist()],
         "cells": [_cell(x, y) for x, y in centres.tolist()],
         "sets": sets,
+        "points": f"{len(learned[0].test.labels):,}",
     }
     controls = (
         Choice("method", "trained with", (HARD, *METHODS), HARD),
-        Choice("factor", "factor ε", tuple(f"{f:g}" for f in FACTORS), f"{FACTORS[1]:g}"),
+        Choice(
+            "factor",
+            "factor ε",
+            tuple(f"{f:g}" for f in FACTORS),
+            f"{FACTORS[1]:g}",
+            ("method", METHODS),
+        ),
         Choice("shown", "show", (REGIONS, CONFIDENCE, ERROR), REGIONS),
         Choice("set", "training set", tuple(sets), "1"),
     )
     title = "Six Gaussians: a network beside the Bayes-optimal model"
-    numbers = f"On {len(learned[0].test.labels):,} test points: "
-    return Explorer("plane", title, controls, data, scene, numbers)
+    question = (
+        "Which label leads a network the nearest to the Bayes-optimal model, and on every set?"
+    )
+    return Explorer("plane", title, question, controls, data, scene)
 
 
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
@@ -101,10 +111,30 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
             [left[0], *dots, *left[1:]],
             "training points: ● 1  ■ 2  ▲ 3",
             legend[0],
+            numbers=network["numbers"],
         ),
-        Panel(f"Bayes-optimal: {titles[1]}", X, Y, right, "first feature", legend[1]),
+        Panel(
+            f"Bayes-optimal: {titles[1]}",
+            X,
+            Y,
+            right,
+            "first feature",
+            legend[1],
+            numbers=chosen["bayes"],
+        ),
     ]
-    return Scene(panels, network["numbers"] | chosen["bayes"])
+    far = {key: each["numbers"][AWAY] for key, each in chosen["networks"].items()}
+    near = nearest(far)
+    answer: Answer = [
+        f"On {data['points']} test points this network ({name}) is at a total variation of ",
+        far[name],
+        " from the truth, that of hard labels at ",
+        far[HARD],
+        f". The nearest of this training set: {'; '.join(near)}, at ",
+        far[near[0]],
+        ".",
+    ]
+    return Scene(panels, answer)
 
 
 def _points() -> Tensor:
@@ -126,14 +156,14 @@ def _set(mixture: GaussianMixture, learned: Learned, points: Tensor) -> dict[str
     train, test = learned.train, learned.test
     classes = range(mixture.classes)
     rounded = [[round(v, 2) for v in point] for point in train.inputs.tolist()]
-    bayes = {"Bayes-optimal accuracy": metrics.accuracy(test.truth, test.labels)}
+    bayes = {"accuracy": metrics.accuracy(test.truth, test.labels)}
     networks = {}
     for name, predict in learned.networks.items():
         p = predict(test.inputs)
         numbers = {
             "accuracy": metrics.accuracy(p, test.labels),
             "cross entropy": metrics.nll(p, test.labels),
-            "total variation from the truth": metrics.total_variation(test.truth, p),
+            AWAY: metrics.total_variation(test.truth, p),
         }
         numbers = {key: round(value, 4) for key, value in numbers.items()}
         networks[name] = {"map": _packed(predict(points)), "numbers": numbers}

@@ -8,9 +8,10 @@ import torch
 
 from ldlstudy import metrics, scaling
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
-from ldlstudy.explore.scene import Panel, Scene
+from ldlstudy.explore.scene import Answer, Panel, Scene
 
 EDGES = {"(lo, hi], LDL and ILS": "right", "[lo, hi), [Re]": "left"}
+LEVEL = 0.005  # of confidence and accuracy that are this near is said that they agree
 
 
 def explorer(predictions: Mapping[str, Mapping[str, Any]]) -> Explorer:
@@ -30,7 +31,9 @@ def explorer(predictions: Mapping[str, Mapping[str, Any]]) -> Explorer:
         Choice("edges", "a bin is", tuple(EDGES), next(iter(EDGES))),
     )
     title = "Temperature, bins and edges: what an ECE depends on"
-    return Explorer("reliability", title, controls, {"networks": dict(predictions)}, scene)
+    question = "At which temperature is the network as often right as it says, whatever the bins?"
+    data = {"networks": dict(predictions)}
+    return Explorer("reliability", title, question, controls, data, scene)
 
 
 def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
@@ -45,21 +48,42 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     at = (found.lower + 0.5 / bins)[full].tolist()
     points = np.stack([found.confidence, found.accuracy], 1)[full].tolist()
 
-    def bars(height: np.ndarray, colour: str) -> dict[str, Any]:
+    def bars(height: np.ndarray, colour: str, label: str) -> dict[str, Any]:
         shown = {"at": at, "height": height[full].tolist(), "width": 0.9 / bins}
-        return {"kind": "bars", **shown, "colour": colour}
+        return {"kind": "bars", **shown, "colour": colour, "label": label}
 
     marks = [
-        bars(found.accuracy, "blue"),
-        {"kind": "line", "points": [[0, 0], [1, 1]], "colour": "grey"},
-        {"kind": "dots", "points": points, "colour": "red", "shape": "circle"},
+        bars(found.accuracy, "blue", "accuracy in a bin"),
+        {
+            "kind": "line",
+            "points": [[0, 0], [1, 1]],
+            "colour": "grey",
+            "label": "as often right as said",
+        },
+        {
+            "kind": "dots",
+            "points": points,
+            "colour": "red",
+            "shape": "circle",
+            "label": "its mean confidence",
+        },
     ]
-    diagram = Panel("reliability", (0, 1), (0, 1), marks, "confidence", "accuracy")
-    shares = [bars(found.count / len(labels), "purple")]
+    ece, accuracy = metrics.ece(p, labels, bins, edges), metrics.accuracy(p, labels)
+    numbers = {"ECE": ece, "NLL": metrics.nll(p, labels)}
+    diagram = Panel("reliability", (0, 1), (0, 1), marks, "confidence", "accuracy", numbers=numbers)
+    shares = [bars(found.count / len(labels), "purple", "share of the images in a bin")]
     counts = Panel("images", (0, 1), (0, 1), shares, "confidence", "share")
-    numbers = {
-        "ECE": metrics.ece(p, labels, bins, edges),
-        "NLL": metrics.nll(p, labels),
-        "accuracy": metrics.accuracy(p, labels),
-    }
-    return Scene([diagram, counts], numbers)
+    confidence = float(p.amax(1).mean())
+    away = "too sure" if confidence > accuracy else "not sure enough"
+    answer: Answer = [
+        "At this temperature the network is on the whole ",
+        away if abs(confidence - accuracy) >= LEVEL else "as sure as it should be",
+        ": its mean confidence is ",
+        confidence,
+        " and its accuracy ",
+        accuracy,
+        f". Over {bins} bins the two are ",
+        ece,
+        " apart (ECE).",
+    ]
+    return Scene([diagram, counts], answer)

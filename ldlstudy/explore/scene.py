@@ -1,12 +1,13 @@
 """A scene: what an explorer shows at some values of its controls, and the drawing of it.
 
-Panels with marks, and some numbers. Here matplotlib draws it, for JupyterLab; ``explorer.js`` draws
-the same on a page.
+Panels with marks and numbers, and an answer. Here matplotlib draws it, for JupyterLab;
+``explorer.js`` draws the same on a page.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -31,6 +32,10 @@ SHAPES = {"circle": "o", "square": "s", "triangle": "^", "star": "*"}  # as matp
 TINT = 0.5  # of the colours of areas, so that dots on them are seen
 
 
+Answer = list[str | float]
+NEAR = 5e-4  # what is as near as this to the nearest is shown as equally near
+
+
 @dataclass(frozen=True)
 class Panel:
     """One coordinate system; ``x`` and ``y`` are the ends of its axes.
@@ -45,6 +50,9 @@ class Panel:
     - ``shades``: ``rows`` of cells from 0, white, to 1, ``colour``;
     - ``words``: ``points`` and what is written there, ``words``;
     - ``image``: ``pixels`` from 0 to 1, alone in its panel.
+
+    A mark with a ``label`` is in the panel's legend. ``numbers`` stand under the panel; one that is
+    ``best`` is marked in words and with a frame.
     """
 
     title: str
@@ -54,14 +62,16 @@ class Panel:
     x_label: str = ""
     y_label: str = ""
     names: list[str] = field(default_factory=list)  # of places 0, 1, ... on the x axis
+    numbers: dict[str, float] = field(default_factory=dict)
+    best: str = ""  # what it is best at, if it is
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What an explorer shows: panels, and numbers by what they are called."""
+    """What an explorer shows: panels, and the answer to its question, words and numbers in turn."""
 
     panels: list[Panel]
-    numbers: dict[str, float]
+    answer: Answer
 
 
 def image(title: str, pixels: list[list[float]]) -> Panel:
@@ -70,17 +80,39 @@ def image(title: str, pixels: list[list[float]]) -> Panel:
     return Panel(title, (0, width), (height, 0), [{"kind": "image", "pixels": pixels}])
 
 
-def distribution(title: str, probabilities: list[float], colour: str) -> Panel:
+def distribution(
+    title: str,
+    probabilities: list[float],
+    colour: str,
+    numbers: Mapping[str, float] = MappingProxyType({}),
+    best: str = "",
+) -> Panel:
     """A panel with a bar for each class."""
     k = len(probabilities)
     names = [str(i) for i in range(k)]
     mark = {"kind": "bars", "at": list(range(k)), "height": probabilities, "width": 0.8}
-    return Panel(title, (-0.6, k - 0.4), (0, 1), [{**mark, "colour": colour}], names=names)
+    ends, marks = (-0.6, k - 0.4), [{**mark, "colour": colour}]
+    return Panel(title, ends, (0, 1), marks, names=names, numbers=dict(numbers), best=best)
 
 
-def in_words(scene: Scene) -> str:
-    """The numbers of a scene as a line of text."""
-    return ", ".join(f"{name} {value:.3f}" for name, value in scene.numbers.items())
+def nearest(far: Mapping[str, float]) -> list[str]:
+    """Which of some distances are the least, in the digits that are shown."""
+    return [name for name, value in far.items() if value < min(far.values()) + NEAR]
+
+
+def in_words(parts: Iterable[str | float]) -> str:
+    """An answer as a line of text."""
+    return "".join(part if isinstance(part, str) else _rounded(part) for part in parts)
+
+
+def caption(panel: Panel) -> list[str]:
+    """What stands under a panel: its numbers, and what it is best at."""
+    numbers = [f"{name} {_rounded(value)}" for name, value in panel.numbers.items()]
+    return [*numbers, panel.best] if panel.best else numbers
+
+
+def _rounded(value: float) -> str:
+    return f"{value + 1e-9:.3f}"  # a half goes up, as in the script
 
 
 def figure(scene: Scene) -> Figure:
@@ -95,10 +127,13 @@ def figure(scene: Scene) -> Figure:
     for ax, panel in zip(axes.flat, scene.panels, strict=False):
         for mark in panel.marks:
             _draw(ax, panel, mark)
-        ax.set_title(panel.title)
+        ax.set_title(panel.title, weight="bold" if panel.best else None)
         if not ax.axison:
             continue
-        ax.set(xlim=panel.x, ylim=panel.y, xlabel=panel.x_label, ylabel=panel.y_label)
+        below = "\n".join([*filter(None, [panel.x_label]), *caption(panel)])
+        ax.set(xlim=panel.x, ylim=panel.y, xlabel=below, ylabel=panel.y_label)
+        if ax.get_legend_handles_labels()[1]:
+            ax.legend()
         if panel.names:
             ax.set_xticks(range(len(panel.names)), panel.names)
     return fig
@@ -122,7 +157,7 @@ def _draw(ax: Axes, panel: Panel, mark: Mapping[str, Any]) -> None:
             origin="lower", aspect="auto", interpolation="nearest",
         )  # fmt: skip
     elif kind == "bars":
-        ax.bar(mark["at"], mark["height"], mark["width"], color=colour)
+        ax.bar(mark["at"], mark["height"], mark["width"], color=colour, label=mark.get("label"))
     elif kind == "words":
         halo = [withStroke(linewidth=3, foreground="white")]
         for (x, y), word in zip(mark["points"], mark["words"], strict=True):
@@ -130,11 +165,12 @@ def _draw(ax: Axes, panel: Panel, mark: Mapping[str, Any]) -> None:
     else:
         x, y = np.array(mark["points"]).reshape(-1, 2).T
         if kind == "line":
-            ax.plot(x, y, color=colour)
+            ax.plot(x, y, color=colour, label=mark.get("label"))
         else:
             marker = SHAPES[mark["shape"]]
             size = 9 if mark["shape"] == "star" else 4
-            ax.plot(x, y, marker, color=colour, ms=size, mec="white", mew=0.4)
+            style: dict[str, Any] = {"mec": "white", "mew": 0.4, "label": mark.get("label")}
+            ax.plot(x, y, marker, color=colour, ms=size, **style)
 
 
 def svg(fig: Figure) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ldlstudy.explore import reliability
 from ldlstudy.explore.explorer import Choice, Explorer
-from ldlstudy.explore.scene import Scene, in_words
+from ldlstudy.explore.scene import Scene, caption, in_words
 from tests.browser import browser, needs_chromium, page
 from tests.conftest import ROOT
 from tests.explore.explorers import EXPLORERS, other
@@ -83,7 +83,8 @@ def test_the_page_computes_what_the_package_does(name, opened, site):
                 [name, values],
             )
             ours = json.loads(json.dumps(asdict(explorer.scene(**values))))
-            assert list(theirs["numbers"]) == list(ours["numbers"])
+            for one, its in zip(ours["panels"], theirs["panels"], strict=True):
+                assert list(one["numbers"]) == list(its["numbers"])
             close(ours, theirs)
 
         hold()
@@ -91,12 +92,13 @@ def test_the_page_computes_what_the_package_does(name, opened, site):
 
 @needs_chromium
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_every_control_moves_the_picture_and_the_numbers(name, opened, site):
+def test_every_control_moves_the_picture_and_the_answer(name, opened, site):
     explorer = EXPLORERS[name]
     asked = {}
     with page(opened, site) as shown:
         section = shown.locator(f"#{name} section")
-        picture, numbers = section.locator(".panels"), section.locator(".numbers")
+        picture, answer = section.locator(".panels"), section.locator(".answer[aria-live]")
+        assert section.locator("p").nth(1).inner_text() == explorer.question
         for control in explorer.controls:
             before = picture.inner_html()
             field = section.locator(f"[name={control.name}]")
@@ -109,8 +111,43 @@ def test_every_control_moves_the_picture_and_the_numbers(name, opened, site):
                 assert float(field.input_value()) == control.high
             if control.name != "edges":  # which tell apart values on an edge alone
                 assert picture.inner_html() != before, control.name
-            said = explorer.numbers + in_words(explorer.scene(**asked))
-            assert numbers.inner_text() == said
+            made = explorer.scene(**asked)
+            assert answer.inner_text() == in_words(made.answer)
+            figures = section.locator("figure").all()
+            for figure, panel in zip(figures, made.panels, strict=True):
+                assert (figure.get_attribute("class") == "best") == bool(panel.best)
+                if panel.numbers:
+                    assert figure.inner_text().endswith(", ".join(caption(panel)))
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("name", "decides", "idle", "used", "control"),
+    [
+        ("plane", "method", "hard labels", "ILS2", "factor"),
+        ("mixing", "kind", "mixup", "RICAP", "place"),
+    ],
+)
+def test_a_control_that_decides_nothing_cannot_be_moved(
+    name, decides, idle, used, control, opened, site
+):
+    explorer = EXPLORERS[name]
+    *widgets, _, _ = explorer.widget().children[1:]
+    place = {own.name: i for i, own in enumerate(explorer.controls)}
+    with page(opened, site) as shown:
+        section = shown.locator(f"#{name} section")
+        for value, off in ((idle, True), (used, False), (idle, True)):
+            section.locator(f"[name={decides}]").select_option(value)
+            assert section.locator(f"[name={control}]").is_disabled() == off
+            widgets[place[decides]].value = value
+            assert widgets[place[control]].disabled == off
+
+
+@needs_chromium
+def test_the_legend_of_reliability_names_each_mark(opened, site):
+    with page(opened, site) as shown:
+        signs = shown.locator("#reliability figure").first.locator(".sign").all_inner_texts()
+    assert signs == ["■ accuracy in a bin", "― as often right as said", "● its mean confidence"]
 
 
 @needs_chromium
@@ -128,7 +165,7 @@ def test_edges_are_told_apart_on_the_page(opened, site):
             expected = [{"right": 2.5 / 6, "left": 3.5 / 6}[edges], 5.5 / 6]
             for panels in (theirs["panels"], asdict(explorer.scene(**values))["panels"]):
                 assert panels[0]["marks"][0]["at"] == pytest.approx(expected)
-            assert theirs["numbers"]["ECE"] == pytest.approx(0.1 / 3)
+            assert theirs["panels"][0]["numbers"]["ECE"] == pytest.approx(0.1 / 3)
 
 
 @needs_chromium
@@ -146,14 +183,15 @@ def test_explorers_are_accessible_and_fit_their_page(scheme, width, opened, site
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_widgets_follow_their_controls(name):
     explorer = EXPLORERS[name]
-    *controls, picture, numbers = explorer.widget().children
+    question, *controls, picture, answer = explorer.widget().children
+    assert html.unescape(question.value) == explorer.question
     for control, own in zip(controls, explorer.controls, strict=True):
         before = picture.value
         control.value = other(own)
         assert picture.value != before
         assert picture.value.strip().startswith("<svg")
     asked = {own.name: other(own) for own in explorer.controls}
-    assert html.unescape(numbers.value) == explorer.numbers + in_words(explorer.scene(**asked))
+    assert html.unescape(answer.value) == in_words(explorer.scene(**asked).answer)
     assert plt.get_fignums() == []
 
 
@@ -164,7 +202,9 @@ def test_both_faces_are_offered():
 
 
 def test_a_page_is_safe_to_embed():
-    explorer = Explorer("label", "</script><b>", (), {"x": "</script>"}, lambda d, v: Scene([], {}))
+    explorer = Explorer(
+        "label", "</script>", "<b>", (), {"x": "</script>"}, lambda d, v: Scene([], [])
+    )
     assert explorer.page().count("</script>") == 2
     assert "<b>" not in explorer.page()
     embedded = BeautifulSoup(explorer.page(), "html.parser").find("script", type="application/json")

@@ -12,6 +12,8 @@ from ldlstudy.explore import label, mixing, penultimate, plane, reliability
 from tests.explore import explorers
 from tests.explore.explorers import EXPLORERS, IMAGES, MIXTURE, NETWORKS, POSTERIOR, teach
 
+STARTS = {c.name: c.value for c in EXPLORERS["label"].controls}
+
 
 def scaled(network, temperature):
     """Return probabilities of a network at a temperature, and the labels."""
@@ -41,7 +43,23 @@ def test_labels_are_those_of_the_package():
     peaks = [max(sample["truth"]) for sample in samples]  # from sure to unsure
     assert len(peaks) == 6
     assert peaks == sorted(peaks, reverse=True)
-    assert peaks[0] == pytest.approx(float(explorers.TRUTH.max()), abs=1e-6)
+    ends = explorers.TRUTH.amax(1).max(), explorers.TRUTH.amax(1).min()
+    assert (peaks[0], peaks[-1]) == pytest.approx(tuple(map(float, ends)), abs=1e-6)
+
+
+def test_the_image_of_labels_at_first_is_one_in_doubt_and_the_nearest_label_is_marked():
+    explorer = EXPLORERS["label"]
+    sample = explorer.data["samples"][explorer.controls[0].value]
+    assert 0.4 < max(sample["truth"]) < 0.8
+    scene = explorer.scene()
+    far = {panel.title: panel.numbers["TV"] for panel in scene.panels[1:-1]}
+    truth = torch.tensor(sample["truth"]).double()
+    for name, one in label.distributions(sample, STARTS).items():
+        if name != "the truth":
+            assert far[name] == pytest.approx(float((one - truth).abs().sum()) / 2, abs=1e-6)
+    marked = [panel.title for panel in scene.panels if panel.best]
+    assert marked == [name for name, value in far.items() if value < min(far.values()) + 5e-4]
+    assert scene.answer[1] == min(far.values())
 
 
 def test_labels_need_enough_images_and_pairs():
@@ -57,9 +75,13 @@ def test_labels_need_enough_images_and_pairs():
 def test_numbers_of_reliability_are_the_metrics(edges):
     values = {"network": "LS", "temperature": 0.5, "bins": 7, "edges": edges}
     p, y = scaled(NETWORKS["LS"], 0.5)
-    ece = metrics.ece(p, y, 7, reliability.EDGES[edges])
-    expected = {"ECE": ece, "NLL": metrics.nll(p, y), "accuracy": metrics.accuracy(p, y)}
-    assert EXPLORERS["reliability"].scene(**values).numbers == pytest.approx(expected)
+    expected = {"ECE": metrics.ece(p, y, 7, reliability.EDGES[edges]), "NLL": metrics.nll(p, y)}
+    scene = EXPLORERS["reliability"].scene(**values)
+    assert scene.panels[0].numbers == pytest.approx(expected)
+    confidence, accuracy = float(p.amax(1).mean()), metrics.accuracy(p, y)
+    numbers = [part for part in scene.answer if not isinstance(part, str)]
+    assert numbers == pytest.approx([confidence, accuracy, expected["ECE"]])
+    assert ("too sure" in scene.answer) == (confidence > accuracy + 0.005)
 
 
 def test_errors_are_counted_by_their_scores():
@@ -68,12 +90,23 @@ def test_errors_are_counted_by_their_scores():
     wrong = [i for i in range(IMAGES) if int(p[i].argmax()) != int(y[i])]
     chosen, true = ([float(p[i, k]) for i, k in zip(wrong, ks, strict=True)]
                     for ks in (p[wrong].argmax(1), y[wrong]))  # fmt: skip
-    assert scene.numbers["LS: share of errors"] == len(wrong) / IMAGES
-    assert scene.numbers["LS: mean confidence in them"] == pytest.approx(sum(chosen) / len(wrong))
+    means = [sum(scores) / len(wrong) for scores in (chosen, true)]
+    expected = {"mean": means[0], "share of errors": len(wrong) / IMAGES}
+    assert scene.panels[0].numbers == pytest.approx(expected)
+    assert scene.answer[1:4:2] == pytest.approx(means)
     for panel, scores in zip(scene.panels[:2], (chosen, true), strict=True):
         bins = [math.floor(20 * score) for score in scores]
         shares = [bins.count(b) / len(wrong) for b in range(20)]
         assert panel.marks[0]["height"] == pytest.approx(shares)
+
+
+def test_only_the_first_network_of_errors_is_tempered():
+    hot, plain = (
+        EXPLORERS["errors"].scene(network="hard labels", other="LS", temperature=t) for t in (3, 1)
+    )
+    assert hot.panels[2:] == plain.panels[2:]
+    assert hot.panels[:2] != plain.panels[:2]
+    assert hot.panels[0].numbers["mean"] < plain.panels[0].numbers["mean"]
 
 
 def test_maps_of_the_plane_are_the_networks_and_the_posterior():
@@ -101,15 +134,24 @@ def test_maps_of_the_plane_are_the_networks_and_the_posterior():
     away = (ours - truth).abs().sum(2) / 2 / plane.LARGEST
     assert (shown(plane.ERROR)[0] - away.clamp(max=1)).abs().max() < 5 / plane.LEVELS
     p, test = predict(each.test.inputs), each.test
-    assert explorer.scene(**values).numbers == pytest.approx(
-        {
-            "accuracy": metrics.accuracy(p, test.labels),
-            "cross entropy": metrics.nll(p, test.labels),
-            "total variation from the truth": metrics.total_variation(test.truth, p),
-            "Bayes-optimal accuracy": metrics.accuracy(test.truth, test.labels),
-        },
-        abs=1e-4,
-    )
+    scene = explorer.scene(**values)
+    far = metrics.total_variation(test.truth, p)
+    of_network = {
+        "accuracy": metrics.accuracy(p, test.labels),
+        "cross entropy": metrics.nll(p, test.labels),
+        "total variation from the truth": far,
+    }
+    assert scene.panels[0].numbers == pytest.approx(of_network, abs=1e-4)
+    bayes = {"accuracy": metrics.accuracy(test.truth, test.labels)}
+    assert scene.panels[1].numbers == pytest.approx(bayes, abs=1e-4)
+    every = {
+        name: metrics.total_variation(test.truth, predict(test.inputs))
+        for name, predict in each.networks.items()
+    }
+    assert scene.answer[1] == pytest.approx(far, abs=1e-4)
+    assert scene.answer[3] == pytest.approx(every[plane.HARD], abs=1e-4)
+    assert scene.answer[5] == pytest.approx(min(every.values()), abs=1e-4)
+    assert min(every, key=every.get) in scene.answer[4]
 
 
 def test_regions_are_named_at_the_centres_of_the_gaussians():
@@ -162,7 +204,17 @@ def test_labels_of_a_mixed_image_are_of_that_image(kind):
     ):
         torch.testing.assert_close(found, p[0].float(), atol=1e-4, rtol=0)
     far = [float((label_ - true).abs().sum()) / 2 for label_ in (own, taught)]
-    assert list(scene.numbers.values()) == pytest.approx(far, abs=1e-6)
+    shown = [panel.numbers["TV"] for panel in scene.panels[-3:-1]]
+    assert shown == pytest.approx(far, abs=1e-6)
+    best = [bool(panel.best) for panel in scene.panels]
+    assert best == [False] * (len(best) - 3) + [far[0] < far[1], far[1] < far[0], False]
+
+
+def test_the_share_that_a_label_counts_is_said_beside_the_one_that_was_asked_for():
+    """Of 8 pixels a box of half the area has sides of 5.7, in whole pixels about the centre 4."""
+    answer = EXPLORERS["mixing"].scene(kind="CutMix", share=0.5, place=0.5).answer
+    assert answer[1:4:2] == pytest.approx([0.75, 0.5])
+    assert "asks" not in "".join(map(str, EXPLORERS["mixing"].scene(kind="RICAP").answer))
 
 
 def test_what_cannot_be_mixed_is_said():
@@ -188,7 +240,10 @@ def test_axes_of_penultimate_planes_hold_every_point(axes):
 
 
 def test_ratios_of_penultimate_planes_are_spread_by_distance():
-    numbers = EXPLORERS["penultimate"].scene(alpha="0.1").numbers
-    assert numbers["training ratio"] == pytest.approx(1)
-    assert numbers["test ratio"] == pytest.approx(0.5 / 2)
-    assert numbers["templates apart"] == 3
+    scene = EXPLORERS["penultimate"].scene(alpha="0.1")
+    training, test = (panel.numbers for panel in scene.panels)
+    assert training["ratio"] == pytest.approx(1)
+    assert test["ratio"] == pytest.approx(0.5 / 2)
+    assert training["templates apart"] == 3
+    assert scene.answer[1:6:2] == pytest.approx([0.5 / 2, 0.5, 2])
+    assert scene.answer[8:13:2] == pytest.approx([0.5 / 1, 0.5, 1])
