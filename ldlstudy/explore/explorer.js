@@ -113,7 +113,7 @@ window.ldlstudy = window.ldlstudy || (() => {
     });
     const numbers = Object.entries(of.numbers).map(([name, value]) => `${name} ${rounded(value)}`);
     const said = [...numbers, ...(of.best ? [of.best] : [])].join(", ");
-    const caption = element("figcaption", {}, element("span", { class: "unseen" }, `${of.title}: `), ...legend, said);
+    const caption = element("figcaption", {}, element("span", { class: "unseen" }, `${of.title}: `), ...legend, element("span", { class: "under" }, said));
     return element("figure", of.best ? { class: "best" } : {}, panel(of, colours), ...(legend.length || said ? [caption] : []));
   }
 

@@ -53,7 +53,7 @@ ldlstudy.define("plane", (data, values) => {
     ],
     answer: [
       `On ${data.points} test points this network (${name}) is at a total variation of `, far[name],
-      " from the truth, that of hard labels at ", far["hard labels"],
+      " from the truth", ...(name === "hard labels" ? [] : [", that of hard labels at ", far["hard labels"]]),
       `. The nearest of this training set: ${near.join("; ")}, at `, far[near[0]], ".",
     ],
   };

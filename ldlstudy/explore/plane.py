@@ -128,8 +128,8 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     answer: Answer = [
         f"On {data['points']} test points this network ({name}) is at a total variation of ",
         far[name],
-        " from the truth, that of hard labels at ",
-        far[HARD],
+        " from the truth",
+        *([] if name == HARD else [", that of hard labels at ", far[HARD]]),
         f". The nearest of this training set: {'; '.join(near)}, at ",
         far[near[0]],
         ".",

@@ -133,7 +133,7 @@ def figure(scene: Scene) -> Figure:
         below = "\n".join([*filter(None, [panel.x_label]), *caption(panel)])
         ax.set(xlim=panel.x, ylim=panel.y, xlabel=below, ylabel=panel.y_label)
         if ax.get_legend_handles_labels()[1]:
-            ax.legend()
+            ax.legend(loc="upper left")
         if panel.names:
             ax.set_xticks(range(len(panel.names)), panel.names)
     return fig

@@ -149,9 +149,9 @@ def test_maps_of_the_plane_are_the_networks_and_the_posterior():
         for name, predict in each.networks.items()
     }
     assert scene.answer[1] == pytest.approx(far, abs=1e-4)
-    assert scene.answer[3] == pytest.approx(every[plane.HARD], abs=1e-4)
-    assert scene.answer[5] == pytest.approx(min(every.values()), abs=1e-4)
-    assert min(every, key=every.get) in scene.answer[4]
+    assert scene.answer[4] == pytest.approx(every[plane.HARD], abs=1e-4)
+    assert scene.answer[6] == pytest.approx(min(every.values()), abs=1e-4)
+    assert min(every, key=every.get) in scene.answer[5]
 
 
 def test_regions_are_named_at_the_centres_of_the_gaussians():

@@ -193,7 +193,55 @@ def test_every_claim_has_its_line_and_its_category(ledgers, evidence):
     unrun = values["contradicted"] - values["contradicted.judged"]
     assert unrun == values[CONTRADICTED]
     names = [verdicts.number(str(k)) for found in evidence.values() for k in found.judged.index]
-    assert verdicts.comparisons(evidence) == {"comparisons": len(names), "further": names.count("")}
+    found = verdicts.comparisons(evidence)
+    assert (found["comparisons"], found["further"]) == (len(names), names.count(""))
+
+
+def test_comparisons_and_claims_are_reconciled_by_paper(evidence):
+    found = verdicts.comparisons(evidence)
+    for key in ("comparisons", "belong", "compared", "further"):
+        assert found[key] == sum(found[f"{prefix}.{key}"] for prefix in PAPERS)
+    for prefix in PAPERS:
+        names = [str(name) for name in evidence[prefix].judged.index]
+        of = [re.match(r"[A-Z]+-\d+", name) for name in names]
+        claimed = [each[0] for each in of if each and each[0] in LISTED.index]
+        expected = (len(names), len(claimed), len(set(claimed)), len(names) - len(claimed))
+        keys = ("comparisons", "belong", "compared", "further")
+        assert tuple(found[f"{prefix}.{key}"] for key in keys) == expected
+
+
+def small(*claims):
+    """Ledgers of papers, from pairs of a paper and its claims' categories and levels."""
+    return {
+        prefix: pd.DataFrame(lines, columns=["category", "level"]).assign(
+            against=[[] for _ in lines], verdict=[line[0] for line in lines]
+        )
+        for prefix, lines in claims
+    }
+
+
+def test_bars_show_every_level_that_has_verdicts_without_colours():
+    shown = {
+        "ILS": [("reproduced", "paper"), ("carries over", "part"), ("carries over", "fast")],
+        "RE": [("carries over", "fast"), (NOT_RUN, "")],
+    }
+    page = tables.summary(small(*shown.items())).html
+    strips = re.findall(r'class="strip (\w+)" style="flex-grow: (\d)"', page)
+    assert strips == [
+        ("paper", "1"), ("part", "1"), ("fast", "1"), ("fast", "1"), ("none", "1")
+    ]  # fmt: skip
+    caption = page.split("<figcaption>")[1]
+    for level, number in {"paper": 1, "part": 1, "fast": 2}.items():
+        words = html.escape(LEVELS[level])
+        assert f"{number} on {words}" in caption
+        assert f'<span class="strip {level}"></span> {words}</li>' in page
+    for level in ("reduced", "quick"):
+        assert LEVELS[level] not in page
+    assert f"2 carries over (1 on {html.escape(LEVELS['part'])}, 1 on " in page
+    style = (ROOT / "book" / "_static" / "ledger.css").read_text(encoding="utf-8")
+    patterns = re.findall(r"\.strip\.(\w+) {(.*)}", style)
+    assert {level for level, _ in patterns} == {*LEVELS, "none"} - {"quick"}  # which is left empty
+    assert len({pattern for _, pattern in patterns}) == len(patterns)
 
 
 def test_the_page_has_a_line_a_claim_with_words_and_links(evidence, ledgers):
@@ -224,9 +272,12 @@ def test_the_summary_says_its_counts_in_words(ledgers):
     told = re.search(r'aria-label="([^"]*)"', shown.html)
     assert told
     for prefix, line in verdicts.counts(ledgers).iterrows():
-        words = ", ".join(f"{n} {category}" for category, n in line.items() if n)
-        assert html.escape(f"{PAPERS[prefix].paper}: {words}") in told[1]
-    assert pd.read_csv(io.StringIO(shown.csv), index_col=0).to_numpy().sum() == 60
+        papers = dict(part.split(": ", 1) for part in told[1].split(". ", 1)[1].split("; "))
+        said = re.sub(r" \([^()]*\d on [^()]*\)", "", papers[PAPERS[prefix].paper].rstrip("."))
+        assert said == ", ".join(
+            html.escape(f"{n} {category}") for category, n in line.items() if n
+        )
+    assert pd.read_csv(io.StringIO(shown.csv), index_col=[0, 1]).to_numpy().sum() == 60
 
 
 def test_every_category_has_a_colour():

@@ -160,19 +160,23 @@ def _csv(claimed: pd.DataFrame, found: Evidence) -> str:
 
 
 def summary(ledgers: Mapping[str, pd.DataFrame]) -> Block:
-    """The counts by paper as bars that read without colours, with caption and legend.
+    """The counts by paper as bars that read without colours, with caption and legends.
+
+    Below each part of a bar, strips of other patterns show the level of evidence of its claims.
 
     Parameters
     ----------
     ledgers : Mapping
         What :func:`ldlstudy.studies.ledger.verdicts.of_paper` gives, by the paper's prefix.
     """
-    counts = verdicts.counts(ledgers)
+    by_level, counts = verdicts.by_level(ledgers), verdicts.counts(ledgers)
     used = [category for category in CATEGORIES if counts[category].any()]
     rows = []
     for prefix, line in counts.iterrows():
         parts = "".join(
-            f'<span class="v{CATEGORIES.index(c)}" style="flex-grow: {line[c]}">{line[c]}</span>'
+            f'<span class="share" style="flex-grow: {line[c]}">'
+            f'<span class="v{CATEGORIES.index(c)}">{line[c]}</span>'
+            f"{_strips(by_level.loc[prefix, c])}</span>"
             for c in used
             if line[c]
         )
@@ -182,32 +186,60 @@ def summary(ledgers: Mapping[str, pd.DataFrame]) -> Block:
         f'<li><span class="v{CATEGORIES.index(c)}">{counts[c].sum()}</span> {html.escape(c)}</li>'
         for c in used
     )
+    levels = by_level.sum(axis=1).groupby(level="level").sum()
+    strips = "".join(
+        f'<li><span class="strip {level}"></span> {html.escape(words)}</li>'
+        for level, words in LEVELS.items()
+        if levels[level]
+    )
     page = (
-        f'<figure class="ledger-summary"><div class="bars" role="img" aria-label="{_told(counts)}">'
-        f"{''.join(rows)}</div><ul>{legend}</ul>"
+        '<figure class="ledger-summary">'
+        f'<div class="bars" role="img" aria-label="{_told(by_level)}">'
+        f"{''.join(rows)}</div><ul>{legend}</ul><p>Strips: the evidence of our verdicts</p>"
+        f"<ul>{strips}</ul>"
         f"<figcaption>{_caption(ledgers)}</figcaption></figure>"
     )
-    named = counts.rename(index={prefix: study.paper for prefix, study in PAPERS.items()})
+    named = by_level[by_level.any(axis=1)].rename(
+        index={prefix: study.paper for prefix, study in PAPERS.items()}, level="paper"
+    )
     return Block(page, str(named.to_csv(lineterminator="\n")))
 
 
-def _told(counts: pd.DataFrame) -> str:
-    """The bars in words."""
-    papers = [
-        f"{PAPERS[str(prefix)].paper}: "
-        + ", ".join(f"{n} {category}" for category, n in line.items() if n)
-        for prefix, line in counts.iterrows()
-    ]
-    return html.escape(f"Stacked bars of the claims by verdict. {'; '.join(papers)}.")
+def _strips(levels: pd.Series) -> str:
+    """A strip for each level, as long as there are claims; blank where there is no verdict."""
+    return "".join(
+        f'<span class="strip {level or "none"}" style="flex-grow: {n}"></span>'
+        for level, n in levels.items()
+        if n
+    )
+
+
+def _told(by_level: pd.DataFrame) -> str:
+    """The bars in words, each verdict with the levels of its evidence."""
+    papers = []
+    for prefix, of in by_level.groupby(level="paper", sort=False):
+        parts = []
+        for category, levels in of.droplevel("paper").items():
+            on = [f"{n} on {LEVELS[str(level)]}" for level, n in levels.items() if n and level]
+            if levels.any():
+                parts.append(f"{levels.sum()} {category}" + (f" ({', '.join(on)})" if on else ""))
+        papers.append(f"{PAPERS[str(prefix)].paper}: {', '.join(parts)}")
+    told = "Stacked bars of the claims by verdict, with strips for the level of evidence."
+    return html.escape(f"{told} {'; '.join(papers)}.")
 
 
 def _caption(ledgers: Mapping[str, pd.DataFrame]) -> str:
     values = verdicts.numbers(ledgers)
+    own = html.escape(LEVELS[claims.OWN])
+    levels = [
+        f"{values[f'level.{level}']} on {html.escape(words)}"
+        for level, words in LEVELS.items()
+        if values[f"level.{level}"]
+    ]
     return (
-        f"What became of {values['claims']} claims of four papers. Of our verdicts "
-        f"{values['level.paper']} rest on the papers' own networks, {values['level.reduced']} on "
-        f"shortened training of small ones and {values['level.quick']} on noisy digits; the last "
-        "two say whether a claim carries over. A paper's own tables contradict "
+        f"What became of {values['claims']} claims of four papers. Our verdicts rest on evidence "
+        f"of {len(levels)} levels: {'; '.join(levels)}. A verdict on {own} speaks of the paper's "
+        "number, any other of whether a claim carries over. A paper's own tables contradict "
         f"{values['contradicted']} claims; {values['contradicted.judged']} of these have a verdict "
         "of ours and are counted by it."
     )

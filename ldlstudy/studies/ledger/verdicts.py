@@ -8,6 +8,7 @@ verdict a claim, by the rules of the book's definitions page.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -172,10 +173,20 @@ def of_paper(prefix: str, found: Evidence) -> pd.DataFrame:
     return pd.DataFrame(lines).set_index("id")
 
 
+def by_level(ledger: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Count claims by paper and level of evidence (rows) and :data:`CATEGORIES` (columns).
+
+    A claim without a verdict of ours has the level ``""``.
+    """
+    papers = pd.concat(ledger, names=["paper"]).reset_index()
+    found = pd.crosstab([papers["paper"], papers["level"]], papers["category"])
+    rows = pd.MultiIndex.from_product([ledger, [*LEVELS, ""]], names=["paper", "level"])
+    return found.reindex(rows, columns=list(CATEGORIES), fill_value=0)
+
+
 def counts(ledger: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """How many claims of each paper (rows) are of each of :data:`CATEGORIES` (columns)."""
-    found = {prefix: table["category"].value_counts() for prefix, table in ledger.items()}
-    return pd.DataFrame(found).T.reindex(columns=list(CATEGORIES)).fillna(0).astype(int)
+    return by_level(ledger).groupby(level="paper", sort=False).sum()
 
 
 def numbers(ledger: Mapping[str, pd.DataFrame]) -> Numbers:
@@ -187,10 +198,23 @@ def numbers(ledger: Mapping[str, pd.DataFrame]) -> Numbers:
     for category in CATEGORIES:
         values[category] = int(by[category].sum())
         values |= {f"{prefix}.{category}": int(by.loc[prefix, category]) for prefix in by.index}
+    values["stood in"] = int((~every["level"].isin(["", claims.OWN])).sum())
     return values | {f"level.{known}": int((every["level"] == known).sum()) for known in LEVELS}
 
 
 def comparisons(found: Mapping[str, Evidence]) -> Numbers:
-    """How many comparisons the chapters judge, and how many belong to none of these claims."""
-    names = [str(name) for each in found.values() for name in each.judged.index]
-    return {"comparisons": len(names), "further": [number(name) for name in names].count("")}
+    """How many comparisons the chapters judge, in all and by paper.
+
+    ``belong`` of them belong to a claim, to ``compared`` claims; ``further`` belong to none.
+    """
+    by = {
+        f"{prefix}.": [number(str(name)) for name in each.judged.index]
+        for prefix, each in found.items()
+    }
+    values: Numbers = {}
+    for prefix, of in {"": [*chain(*by.values())], **by}.items():
+        values[f"{prefix}comparisons"] = len(of)
+        values[f"{prefix}further"] = of.count("")
+        values[f"{prefix}belong"] = len(of) - of.count("")
+        values[f"{prefix}compared"] = len(set(of) - {""})
+    return values
