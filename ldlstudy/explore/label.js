@@ -33,8 +33,11 @@ ldlstudy.define("label", (data, values) => {
   const near = ldlstudy.nearest(far);
   const panels = Object.entries(labels).map(([name, one]) =>
     ldlstudy.distribution(name, one, "blue", { TV: far[name] }, near.includes(name) ? "nearest" : ""));
+  const place = (name) => Math.round(far[name] * 1e4); // ties in order
+  const [first, ...others] = Object.keys(far).sort((a, b) => place(a) - place(b)).slice(0, 3);
   const answer = [
-    `Nearest to the truth: ${near.join(", ")}, at a total variation of `, far[near[0]],
+    `Nearest to the truth, by total variation: ${first} at `, far[first],
+    ...others.flatMap((name) => [`, ${name} at `, far[name]]),
     "; the one-hot label is at ", far["one-hot"], ".",
   ];
   return {

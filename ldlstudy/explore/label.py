@@ -113,11 +113,9 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
         for name, label in found.items()
     ]
     panels.append(distribution("the truth", truth.tolist(), "green"))
-    answer: Answer = [
-        f"Nearest to the truth: {', '.join(near)}, at a total variation of ",
-        far[near[0]],
-        "; the one-hot label is at ",
-        far["one-hot"],
-        ".",
-    ]
+    first, *others = sorted(far, key=lambda name: round(far[name] * 1e4))[:3]  # ties in order
+    answer: Answer = [f"Nearest to the truth, by total variation: {first} at ", far[first]]
+    for name in others:
+        answer += [f", {name} at ", far[name]]
+    answer += ["; the one-hot label is at ", far["one-hot"], "."]
     return Scene([image("the image", sample["pixels"]), *panels], answer)

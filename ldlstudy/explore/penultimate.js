@@ -18,9 +18,10 @@ ldlstudy.define("penultimate", (data, values) => {
       numbers, best: "",
     });
   }
-  const share = ({ test_spread: spread, test_distance: apart }) => [spread / apart, " (", spread, " of ", apart, ")"];
-  const answer = [`Test clusters, spread over distance: at α = ${values.alpha} `, ...share(plane.numbers)];
+  const share = (alpha, { test_spread: spread, test_distance: apart }) =>
+    [spread / apart, ` at α = ${alpha} (`, spread, " of ", apart, ")"];
+  const answer = ["The spread of test clusters over the distance between them is ", ...share(values.alpha, plane.numbers)];
   const first = data.first;
-  if (values.alpha !== first) answer.push(`; at α = ${first} `, ...share(data.planes[values.classes][first].numbers));
+  if (values.alpha !== first) answer.push("; it is ", ...share(first, data.planes[values.classes][first].numbers));
   return { panels, answer: [...answer, "."] };
 });

@@ -65,16 +65,19 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
         panels.append(Panel(f"{called} images", x, y, [*dots, stars], legend, numbers=under))
     first = data["first"]
     hard = data["planes"][triple][first]["numbers"]
-    answer: Answer = [f"Test clusters, spread over distance: at α = {alpha} ", *_share(numbers)]
+    answer: Answer = [
+        "The spread of test clusters over the distance between them is ",
+        *_share(alpha, numbers),
+    ]
     if alpha != first:
-        answer += [f"; at α = {first} ", *_share(hard)]
+        answer += ["; it is ", *_share(first, hard)]
     return Scene(panels, [*answer, "."])
 
 
-def _share(numbers: Mapping[str, float]) -> Answer:
+def _share(alpha: str, numbers: Mapping[str, float]) -> Answer:
     """How tight clusters of test images are, and of what."""
     spread, apart = numbers["test_spread"], numbers["test_distance"]
-    return [spread / apart, " (", spread, " of ", apart, ")"]
+    return [spread / apart, f" at α = {alpha} (", spread, " of ", apart, ")"]
 
 
 def _plane(plane: Mapping[str, Any]) -> dict[str, Any]:

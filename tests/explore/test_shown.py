@@ -59,7 +59,7 @@ def test_the_image_of_labels_at_first_is_one_in_doubt_and_the_nearest_label_is_m
             assert far[name] == pytest.approx(float((one - truth).abs().sum()) / 2, abs=1e-6)
     marked = [panel.title for panel in scene.panels if panel.best]
     assert marked == [name for name, value in far.items() if value < min(far.values()) + 5e-4]
-    assert scene.answer[1] == min(far.values())
+    assert scene.answer[1:6:2] == sorted(far.values())[:3]
 
 
 def test_labels_need_enough_images_and_pairs():
