@@ -12,11 +12,15 @@ def passed(*arguments: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def failed(*arguments: str, before: str = "") -> str:
-    """Return the one line of an error, ``before`` which a command says something else."""
+def failed(*arguments: str, before: str = "", told: str = "") -> str:
+    """Return the one line of an error, ``before`` which a command says something else.
+
+    What it has ``told`` by then stands where errors do.
+    """
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1, result.output
-    assert result.stdout.startswith(before) if before else result.stdout == ""
-    assert result.stderr.startswith("ldlstudy: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr
+    assert result.stdout.startswith(before) if before else result.stdout == "", result.stdout
+    assert result.stderr.startswith(f"{told}ldlstudy: "), result.stderr
+    error = result.stderr.removeprefix(told)
+    assert error.count("\n") == 1
+    return error

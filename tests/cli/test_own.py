@@ -5,9 +5,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import ldlstudy
 from ldlstudy import data
+from ldlstudy.cli import app
 from ldlstudy.experiment import records
 from ldlstudy.experiment.prepare import NETWORK
 from ldlstudy.training import Augmentation, checkpoints
@@ -59,9 +61,12 @@ def test_a_folder_is_trained_on_and_teaches_its_student(pets, tmp_path):
     assert "total variation from the hard label 0.100 on average" in " ".join(shown)
 
     Image.new("RGB", (6, 6)).save(pets / "cat" / "0.png")
-    other = failed("run", "./pets", "small_fcn", "kd", *TINY, *kd, *WHERE)
+    pets_are = "pets: 2 classes, 3x6x6, train 16 test 4\n"
+    other = failed("run", "./pets", "small_fcn", "kd", *TINY, *kd, *WHERE, told=pets_are)
     assert "the files in ./pets are others than those of its teacher" in other
-    assert "are others than those of this run" in failed("rerun", record.id, *WHERE)
+    again = CliRunner().invoke(app, ["rerun", record.id, *WHERE])
+    assert again.exit_code == 1
+    assert "are others than those of this run" in again.stderr
 
 
 def test_an_npz_is_trained_on(pets, tmp_path):
