@@ -69,7 +69,25 @@ def quoted(results: Results, on_tables: Results) -> Numbers:
         for name, of in (("least", min), ("most", max)):
             title = of(shares, key=shares.__getitem__)
             found |= {f"tabular.{name}": title, f"tabular.{name}.share": shares[title]}
+    for key, method, stage, higher in (
+        ("scaled.higher", "none", "scaled", True),
+        ("ls.lower", "ls", "plain", False),
+    ):
+        found |= {f"tabular.{key}": listed(_differ(on_tables, method, stage, higher)) or "none"}
     return {f"real.{key}": value for key, value in found.items()}
+
+
+def _differ(results: Results, method: str, stage: str, higher: bool) -> list[str]:
+    """Sets on which a method's mean cross entropy is higher, or lower, than that of hard labels."""
+    found = []
+    for name, title in tabular.SETS.items():
+        rows = tabular.row(name, method), tabular.row(name, "none")
+        if all(row in results for row in rows):
+            own = results.mean(rows[0], "cross_entropy", stage)
+            hard = results.mean(rows[1], "cross_entropy", "plain")
+            if own != hard and (own > hard) == higher:
+                found.append(title.partition(",")[0])
+    return found
 
 
 def read(results: Results) -> str:
