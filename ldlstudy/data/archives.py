@@ -10,7 +10,7 @@ import socket
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -124,6 +124,27 @@ def read_arrays(file: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         if (damaged := content.zip.testzip()) is not None:
             raise ValueError(f"{damaged} has another checksum")
         return {key: content[key] for key in keys}
+
+
+def read_put(
+    name: str,
+    file: Path,
+    keys: Sequence[str],
+    origin: str,
+    checked: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what ``checked`` makes of the arrays of a set that is put into its place by hand.
+
+    A file that is missing, damaged or refused by ``checked`` is a ValueError; its message says what
+    arrays to put there, and of which ``origin``.
+    """
+    way = f"put a file there with the arrays {', '.join(keys)}, {origin}"
+    if not file.is_file():
+        raise ValueError(f"no set {name}: {file} is missing; {way}")
+    try:
+        return checked(*read_arrays(file, keys).values())
+    except DAMAGE as error:
+        raise ValueError(f"{file} is damaged or unreadable ({error}); {way}") from error
 
 
 def _classes(names: np.ndarray, archive: Archive) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ldlstudy import checks
 from ldlstudy.data import tabular
-from ldlstudy.data.archives import DAMAGE, read_arrays
+from ldlstudy.data.archives import read_put
 from ldlstudy.data.replicates import Sample
 from ldlstudy.mixture import six_gaussians
 from ldlstudy.seeds import seed_of
@@ -52,14 +52,8 @@ def read(name: str, root: Path | None) -> tuple[Tensor, Tensor]:
         x, _, _ = mixture.sample(PER_CLASS, 0)
         return x.float(), mixture.posterior(x).double()
     assert root is not None  # of a set that is a file
-    file = path(name, root)
-    way = f"put a file there with the arrays {', '.join(KEYS)}, from where its authors publish it"
-    if not file.is_file():
-        raise ValueError(f"no set {name}: {file} is missing; {way}")
-    try:
-        return _checked(name, *read_arrays(file, KEYS).values())
-    except DAMAGE as error:
-        raise ValueError(f"{file} is damaged or unreadable ({error}); {way}") from error
+    origin = "from where its authors publish it"
+    return read_put(name, path(name, root), KEYS, origin, functools.partial(_checked, name))
 
 
 def _checked(name: str, features: np.ndarray, given: np.ndarray) -> tuple[Tensor, Tensor]:

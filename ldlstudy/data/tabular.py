@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ldlstudy import checks
-from ldlstudy.data.archives import DAMAGE, read_arrays
+from ldlstudy.data.archives import read_put
 
 BUNDLED = {  # what scikit-learn calls them; optdigits is OpenML's name
     "breast_cancer": "breast_cancer",
@@ -38,14 +38,7 @@ def read(name: str, root: Path | None) -> tuple[Tensor, Tensor]:
         given = getattr(datasets, f"load_{BUNDLED[name]}")(return_X_y=True)
         return _checked(*given)
     assert root is not None  # of a set that is a file
-    file = path(name, root)
-    way = f"put a file there with the arrays {', '.join(KEYS)}, made of OpenML's"
-    if not file.is_file():
-        raise ValueError(f"no set {name}: {file} is missing; {way}")
-    try:
-        return _checked(*read_arrays(file, KEYS).values())
-    except DAMAGE as error:
-        raise ValueError(f"{file} is damaged or unreadable ({error}); {way}") from error
+    return read_put(name, path(name, root), KEYS, "made of OpenML's", _checked)
 
 
 def _checked(features: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:

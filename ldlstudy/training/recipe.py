@@ -151,6 +151,8 @@ class Recipe:
         [Re]'s code takes .04 times the norms of AlexNet's first two dense layers for the weight
         decay of its text. The gradient of a norm has length 1, however large the weights are.
         """
+        if self.norm_penalty == 0:  # in every step of nearly every training
+            return 0.0
         layers = _layers(network)
         shares = _for_each("norm_penalty", self.norm_penalty, len(layers))
         weights = zip(shares, layers, strict=True)
