@@ -1,7 +1,7 @@
 """``ldlstudy sweep``, ``run``, ``rerun``, ``rescore``, ``records``: train, and list records."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -141,6 +141,32 @@ def _places(results: Path | None) -> tuple[Path, Path]:
         raise ValueError(f"{error}, or name a folder for its records with --results") from None
 
 
+def _shown(
+    dataset: str,
+    data: Pairs,
+    augmentation: Pairs,
+    mixing: Pairs,
+    teacher: Pairs,
+    place: Path | None,
+) -> dict[str, Any]:
+    """What a run says of its images, and of whom it learns; those of one's own are normalised."""
+    from ldlstudy.cli import values
+    from ldlstudy.experiment import records
+
+    name, options = values.read_data(dataset, data)
+    own = {"normalise": "training"} if "path" in options else {}
+    given = values.read("augmentation setting", augmentation, values.of_augmentation(dataset))
+    return {
+        "dataset": name,
+        "data": options,
+        "augmentation": own | given,
+        "mixing": values.read_mixing(dataset, mixing),
+        "teachers": tuple(
+            records.run_of(records.find(each, place), place) for each in teacher or ()
+        ),
+    }
+
+
 @app.command()
 def run(
     dataset: Dataset,
@@ -185,26 +211,20 @@ def run(
         place, work = _places(results)
         settings = values.read(f"setting of {method}", setting, values.of_settings(method))
         options = values.read(f"option of {model}", network, values.of_network(dataset, model))
-        name, shown = values.read_data(dataset, data)
-        own = {"normalise": "training"} if "path" in shown else {}
+        shown = _shown(dataset, data, augmentation, mixing, teacher, place)
         wanted = Run(
-            name,
-            model,
-            method,
+            model=model,
+            method=method,
             settings=settings,
             network=options,
-            data=shown,
-            augmentation=own
-            | values.read("augmentation setting", augmentation, values.of_augmentation(dataset)),
-            mixing=values.read_mixing(dataset, mixing),
             recipe={"epochs": 20}
             | values.read("training setting", recipe, values.of_recipe(dataset)),
-            teachers=tuple(records.run_of(records.find(t, place), place) for t in teacher or ()),
+            **shown,
             replicates=replicates,
             seed=seed,
         )
         execution = Execution(device, precision, compile=compile, threads=threads)
-        if own:
+        if "path" in wanted.data:
             typer.echo(prepare(wanted, execution).dataset, err=True)
         perform([Planned(wanted)], execution, place, work, title=f"{model}, {method}")
         record = records.load(wanted, place)
@@ -235,7 +255,6 @@ def preview_labels(
     with one_line_errors("nothing was written"):
         from ldlstudy.cli import values
         from ldlstudy.device import Execution
-        from ldlstudy.experiment import records
         from ldlstudy.experiment.prepare import prepare, teacher_of
         from ldlstudy.experiment.preview import preview
         from ldlstudy.experiment.records import Run
@@ -243,19 +262,13 @@ def preview_labels(
 
         method, mixed = ("none", [taught]) if taught in MIXINGS else (taught, [])
         place, work = _places(results) if teacher else (None, None)
-        name, shown = values.read_data(dataset, data)
-        own = {"normalise": "training"} if "path" in shown else {}
+        settings = values.read(f"setting of {method}", setting, values.of_settings(method))
         wanted = Run(
-            name,
-            "small_cnn",  # of which nothing is asked
-            method,
-            settings=values.read(f"setting of {method}", setting, values.of_settings(method)),
-            data=shown,
-            augmentation=own
-            | values.read("augmentation setting", augmentation, values.of_augmentation(dataset)),
-            mixing=values.read_mixing(dataset, [*mixed, *(mixing or ())]),
+            model="small_cnn",  # of which nothing is asked
+            method=method,
+            settings=settings,
             recipe={"epochs": 1, "batch": batch},
-            teachers=tuple(records.run_of(records.find(t, place), place) for t in teacher or ()),
+            **_shown(dataset, data, augmentation, [*mixed, *(mixing or ())], teacher, place),
             seed=seed,
         )
         ready = prepare(wanted, Execution("cpu"))
