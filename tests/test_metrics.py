@@ -98,6 +98,17 @@ def test_distances_of_distributions_against_scipy(name):
     assert getattr(metrics, name)(both, both) == pytest.approx(same.get(name, 0.0))
 
 
+def test_the_six_distances_are_python_ldl_s(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own
+        theirs = pytest.importorskip("pyldl.metrics")
+    truth, p = (random_sample(300, seed=seed)[0].numpy() for seed in (1, 2))
+    assert metrics.kl_to_truth(truth, p) == pytest.approx(theirs.kl_divergence(truth, p))
+    for name in ("chebyshev", "clark", "canberra", "cosine", "intersection"):
+        assert getattr(metrics, name)(truth, p) == pytest.approx(getattr(theirs, name)(truth, p))
+
+
 def test_scores_against_scikit_learn():
     p, y = random_sample()
     assert metrics.nll(p, y) == pytest.approx(log_loss(y, p), rel=1e-12)
