@@ -39,6 +39,20 @@ def predictions(strategies: Iterable[str] = SHOWN) -> dict[str, dict[str, Any]]:
     return _figures(planned, "sampled", "truth")
 
 
+def temperature(strategy: str) -> float:
+    """Return the temperature that was fitted to a network of :func:`predictions`.
+
+    Raises
+    ------
+    ValueError
+        If there is no record of it.
+    """
+    record = records.load(truth.plan(*truth.QUICK, strategy, 0, "paper").run)
+    if record is None:
+        raise ValueError(f"{strategy!r} has no record: run `ldlstudy sweep truth`")
+    return float(record.values["fitted"]["temperature"])
+
+
 def planes() -> dict[str, dict[str, Any]]:
     """Return penultimate planes of several triples of noisy digits, by alpha as text.
 

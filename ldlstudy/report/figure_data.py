@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.colors import to_hex, to_rgba_array
 from matplotlib.container import BarContainer, Container, ErrorbarContainer
 from matplotlib.figure import Figure
@@ -206,6 +206,17 @@ def _(image: AxesImage) -> list[Point]:
     return [
         Point("cell", float(x[j]), float(y[i]), value=float(value))
         for (i, j), value in np.ndenumerate(values)
+    ]
+
+
+@points.register
+def _(mesh: QuadMesh) -> list[Point]:
+    values: np.ndarray = np.ma.filled(np.ma.asarray(mesh.get_array(), float), NAN)
+    corners = mesh.get_coordinates()
+    middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+    return [
+        Point("cell", *middle[at].tolist(), value=float(value))
+        for at, value in np.ndenumerate(values)
     ]
 
 

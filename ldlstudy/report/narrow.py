@@ -15,7 +15,9 @@ MIME = "application/vnd.ldlstudy.narrow+xml"  # of the picture, beside that of t
 WIDTH = 3.9  # inches: a phone's text column
 FEW, TALL = 3, 9.0  # more panels that would be so many inches high stand two by two
 LEAST = 0.7  # of its height a panel keeps
-LETTERS = 24  # of a title's line above one of two panels
+LETTERS = 20, 48  # of a line of a title or a label: of one of two panels, of one alone
+NAMES = 8  # letters; a panel whose ticks have longer names stands alone
+LEGEND, MARK = 58, 8  # letters in a line of the legend, and what one mark takes of them
 
 
 def picture(figure: Figure) -> str:
@@ -45,15 +47,17 @@ def _laid_out(fig: Figure) -> bool:
     panels = dict.fromkeys(spec for ax, spec in placed if ax.get_visible() and ax.axison)
     drawn = list(panels) or [spec for _, spec in placed]
     height = fig.get_figheight() / rows
-    columns = min(old, 1 if len(drawn) <= FEW or height * len(drawn) <= TALL else 2)
+    alone = len(drawn) <= FEW or height * len(drawn) <= TALL or _named(ax for ax, _ in placed)
+    columns = 1 if alone else min(old, 2)
     _name_axes([ax for ax, _ in placed])
     grid = GridSpec(-(-len(drawn) // columns), columns, figure=fig)
     for ax, spec in placed:
         if spec in drawn:
             place = drawn.index(spec)
             ax.set_subplotspec(grid[place // columns, place % columns])
-            if columns > 1:
-                ax.set_title(textwrap.fill(ax.get_title(), LETTERS))
+            letters = LETTERS[columns == 1]
+            ax.set_title(textwrap.fill(ax.get_title(), letters))
+            ax.set_xlabel(textwrap.fill(ax.get_xlabel(), letters))
         else:
             ax.remove()
     _with_ticks(ax for ax, spec in placed if spec in drawn)
@@ -62,6 +66,12 @@ def _laid_out(fig: Figure) -> bool:
     fig.set_size_inches(WIDTH, height * kept * grid.nrows + 0.4)
     _legends(fig)
     return True
+
+
+def _named(axes: Iterable[Axes]) -> bool:
+    """Whether the lines of some panel have names that need room at its side."""
+    names = (text.get_text() for ax in axes for text in ax.get_yticklabels())
+    return max(map(len, names), default=0) > NAMES
 
 
 def _even(grid: GridSpecBase) -> bool:
@@ -100,5 +110,5 @@ def _legends(fig: Figure) -> None:
         labels = [text.get_text() for text in legend.get_texts()]
         fig.legends.remove(legend)  # its own method would look into the other figure
         longest = max(map(len, labels), default=1)
-        columns = max(1, min(len(labels), 56 // (longest + 5)))
+        columns = max(1, min(len(labels), LEGEND // (longest + MARK)))
         fig.legend(handles, labels, ncols=columns, loc="outside lower center", fontsize=8)

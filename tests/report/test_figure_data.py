@@ -90,6 +90,16 @@ def test_a_heat_map_has_a_value_for_the_middle_of_each_cell(origin):
     assert found.to_numpy().tolist() == (values if origin == "lower" else values[::-1]).tolist()
 
 
+def test_a_mesh_has_a_value_for_the_middle_of_each_cell():
+    ax = plt.figure().subplots()
+    values = np.arange(6.0).reshape(2, 3)
+    ax.figure.colorbar(ax.pcolormesh(range(3), range(2), values))
+    found = points(ax).pivot_table(values="value", index="y", columns="x")
+    assert found.columns.tolist() == [0, 1, 2]
+    assert found.index.tolist() == [0, 1]
+    assert found.to_numpy().tolist() == values.tolist()
+
+
 def test_a_line_across_the_panel_has_one_coordinate():
     ax = plt.figure().subplots()
     ax.axhline(0.5, label="chance")

@@ -1,5 +1,7 @@
 """The second layout of a figure, for phones."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -54,6 +56,24 @@ def test_many_panels_stand_two_by_two_and_empty_ones_go():
     assert len({round(x, 2) for x in boxes(found)[:, 0]}) == 2
     assert len(fig.legends[0].get_texts()) == 9
     assert fig.legends[0]._ncols < 8
+
+
+def test_panels_with_long_names_at_their_side_stand_alone():
+    fig, axes = drawn(4, 2, figsize=(7.2, 12))
+    axes[1, 0].set_yticks([3], ["sweet pepper"])
+    left, *_ = boxes(relaid(fig)).T
+    assert len({round(x, 2) for x in left}) == 1
+
+
+def test_titles_and_labels_fit_beside_one_another():
+    fig, axes = drawn(2, 2, figsize=(7.2, 10))
+    for ax in axes.flat:
+        ax.set_title("a title of some length")
+        ax.set_xlabel("a label that is longer than a panel is wide")
+    found = relaid(fig)
+    boxes = [t.get_window_extent() for ax in found for t in (ax.title, ax.xaxis.label)]
+    assert all(b.x0 >= 0 and b.x1 <= fig.bbox.x1 for b in boxes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_the_figure_itself_is_left_as_it_is():

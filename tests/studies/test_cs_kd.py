@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats as oracle
 
 from ldlstudy import data, studies
@@ -117,6 +118,31 @@ def test_the_class_wise_term_weighs_three_on_fine_grained_sets():
             temperature = "class_temperature" if each.run.method == "kd_cs_kd" else "temperature"
             assert each.run.settings[temperature] == 4
     assert ALL["cifar100-preact_resnet18 mixup_cs_kd"].run.mixing == {"name": "mixup", "alpha": 1}
+
+
+def test_the_mistake_that_is_shown_is_of_both_networks_and_of_the_most_divided_truth():
+    p = {
+        "cross entropy": [[0.95, 0.04, 0.01]] * 3 + [[0.8, 0.1, 0.1], [0.95, 0.04, 0.01]],
+        "CS-KD": [[0.6, 0.3, 0.1]] * 3 + [[0.6, 0.3, 0.1], [0.1, 0.2, 0.7]],
+    }
+    labels = [0, 1, 2, 1, 1]  # right, wrong, wrong, not sure enough, another answer
+    networks = {
+        name: {"labels": labels, "log_probabilities": np.log(rows).tolist()}
+        for name, rows in p.items()
+    }
+    half = [0.5, 0.5, 0.0]
+    truth = torch.tensor([half, [0.6, 0.4, 0.0], [0.6, 0.1, 0.3], half, half])
+    found = numbers.mistake(networks, truth, temperature=2.0)
+    assert (found.index, found.label, found.answer) == (1, 1, 0)
+    hard, own, scaled, true = found.panels.values()
+    assert torch.equal(true, truth[1])
+    np.testing.assert_allclose(hard, p["cross entropy"][1])
+    np.testing.assert_allclose(own, p["CS-KD"][1])
+    root = np.sqrt(p["cross entropy"][1])
+    np.testing.assert_allclose(scaled, root / root.sum())
+    values = numbers.of_mistake(found)
+    assert values["mistake.truth.label"] == pytest.approx(0.4)
+    assert values["mistake.cs_kd.elsewhere"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -58,6 +58,16 @@ def test_bars_are_as_high_as_probabilities_and_the_label_is_marked():
     np.testing.assert_allclose(table["a < b"], p.numpy())
 
 
+def test_several_images_stand_below_one_another():
+    p, q = torch.tensor([0.6, 0.4]), torch.tensor([0.1, 0.9])
+    lines = [(torch.rand(2, 2), {"the truth": each}, 0) for each in (p, q)]
+    block = pictures.strips(lines, "Said.")
+    soup = BeautifulSoup(block.html, "html.parser")
+    assert [len(row.find_all("svg")) for row in soup.find_all(class_="panels")] == [2, 2]
+    table = pd.read_csv(io.StringIO(block.csv), index_col=["image", "class"])
+    assert table["the truth"].tolist() == pytest.approx([0.6, 0.4, 0.1, 0.9])
+
+
 def test_the_bins_that_are_drawn(book_style):
     p = torch.tensor([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.4, 0.6]])
     fig = pictures.reliability({"x": p}, torch.tensor([0, 1, 0, 1]), bins=2)

@@ -248,7 +248,7 @@ def test_examples_are_of_images_that_every_network_gets_wrong():
     shown = cs_kd.examples(kept, DIGITS, test)[1]
     np.testing.assert_array_equal(shown.image, test.pixels[8, 0])
     best = test.truth[8].topk(5)
-    assert shown.answers["truth"] == ([DIGITS[k] for k in best.indices], best.values.tolist())
+    assert shown.answers["the truth"] == ([DIGITS[k] for k in best.indices], best.values.tolist())
     other = {**kept, "odd": answered([2, 2, 1, 0, 1], kept["soft"]["classes"])}
     with pytest.raises(ValueError, match="plain, soft, odd answered to different test images"):
         cs_kd.examples(other, names)

@@ -12,10 +12,12 @@ from matplotlib.ticker import MaxNLocator
 from ldlstudy import losses
 from ldlstudy.data.images import Images
 from ldlstudy.experiment import keep
+from ldlstudy.report.export import Block
 from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH, nothing, of_there, panels
 from ldlstudy.report.results import MISSING, Results
 from ldlstudy.stats import Estimate
 from ldlstudy.studies.cs_kd.numbers import SCORES
+from ldlstudy.studies.digit.pictures import strips
 
 BINS = 40
 PERPLEXITY = 30
@@ -87,7 +89,7 @@ def examples(
             continue
         if test is not None and test.truth is not None:
             best = test.truth[index].topk(keep.ANSWERS)
-            best_classes["truth"] = [classes[k] for k in best.indices], best.values.tolist()
+            best_classes["the truth"] = [classes[k] for k in best.indices], best.values.tolist()
         pixels = None
         if test is not None and isinstance(test.pixels, torch.Tensor):
             pixels = test.pixels[index, 0].numpy()
@@ -103,31 +105,51 @@ def _asked(kept: Mapping[str, Mapping[str, Any]]) -> tuple[list[int], list[int]]
     return asked[0] if asked else ([], [])
 
 
+def pictured(examples: Sequence[Example], caption: str) -> Block:
+    """CS-KD Figure 1b on digits: the image, and the best answers to it of each network.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        With images; classes are the digits.
+    caption : str
+        Text below, as HTML.
+
+    Raises
+    ------
+    ValueError
+        If there is no example.
+    """
+    if not examples:
+        raise ValueError("no digit that both networks get wrong has been kept")
+    lines = []
+    for example in examples:
+        panels = {}
+        for name, (classes, scores) in example.answers.items():
+            panels[name] = torch.zeros(10)
+            panels[name][[int(c) for c in classes]] = torch.tensor(scores, dtype=torch.float)
+        lines.append((torch.as_tensor(example.image), panels, int(example.true)))
+    return strips(lines, caption)
+
+
 def answers(examples: Sequence[Example]) -> Figure:
     """CS-KD Figure 1b: the best answers to misclassified images, a row an image; green is true."""
     if not examples:
         return nothing()
     names = list(examples[0].answers)
-    pictured = examples[0].image is not None
-    widths = [0.55] * pictured + [1.0] * len(names)
     fig, axes = plt.subplots(
-        len(examples), len(widths), squeeze=False, width_ratios=widths,
-        figsize=(WIDTH, 1.25 * len(examples) + 0.3), sharex="col",
+        len(examples), len(names), squeeze=False, figsize=(WIDTH, 1.25 * len(examples) + 0.3),
+        sharex="col",
     )  # fmt: skip
     for row, example in zip(axes, examples, strict=True):
-        if example.image is not None:
-            row[0].imshow(example.image, cmap="gray_r")
-            row[0].set_title(f"true: {example.true}")
-            row[0].set_axis_off()
-        for ax, name in zip(row[pictured:], names, strict=True):
+        for ax, name in zip(row, names, strict=True):
             classes, scores = example.answers[name]
             colours = [GREEN if c == example.true else GREY for c in classes]
             ax.barh(range(len(classes)), scores, color=colours)
             ax.set_yticks(range(len(classes)), classes)
-            ax.set(xlim=(0, 1))
+            ax.set(xlim=(0, 1), title=f"{name}; true: {example.true}")
             ax.invert_yaxis()
-            ax.set_title(name if pictured else f"{name}; true: {example.true}")
-    for ax in axes[-1, pictured:]:
+    for ax in axes[-1]:
         ax.set_xlabel("probability")
     return fig
 
@@ -217,11 +239,13 @@ def domains(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
     for ax, (title, of) in zip(axes, networks.items(), strict=True):
         count = np.array(of["count"])
         shares = 100 * count / count.sum(1, keepdims=True)
-        ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        places = range(len(of["names"]))
+        ax.pcolormesh(places, places, shares, cmap="Blues", vmin=0, vmax=100)  # takes the theme
+        ax.set_aspect("equal")
+        ax.invert_yaxis()
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 50 else "black"
             ax.text(column, row, f"{share:.1f}", ha="center", va="center", color=colour)
-        places = range(len(of["names"]))
         ax.set_xticks(places, of["names"])
         ax.set_yticks(places, of["names"], rotation=90, va="center")
         ax.set(title=title, xlabel="domain of the predicted class")

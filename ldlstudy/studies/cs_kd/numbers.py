@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
+import torch
+from torch import Tensor
 
-from ldlstudy import checks, metrics, stats
+from ldlstudy import checks, metrics, scaling, stats
 from ldlstudy.data.images import Images
 from ldlstudy.report import numbers, tables
 from ldlstudy.report.numbers import Numbers
@@ -90,6 +92,67 @@ def _common(
     other = dict(zip(right["index"], right[score], strict=True))
     each = zip(left["index"], left[score], strict=True)
     return [(value, other[i]) for i, value in each if i in other]
+
+
+SURE = 0.9  # of a wrong answer
+
+
+class Mistake(NamedTuple):
+    """An image whose truth is divided, and what networks say of it; see :func:`mistake`."""
+
+    index: int
+    label: int
+    answer: int
+    panels: dict[str, Tensor]
+
+
+def mistake(
+    networks: Mapping[str, Mapping[str, Any]], truth: Tensor, temperature: float
+) -> Mistake:
+    """Return the mistake that two networks share on the image with the most divided truth.
+
+    Parameters
+    ----------
+    networks : Mapping
+        Of cross entropy and of CS-KD, as :func:`ldlstudy.explore.recorded.predictions` gives them.
+    truth : Tensor
+        Shape (N, K), of the same images.
+    temperature : float
+        Of cross entropy.
+
+    Returns
+    -------
+    Mistake
+        Of the images to which both give the same wrong answer, cross entropy with more than `SURE`,
+        the one where the truth gives the most to the less probable of answer and label. Its panels
+        are what cross entropy says, CS-KD, cross entropy at the temperature, and the truth.
+    """
+    labels = torch.tensor(next(iter(networks.values()))["labels"])
+    logits = [torch.tensor(each["log_probabilities"]).double() for each in networks.values()]
+    hard, own = (each.softmax(1) for each in logits)
+    answer = hard.argmax(1)
+    shared = (answer != labels) & (own.argmax(1) == answer) & (hard.amax(1) > SURE)
+    either = truth.gather(1, torch.stack([labels, answer], 1)).amin(1)
+    i = int(either.where(shared, -1.0).argmax())
+    panels = {
+        "cross entropy": hard[i],
+        "CS-KD": own[i],
+        f"cross entropy, T = {temperature:.2f}": scaling.scale(logits[0], temperature)[i],
+        "the truth": truth[i],
+    }
+    return Mistake(i, int(labels[i]), int(answer[i]), panels)
+
+
+def of_mistake(found: Mistake) -> Numbers:
+    """Return what the beginning of the chapter says of a :func:`mistake`."""
+    values: Numbers = {"mistake.label": found.label, "mistake.answer": found.answer}
+    two = [found.label, found.answer]
+    names = ("none", "cs_kd", "scaled", "truth")
+    for name, p in zip(names, found.panels.values(), strict=True):
+        values[f"mistake.{name}.answer"] = float(p[found.answer])
+        values[f"mistake.{name}.label"] = float(p[found.label])
+        values[f"mistake.{name}.elsewhere"] = float(1 - p[two].sum())
+    return values
 
 
 def least_confident(weight: float, classes: int) -> float:

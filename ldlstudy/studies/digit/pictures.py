@@ -4,7 +4,7 @@ Distributions are drawn as part of the page, in its colours, one below another o
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,13 +38,21 @@ def strip(image: Tensor, panels: Mapping[str, Tensor], label: int, caption: str)
     caption : str
         Text below, as HTML.
     """
-    drawn = [_image(image), *(_bars(title, p, label) for title, p in panels.items())]
-    page = (
-        f'<figure class="drawing strip"><div class="panels">{"".join(drawn)}</div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-    table = pd.DataFrame({title: p.tolist() for title, p in panels.items()})
-    return Block(page, str(table.to_csv(index_label="class", float_format="%.4g")))
+    return strips([(image, panels, label)], caption)
+
+
+def strips(lines: Sequence[tuple[Tensor, Mapping[str, Tensor], int]], caption: str) -> Block:
+    """Return several images below one another, with what `strip` takes of each."""
+    drawn, tables = "", {}
+    for number, (image, panels, label) in enumerate(lines, 1):
+        row = [_image(image), *(_bars(title, p, label) for title, p in panels.items())]
+        drawn += f'<div class="panels">{"".join(row)}</div>'
+        tables[number] = pd.DataFrame({title: p.tolist() for title, p in panels.items()})
+    table = pd.concat(tables, names=["image", "class"])
+    if len(lines) == 1:
+        table = table.droplevel("image")
+    page = f'<figure class="drawing strip">{drawn}<figcaption>{caption}</figcaption></figure>'
+    return Block(page, str(table.to_csv(float_format="%.4g")))
 
 
 def _image(pixels: Tensor) -> str:

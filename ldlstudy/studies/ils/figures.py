@@ -130,7 +130,7 @@ def grid(values: Sequence[Mapping[str, float]], losses: np.ndarray) -> Figure:
     for v, loss in zip(values, losses.mean(0), strict=True):
         mean[p1.index(v["p1"]), p2.index(v["p2"])] = loss
     fig, ax = plt.subplots(figsize=(WIDTH, 3.6))
-    shown = ax.imshow(mean, cmap="viridis_r", origin="lower", aspect="auto")
+    ax.pcolormesh(range(len(p2)), range(len(p1)), mean, cmap="Blues")  # takes the theme
     best = np.unravel_index(np.argmin(mean), mean.shape)
     middle = (mean.min() + mean.max()) / 2
     for (i, j), loss in np.ndenumerate(mean):
@@ -140,7 +140,6 @@ def grid(values: Sequence[Mapping[str, float]], losses: np.ndarray) -> Figure:
     ax.set_xticks(range(len(p2)), [f"{v:g}" for v in p2])
     ax.set_yticks(range(len(p1)), [f"{v:g}" for v in p1])
     ax.set(xlabel="P2", ylabel="P1")
-    fig.colorbar(shown, label="test cross entropy")
     return fig
 
 
@@ -165,7 +164,7 @@ def error_maps(maps: Mapping[str, np.ndarray], mixture: GaussianMixture) -> Figu
             point_figures.PLANE_X, point_figures.PLANE_Y, height, (1e-4, 1e-3, 1e-2),
             colors=BLUE, linewidths=0.8,
         )  # fmt: skip
-        ax.set(title=title, xticks=range(-6, 9, 2), yticks=range(-4, 5, 2))
+        ax.set(title=title, xticks=(-6, 0, 6), yticks=(-4, 0, 4))
     fig.colorbar(shown, ax=axes, label="total variation to the truth", shrink=0.8)
     return fig
 
