@@ -12,6 +12,7 @@ from ldlstudy.stats import Estimate
 from ldlstudy.studies.choice import numbers, picks, tables
 from ldlstudy.studies.choice.picks import DIGITS, PEOPLE, Pick, Want
 from ldlstudy.studies.people import runs as people
+from ldlstudy.studies.strategies import named
 from tests.conftest import ROOT
 from tests.report.made import filled, results
 
@@ -123,13 +124,17 @@ def test_the_page_says_what_the_records_bear_out():
     text = " ".join(" ".join(c.source for c in cells if c.cell_type == "markdown").split())
     values = numbers.quoted(own)
     assert all(sentence in text for sentence in numbers.SENTENCES)
-    for key in ("digits.labels.truth", "people.accuracy", "three", "student.ls"):
+    for key in ("digits.labels.truth", "five.cutmix", "three", "student.ls"):
         assert f"08_which_label:{key}`" in text
         assert isinstance(values[key], str)
-    shown = tables.costs(own.spent, own.digits).data
+    shown = tables.costs(own.spent, own.digits, own.fashion).data
     assert shown.loc["hard labels"].tolist() == ["× 1.00", "× 1.00", "0", "× 1.00"]
+    picked = {p.strategy for found in (own.digits, own.fashion) for p in found.values()}
+    assert {named(name.removesuffix("_fixed")).label for name in picked} <= set(shown.index)
     gain = Pick("ls", Estimate(-1, -2, -0.5), Estimate(-1, -2, -0.5))
     other = {(have, want): gain for have in picks.HAVES for want in PEOPLE}
+    more = Estimate(1, 0.5, 2)
+    other |= {(have, "accuracy"): Pick("ls", more, more) for have in picks.HAVES}
     assert sentences.untrue(
         numbers.SENTENCES, numbers.Facts(other, other, own.hard, own.spent)
     ) == list(numbers.SENTENCES)

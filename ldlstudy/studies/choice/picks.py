@@ -160,7 +160,7 @@ def of_people(results: Results, spent: pd.DataFrame) -> dict[tuple[str, str], Pi
         }
         if HARD not in means:
             continue
-        names = {name: asks_for(name, spent["step"].get(_free(name), 1.0)) for name in means}
+        names = {name: asks_for(name, spent["step"].get(free(name), 1.0)) for name in means}
         best = {have: _best(pd.Series(means), names, have, score.more) for have in HAVES}
         for have, name in best.items():
             if name:
@@ -176,8 +176,8 @@ def of_people(results: Results, spent: pd.DataFrame) -> dict[tuple[str, str], Pi
     return found
 
 
-def _free(strategy: str) -> str:
-    """The strategy of the same step whose settings are chosen and not fixed."""
+def free(strategy: str) -> str:
+    """Return the strategy of the same step whose settings are chosen and not fixed."""
     return strategy.removesuffix("_fixed")
 
 

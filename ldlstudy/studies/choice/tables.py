@@ -7,7 +7,7 @@ import pandas as pd
 from ldlstudy.report.shown import Shown
 from ldlstudy.report.tables import Column, Text, short, style
 from ldlstudy.stats import Estimate
-from ldlstudy.studies.choice.picks import HARD, HAVES, Pick, Want, gains, loses
+from ldlstudy.studies.choice.picks import HARD, HAVES, Pick, Want, free, gains, loses
 from ldlstudy.studies.strategies import named
 
 STEPS = {
@@ -83,12 +83,14 @@ def difference(score: Want, found: Estimate) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def costs(spent: pd.DataFrame, chosen: Mapping[tuple[str, str], Pick]) -> Shown:
-    """Return what the picks cost, in hard labels', the cheapest first.
+def costs(spent: pd.DataFrame, *chosen: Mapping[tuple[str, str], Pick]) -> Shown:
+    """Return what the picks of some benches cost, in hard labels', the cheapest first.
 
-    ``spent`` is as :func:`ldlstudy.studies.choice.picks.costs` gives it.
+    ``spent`` is as :func:`ldlstudy.studies.choice.picks.costs` gives it; a strategy whose settings
+    are fixed costs what it does with chosen ones.
     """
-    names = {HARD, "ls", *(pick.strategy for pick in chosen.values())}
+    picked = {free(pick.strategy) for of_bench in chosen for pick in of_bench.values()}
+    names = {HARD, "ls", *picked}
     own = spent[[name in names for name in spent.index]]
     lines = {
         named(str(name)).label: {
@@ -97,6 +99,8 @@ def costs(spent: pd.DataFrame, chosen: Mapping[tuple[str, str], Pick]) -> Shown:
         }
         for name, row in own.iterrows()
     }
+    nearest = [p.strategy for of in chosen for (_, want), p in of.items() if want == "truth"]
     return style(pd.DataFrame.from_dict(lines, orient="index")).saying(
-        "What training costs, in that of hard labels. What is bought with teachers, what is free?"
+        "What training costs, in that of hard labels. What is bought with teachers, what is free?",
+        [named(name).label for name in (HARD, "ls", *map(free, nearest))],
     )
