@@ -116,10 +116,10 @@ def in_words(number: int) -> str:
 
 
 def of_seeds(number: int, seeds: int) -> str:
-    """Return "all three seeds", "two seeds of three", "no seed of three"."""
+    """Return "all three seeds", "both seeds", "two seeds of three", "no seed of three"."""
     if number == seeds == 1:
         return "the one seed"
     if number == seeds:
-        return f"all {in_words(seeds)} seeds"
+        return "both seeds" if seeds == 2 else f"all {in_words(seeds)} seeds"
     some = {0: "no seed", 1: "one seed"}.get(number, f"{in_words(number)} seeds")
     return f"{some} of {in_words(seeds)}"

@@ -37,8 +37,10 @@ class Shown(Styler):
     def saying(self, caption: str, first: Collection[str] | None = None) -> "Shown":
         """Give it a caption; ``first`` names the lines in sight, else those that it has chosen.
 
-        A name of ``first`` that no line has is passed over: what was not run leaves no line.
+        A name of ``first`` that no line has is passed over: what was not run leaves no line. A
+        table without a line says that nothing of it has been run.
         """
+        caption = f"Not yet run. {caption}" if self.data.empty else caption
         self.set_caption(f"{CAPTION}{caption}</span>")
         if first is not None:
             names = [getattr(label, "text", label) for label in self.data.index]

@@ -9,25 +9,39 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
-from ldlstudy.report.figures import BLUE, GREEN, GREY, WIDTH, nothing, of_there
+from ldlstudy.report.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    WIDTH,
+    legend,
+    nothing,
+    of_there,
+)
 from ldlstudy.report.results import Results
 from ldlstudy.studies.people.comparisons import by_strategy
 from ldlstudy.studies.people.runs import row
 from ldlstudy.studies.strategies import PAPERS, named
 from ldlstudy.studies.truth.figures import legend_of_papers, write_names
 
+MARKS = (("o", BLUE), ("s", ORANGE), ("^", RED), ("D", PURPLE), ("X", "black"))
+SEEN = 0.03  # a network's answer of less has no mark
+
 
 def answers(
     results: Results, strategies: Sequence[str], images: Sequence[int], classes: Sequence[str]
 ) -> Figure:
-    """What people and networks say of some images, a line an image, a panel an answer.
+    """What people and networks say of some images, a panel an image.
 
     Parameters
     ----------
     results : Results
         Of LeNet, whose first seeds have kept their answers.
     strategies : sequence of str
-        Whose networks answer.
+        Whose networks answer, at most five.
     images : sequence of int
         Positions among the images that were kept, three of each class.
     classes : sequence of str
@@ -39,31 +53,26 @@ def answers(
         return nothing()
     pictures = results.figure(row("none"), "pictures")
     first = next(iter(kept.values()))
-    columns = 2 + len(kept)
-    fig, axes = plt.subplots(
-        len(images), columns, figsize=(WIDTH, 1.35 * len(images) + 0.9), squeeze=False
-    )
-    for at, (line, image) in enumerate(zip(axes, images, strict=True)):
-        line[0].set_axis_off()
+    fig, axes = plt.subplots(1, len(images), figsize=(WIDTH, 3.6), sharey=True, squeeze=False)
+    for ax, image in zip(axes[0], images, strict=True):
+        count, label = np.array(first["votes"][image]), first["labels"][image]
+        look = {"color": GREY, "alpha": 0.25, "lw": 0, "label": "the official label"}
+        ax.axhspan(label - 0.5, label + 0.5, **look)
+        ax.barh(range(len(count)), count / count.sum(), 0.6, color=GREEN, label="people")
+        for (name, figure), (marker, colour) in zip(kept.items(), MARKS, strict=False):
+            p = softmax(figure["log_probabilities"][image])
+            seen = np.flatnonzero(p >= SEEN)
+            look = {"color": colour, "ls": "", "ms": 5, "clip_on": False}
+            ax.plot(p[seen], seen, marker, label=named(name).label, **look)
+        ax.set(title=f"labelled {classes[label]}", xlabel="probability, or share of the votes")
+        ax.set(xlim=(0, 1), xticks=(0, 0.5, 1), ylim=(len(count) - 0.5, -0.5))
+        ax.set_yticks(range(len(classes)), classes)
         if pictures is not None:
-            line[0].imshow(pictures["pixels"][image], cmap="gray_r", vmin=0, vmax=255)
-        count = np.array(first["votes"][image])
-        shown = {"people": count / count.sum()}
-        shown |= {
-            named(name).label: softmax(figure["log_probabilities"][image])
-            for name, figure in kept.items()
-        }
-        label = first["labels"][image]
-        for ax, (title, p) in zip(line[1:], shown.items(), strict=True):
-            colours = [GREEN if title == "people" else BLUE] * len(p)
-            ax.barh(range(len(p)), p, color=colours, label=title)
-            ax.barh([label], [p[label]], color=GREY, label=f"{title}: the label")
-            ax.set(xlim=(0, 1), xticks=[0, 1], yticks=[], ylim=(len(p) - 0.5, -0.5))
-            if at == 0:
-                ax.set_title(title, fontsize=8)
-            if at < len(images) - 1:
-                ax.set_xticklabels([])
-        line[1].set_yticks(range(len(classes)), classes, fontsize=5.5)
+            inset = ax.inset_axes((0.62, 0.02, 0.36, 0.28))
+            inset.imshow(pictures["pixels"][image], cmap="gray_r", vmin=0, vmax=255)
+            inset.set_axis_off()
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    legend(fig, dict(zip(names, handles, strict=True)), columns=4)
     return fig
 
 

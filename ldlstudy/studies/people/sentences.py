@@ -8,10 +8,12 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
 from ldlstudy.studies.people import annotators, comparisons
-from ldlstudy.studies.people.runs import LENET, row
+from ldlstudy.studies.people.runs import FCN, LENET, OF_FCN, row
 from ldlstudy.studies.strategies import in_prose
 
 KL = "kl_to_truth"
+DIVIDED = (8, 14, 20)  # of the images that were kept: a pullover, a coat and a shirt
+ANSWERING = ("none", "ls", "cs_kd", "mixup", "adacos")  # whose networks answer them
 CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_order"
 
 
@@ -42,6 +44,14 @@ class Facts(Reading):
         if not places:
             raise NoRecordError("noisy digits have no records")
         return comparisons.by_strategy(self.known, metric, bench=places.pop())
+
+    def surest(self, image: int) -> str:
+        """Return whose network is surest of its answer to one of the images that were kept."""
+        kept = {name: self.results.figure(row(name), "people") for name in ANSWERING}
+        says = {n: max(f["log_probabilities"][image]) for n, f in kept.items() if f is not None}
+        if len(says) < len(ANSWERING):
+            raise NoRecordError("some network has kept no answers")
+        return max(says, key=says.__getitem__)
 
     def all(self, metric: str, stage: str = "plain") -> dict[str, float]:
         """Return the mean over seeds of a metric of every strategy."""
@@ -96,6 +106,8 @@ def written(results: Results) -> Numbers:
         found["blurred"] = in_prose(name for name in less.index if name != "ls")
         found["best.order"] = in_prose(orders.sort_values(ascending=False).index[:3])
     found["strategies.others"] = in_words(len(_others(orders)))
+    second = sum(row(name, FCN) in results for name in OF_FCN)
+    found |= {"second": in_words(second), "second.all": in_words(len(OF_FCN))}
     try:
         seeds = len(own.seeds("ls", ORDER))
         found["ls.order.seeds"] = of_seeds(own.below("ls", "none", ORDER), seeds)
@@ -149,6 +161,9 @@ def of_enhancement(enhanced: Results) -> Numbers:
 
 
 SENTENCES = {
+    "hard labels' mark lies farthest to the right in each panel": lambda r: all(
+        r.surest(image) == "none" for image in DIVIDED
+    ),
     "They order the strategies as the truth does": lambda r: (
         list(r.of_known("votes_kl").sort_values().index)
         == list(r.of_known("kl_to_truth").sort_values().index)

@@ -137,7 +137,7 @@ def enhancement(results: Results) -> Shown:
     """
     ranks = comparisons.enhancement_ranks(results)
     if ranks.empty:
-        return tables.style(pd.DataFrame()).saying("Label enhancement: not yet run.")
+        return tables.style(pd.DataFrame()).saying("Label enhancement.")
     shown = pd.DataFrame(
         {
             comparisons.MEASURES[str(name)][0]: column.map("{:.1f}".format)
