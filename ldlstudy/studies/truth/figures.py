@@ -50,6 +50,43 @@ def legend_of_papers(fig: Figure, without: Sequence[str] = ()) -> None:
     fig.legend(handles=dots, loc="outside lower center", ncols=6, handletextpad=0.1)
 
 
+OPENING = ("wsl", "none", "cs_kd", "ls", "cutmix", "on_mt_ldl-mixup", "truth")
+
+
+def sides(trained: pd.DataFrame, scaled: pd.DataFrame, shown: Sequence[str] = OPENING) -> Figure:
+    """Mean multiple of hard labels' KL to the truth, as trained and scaled, a line a strategy.
+
+    Both as :func:`ldlstudy.studies.truth.comparisons.by_cell` gives them.
+    """
+    ends = [comparisons.against_hard(table).mean(axis=1) for table in (trained, scaled)]
+    there = [name for name in shown if all(name in end for end in ends)]
+    if not there:
+        return nothing()
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
+    for name in there:
+        look = _look(name)
+        line = {"color": look["color"], "lw": 1.5, "alpha": 0.6, "label": "_guide"}
+        ys = [float(end[name]) for end in ends]
+        ax.plot([0, 1], ys, **line)
+        ax.plot([0, 1], ys, ls="", ms=6, label=_label(name), **look)
+    _beside(ax, {name: float(ends[1][name]) for name in there})
+    ax.set_xticks([0, 1], ["as trained", "scaled"])
+    ax.set(xlim=(-0.1, 1.75), ylabel="KL to the truth, times hard labels'")
+    ax.spines["bottom"].set_bounds(0, 1)
+    return fig
+
+
+def _beside(ax: Axes, points: Mapping[str, float]) -> None:
+    """Write names to the right of points, apart by the height of a line."""
+    low, high = ax.get_ylim()
+    last = -math.inf
+    for name, y in sorted(points.items(), key=lambda point: point[1]):
+        last = max(y, last + (high - low) / 17)
+        ax.annotate(
+            _label(name), (1, y), (1.08, last), va="center", fontsize=8, annotation_clip=False
+        )
+
+
 def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
     """KL to the truth over that of hard labels, by strategy and cell, before and after scaling.
 
@@ -208,6 +245,6 @@ def agreements(found: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     ax.axvline(0.5, color=GREY, lw=0.8, ls="--")
     ax.set_yticks(range(len(headings)), headings)
     ax.invert_yaxis()
-    ax.set(xlim=(None, 1), xlabel="share of pairs in the order of their KL to the truth")
+    ax.set(xlim=(None, 1), xlabel="share of pairs in the order of the KL")
     fig.legend(loc="outside lower center", ncols=2)
     return fig

@@ -136,18 +136,17 @@ def _softened(own: Facts) -> str:
     """How near soft labels come in the quick cell, as trained and scaled."""
     read = own.in_cell()
     there = [s for s in SOFTENED if row(s) in own.quick]
-    parts = [
-        f"{in_prose([s])} has a KL of {read(s, KL):.2f} ({read(s, KL, FITTED):.2f} scaled) and is "
-        f"right on {read(s, 'accuracy'):.0%}"
-        for s in there
-    ]
-    if not parts:
+    if not there:
         return ""
+    order = sorted(there, key=lambda s: read(s, KL))
+    least, most = (f"{read(s, KL):.2f} ({in_prose([s])})" for s in (order[0], order[-1]))
     base = read("none", KL, FITTED)
     nearer = [s for s in there if read(s, KL, FITTED) < base]
+    said = f"nearer are {in_prose(nearer)}" if nearer else "none is nearer"
     return (
-        f"{'; '.join(parts)}. One temperature, which changes no answer, brings hard labels to "
-        f"{base:.2f}; scaled as well, nearer than that: {in_prose(nearer)}"
+        f"The strategies that soften labels ({in_prose(there)}) have a KL of {least} to {most}. "
+        f"One temperature, which changes no answer, brings hard labels to {base:.2f}; of the "
+        f"others, scaled as well, {said}"
     )
 
 
@@ -168,6 +167,16 @@ def _student(own: Facts, strategy: str) -> float:
 
 TEACHERS = ("on_en_ldl-mixup", "on_mt_ldl-mixup")
 SENTENCES: dict[str, Callable[[Facts], bool]] = {
+    "LS and CS-KD are nearer to the truth than hard labels as trained, and farther once every "
+    "network has its temperature; with WSL it is the other way round": lambda f: (
+        all(f.mean(s) < 1 < f.mean(s, FITTED) for s in ("ls", "cs_kd"))
+        and f.mean("wsl") > 1 > f.mean("wsl", FITTED)
+    ),
+    "CutMix, On-MT-LDL with mixup and the true posterior stay below": lambda f: all(
+        f.mean(s, stage) < 1
+        for s in ("cutmix", "on_mt_ldl-mixup", "truth")
+        for stage in ("plain", FITTED)
+    ),
     "changed images have labels far from the truth, and most of their students are nearer all the "
     "same": lambda f: (
         (changed := f.labels(FITTED)[f.labels()["changed"] > 0])["label"].min()
