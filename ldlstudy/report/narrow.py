@@ -44,7 +44,9 @@ def _laid_out(fig: Figure) -> bool:
     if len(grids) != 1 or not _even(next(iter(grids))):
         return False
     rows, old = next(iter(grids)).get_geometry()
-    panels = dict.fromkeys(spec for ax, spec in placed if ax.get_visible() and ax.axison)
+    panels = dict.fromkeys(
+        spec for ax, spec in placed if ax.get_visible() and (ax.axison or ax.images)
+    )
     drawn = list(panels) or [spec for _, spec in placed]
     height = fig.get_figheight() / rows
     alone = len(drawn) <= FEW or height * len(drawn) <= TALL or _named(ax for ax, _ in placed)
@@ -80,13 +82,15 @@ def _even(grid: GridSpecBase) -> bool:
 
 
 def _name_axes(axes: list[Axes]) -> None:
-    """Give each panel the labels that only the outer ones had."""
+    """Give each panel the labels and the title that only the outer ones had."""
     named = [(ax, spec) for ax in axes if (spec := ax.get_subplotspec()) is not None]
     for ax, spec in named:
         if not ax.get_xlabel():
             ax.set_xlabel(_first(a.get_xlabel() for a, s in named if _overlap(s, spec, "col")))
         if not ax.get_ylabel():
             ax.set_ylabel(_first(a.get_ylabel() for a, s in named if _overlap(s, spec, "row")))
+        if not ax.get_title():
+            ax.set_title(_first(a.get_title() for a, s in named if _overlap(s, spec, "col")))
 
 
 def _overlap(one: SubplotSpec, other: SubplotSpec, side: str) -> bool:

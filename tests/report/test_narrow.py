@@ -76,6 +76,20 @@ def test_titles_and_labels_fit_beside_one_another():
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
+def test_pictures_beside_bars_stay_and_panels_keep_the_title_of_their_column():
+    fig, axes = drawn(4, 4, figsize=(7.2, 10))
+    for row in axes:
+        row[0].imshow([[0, 1], [1, 0]])
+        row[0].set_axis_off()
+        row[0].set_title("")
+    for ax in axes[1:, 1:].flat:
+        ax.set_title("")
+    found = relaid(fig)
+    assert len(found) == 16
+    assert [ax.get_title() for ax in found[4:8]] == ["", "panel 1", "panel 2", "panel 3"]
+    assert bool(found[4].images)
+
+
 def test_the_figure_itself_is_left_as_it_is():
     fig, _ = drawn(1, 2, figsize=(7.2, 3))
     fig.legend(loc="outside lower center")

@@ -112,7 +112,7 @@ def supervision(kept: Mapping[str, Any] | None, classes: Sequence[str]) -> Figur
     count, most = len(kept["mixing"]), max(len(of["classes"]) for key in says for of in kept[key])
     fig, axes = plt.subplots(
         count, pictured + len(says), squeeze=False, sharex="col",
-        width_ratios=[0.7] * pictured + [1.0] * len(says), figsize=(WIDTH, 1.25 * count + 0.3),
+        figsize=(WIDTH, 1.25 * count + 0.3),
     )  # fmt: skip
     for n, row in enumerate(axes):
         if pictured:

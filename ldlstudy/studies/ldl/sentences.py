@@ -98,9 +98,9 @@ def _gaps(results: Results) -> str:
             except NoRecordError:
                 continue
             gaps[strategy] = worst - best
-        each = ", ".join(f"{label(s)} {short(f'{gap:.3f}')}" for s, gap in gaps.items())
+        each = ", ".join(f"{short(f'{gap:.3f}')} with {label(s)}" for s, gap in gaps.items())
         narrower = [label(s) for s, gap in gaps.items() if gap < gaps.get("none", -1)]
-        parts.append(f"of the {count} best and worst {each}, narrower with {listed(narrower)}")
+        parts.append(f"of the {count} best and worst {each} (narrower with {listed(narrower)})")
     return "; ".join(parts)
 
 

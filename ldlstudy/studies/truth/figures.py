@@ -100,12 +100,14 @@ def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 6.6), sharey=True)
     for ax, table, title in zip(axes, (trained, scaled), ("as trained", "scaled"), strict=True):
         ratio = np.log2(comparisons.against_hard(table).loc[order].to_numpy())
-        shown = ax.imshow(ratio, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        places_of = (range(length) for length in ratio.shape[::-1])
+        shown = ax.pcolormesh(*places_of, ratio, cmap="RdBu_r", vmin=-1, vmax=1)  # takes the theme
         ax.set_title(title)
         ax.set_xticks(range(ratio.shape[1]), [cells[name] for name in table.columns], rotation=90)
         ax.set_yticks(range(len(order)), [_label(name) for name in order])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
+    axes[0].invert_yaxis()  # which the other shares
     fig.colorbar(shown, ax=axes, shrink=0.5, extend="both", ticks=[-1, 0, 1]).ax.set_yticklabels(
         ["half", "hard labels'", "twice"]
     )
