@@ -108,9 +108,9 @@ def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
     axes[0].invert_yaxis()  # which the other shares
-    fig.colorbar(shown, ax=axes, shrink=0.5, extend="both", ticks=[-1, 0, 1]).ax.set_yticklabels(
-        ["half", "hard labels'", "twice"]
-    )
+    bar = fig.colorbar(shown, ax=axes, shrink=0.5, extend="both", ticks=[-1, 0, 1])
+    bar.solids.set_rasterized(False)
+    bar.ax.set_yticklabels(["half", "hard labels'", "twice"])
     return fig
 
 
