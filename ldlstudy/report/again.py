@@ -107,7 +107,9 @@ def table(here: Results, recorded: Results, label: Callable[[str], str] = str) -
     lines = []
     for row in body.index:
         own = here.of(row)[0]
-        name = f"{label(own.strategy)} ({own.bench})" if several else label(own.strategy)
+        name = label(own.strategy)
+        if several and own.bench:
+            name += f" ({own.bench.replace('_', ' ').replace('-', ', ')})"
         lines.append(Text(name, recorded.records(_recorded_row(own, recorded))))
     return style(body.set_axis(lines)).saying(
         "Measured while this page was built / the record. The digits that differ are the "

@@ -26,7 +26,7 @@ class Shown(Styler):
     notes : tuple of str
         What stands below, as HTML.
     printed : bool
-        Whether it holds numbers of a paper and none of ours: a page then folds it whole.
+        Whether a page folds it whole, as one that holds no number of ours.
     """
 
     folded: frozenset[int] = frozenset()

@@ -233,7 +233,7 @@ def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") ->
         page.AGREEMENT: any(n.written[3] for n in every),
     }
     shown.notes = tuple(note for note, there in marks.items() if there)
-    shown.printed = marks[page.PRINTED] and not any(n.written[0] for n in every)
+    shown.printed = bool(every) and not any(n.written[0] for n in every)
     if len(table) > LONG:
         best = [any(getattr(c, "best", False) for c in line) for line in table.to_numpy()]
         kept = [0, *(i for i, found in enumerate(best) if found and i)][:SIGHT]
@@ -353,8 +353,9 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Shown:
         Of networks.
     cells : Mapping
         Label of each line to heading of each column to what is asked. What has not been measured
-        stays empty. A label leads to the records of its line, or each number to its own where they
-        have several. Below stands what the ECEs would be by chance, where that was measured.
+        stays empty; a line or a column of which nothing has is left out and named below. A label
+        leads to the records of its line, or each number to its own where they have several. Below
+        stands what the ECEs would be by chance, where that was measured.
     """
     body = {}
     top = _best_asked(results, [asked for line in cells.values() for asked in line.values()])
@@ -368,10 +369,26 @@ def grid(results: Results, cells: Mapping[Any, Mapping[Any, Asked]]) -> Shown:
         else:
             body[Text(label)] = written
     table = pd.DataFrame.from_dict(body, orient="index")
+    table, left_out = _filled(table.where(table.notna(), ""))
     note = chance(results, [asked for line in cells.values() for asked in line.values()])
-    shown = style(table.where(table.notna(), ""))
-    shown.notes += (note,) if note else ()
+    shown = style(table)
+    shown.notes += tuple(filter(None, (note, left_out)))
     return shown
+
+
+def _filled(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Leave out lines and columns without a number; return the rest, and what names them.
+
+    A table that has none at all stays as it is.
+    """
+    there = table.map(lambda cell: isinstance(cell, Number) and any(cell.written))
+    lines, columns = there.any(axis=1), there.any()
+    empty = [*table.index[~lines], *table.columns[~columns]]
+    if not empty or not lines.any():
+        return table, ""
+    names = "; ".join(_plain(getattr(name, "text", str(name))) for name in empty)
+    note = f"Without numbers yet, and left out: {html.escape(names)}."
+    return table.loc[lines.to_numpy(), columns.to_numpy()], note
 
 
 def chance(results: Results, cells: Iterable[Asked]) -> str:

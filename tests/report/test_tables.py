@@ -138,8 +138,13 @@ def test_a_grid_asks_for_each_of_its_cells():
             "far": '.3000<br><span class="paper">.5000</span>',  # no interval, so no verdict
             "accuracy": "",
         },
-        "third": {"near": "", "far": "", "accuracy": ""},
     }
+    assert "Without numbers yet, and left out: third." in table._repr_html_()
+    columns = {"a": Asked("net none", ECE), "b < c": Asked("net ls", ECE)}
+    assert "left out: b &lt; c." in tables.grid(known, {"first": columns})._repr_html_()
+    nothing = tables.grid(known, {"first": {"a": Asked("net ls", ECE)}})
+    assert shown(nothing) == {"first": {"a": ""}}
+    assert "<details" in nothing._repr_html_()
 
 
 def test_a_grid_says_what_an_ece_is_by_chance():
@@ -166,7 +171,7 @@ def test_what_has_not_been_run_stays_away():
     known = results({"a none": {"accuracy": 0.5, "ece": 0.25, "fitted ece": 0.125}, "b ls": {}})
     labels = {"b ls": "B: smoothed", "a kd": "distilled", "a none": "plain"}
     found = shown(tables.of_rows(known, labels, [tables.ACCURACY]))
-    assert found == {"B: smoothed": {"accuracy, %": ""}, "plain": {"accuracy, %": "50.00"}}
+    assert found == {"plain": {"accuracy, %": "50.00"}}
     columns = {"before": ("plain", ECE), "after": ("fitted", ECE)}
     found = shown(tables.of_rows(known, labels, columns))
     assert found["plain"] == {"before": ".2500", "after": ".1250"}

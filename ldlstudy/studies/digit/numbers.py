@@ -97,7 +97,7 @@ SENTENCES: dict[str, Callable[[Mapping[str, float]], bool]] = {
     ),
     "the network is still on the wrong side": lambda v: v["scaled.other"] > v["scaled.label"],
     "so its mean confidence falls": lambda v: v["ls.confidence"] < v["none.confidence"] - 0.05,
-    "Every student of a softer label is nearer to the truth as trained": lambda v: all(
+    "Every network that learned softer labels is nearer to the truth as trained": lambda v: all(
         v[f"{name}.plain.{KL}"] < v[f"none.plain.{KL}"] for name in STUDENTS[1:]
     ),
     "With a temperature each, much less is left between them": lambda v: (

@@ -136,7 +136,8 @@ def by_hand(confidence: Tensor, right: Tensor, bins: int) -> Shown:
             "share × gap": short(f"{share * (accuracy - mean).abs():.4f}"),
         }
     table = pd.DataFrame.from_dict(lines, orient="index")
-    return style(table).saying("The ECE by hand: the last column adds up to it.")
+    parts = f"{bins} bin{'s' * (bins > 1)}"
+    return style(table).saying(f"The ECE by hand, with {parts}: the last column adds up to it.")
 
 
 def scores(found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> Shown:

@@ -95,7 +95,7 @@ def _equal_budgets(r: Reading, metric: str, label: str) -> stats.Estimate:
 
 MAPS = ("ls", "ils1", "ils2", "ils", "distil_bayes")
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
-    "Softer labels help, as the paper says": lambda r: r("ls", CE) < r("none", CE),
+    "Softer labels help here, as the paper says": lambda r: r("ls", CE) < r("none", CE),
     "The Bayes row, where nothing is trained, agrees with the paper in every column": (
         lambda r: _as_printed(r.results, "bayes")
     ),

@@ -48,7 +48,7 @@ INFORMATION = {  # estimates of the mutual information of image and answer
     "within a class, two logits": "within_difference",
     "within a class, all logits": "within_logits",
     "the noisy image itself": "views",
-    "within a class": "within_views",
+    "the noisy image within a class": "within_views",
 }
 FIGURE7 = {  # the series of Figure 7; those of Figure 8 have one loss
     "M1": "M1: teacher, by its α",
@@ -72,6 +72,11 @@ TAUGHT = {  # rows of Table 4
     "student printed": "student of the first, equation 2",
     "student ls printed": "student of the second, equation 2",
 }
+
+
+def taught(strategy: str) -> str:
+    """Return what a line of networks that are trained again is called."""
+    return TAUGHT.get(strategy) or ("hard labels" if strategy == "0" else f"α = {strategy}")
 
 
 def row(bench: str, alpha: float) -> str:
@@ -159,9 +164,9 @@ def planes(results: Results) -> Shown:
 def calibration(results: Results) -> Shown:
     """Calibration of the small sets, as it is and scaled."""
     columns = {
-        "as it is": ("plain", ECE),
-        "T searched": ("searched", ECE),
-        "T fitted": ("fitted", ECE),
+        "ECE": ("plain", ECE),
+        "ECE, T searched": ("searched", ECE),
+        "ECE, T fitted": ("fitted", ECE),
         "the fitted T": ("fitted", TEMPERATURE),
         "KL to the truth": ("plain", KL),
         "KL, T fitted": ("fitted", KL),
@@ -266,8 +271,9 @@ def mutual_information(results: Results) -> Shown:
             if own in results
         },
     ).saying(
-        "Mutual information of image and answer, in nats, by estimate. Compare α = 0 with the "
-        "others of its set: what does smoothing take away, and do the estimates agree?"
+        "Mutual information of image and answer, in nats, by estimate. Follow a column down the "
+        "lines of one set: what does smoothing take away, and do the estimates agree? A set that "
+        "has α = 0 alone says what hard labels leave, and nothing of smoothing yet."
     )
 
 
@@ -310,6 +316,6 @@ def series(results: Results, names: Mapping[str, str]) -> Shown:
         for name, label in names.items()
     }
     return tables.grid(results, lines).saying(
-        "Accuracy in %, by the smoothing or the temperature of the labels. An empty cell has not "
-        "been run."
+        "Accuracy in %, by the smoothing or the temperature of the labels. How far does a student "
+        "fall behind its teacher? An empty cell has not been run."
     )
