@@ -212,11 +212,11 @@ def _(image: AxesImage) -> list[Point]:
 @points.register
 def _(mesh: QuadMesh) -> list[Point]:
     values: np.ndarray = np.ma.filled(np.ma.asarray(mesh.get_array(), float), NAN)
-    corners = mesh.get_coordinates()
+    corners = np.asarray(mesh.get_coordinates(), float)
     middle = (corners[:-1, :-1] + corners[1:, 1:]) / 2
     return [
-        Point("cell", *middle[at].tolist(), value=float(value))
-        for at, value in np.ndenumerate(values)
+        Point("cell", float(middle[i, j, 0]), float(middle[i, j, 1]), value=float(value))
+        for (i, j), value in np.ndenumerate(values)
     ]
 
 

@@ -133,7 +133,7 @@ def test_the_mistake_that_is_shown_is_of_both_networks_and_of_the_most_divided_t
     half = [0.5, 0.5, 0.0]
     truth = torch.tensor([half, [0.6, 0.4, 0.0], [0.6, 0.1, 0.3], half, half])
     found = numbers.mistake(networks, truth, temperature=2.0)
-    assert (found.index, found.label, found.answer) == (1, 1, 0)
+    assert (found.place, found.label, found.answer) == (1, 1, 0)
     hard, own, scaled, true = found.panels.values()
     assert torch.equal(true, truth[1])
     np.testing.assert_allclose(hard, p["cross entropy"][1])

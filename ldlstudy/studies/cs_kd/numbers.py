@@ -100,7 +100,7 @@ SURE = 0.9  # of a wrong answer
 class Mistake(NamedTuple):
     """An image whose truth is divided, and what networks say of it; see :func:`mistake`."""
 
-    index: int
+    place: int
     label: int
     answer: int
     panels: dict[str, Tensor]

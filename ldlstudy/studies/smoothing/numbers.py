@@ -84,10 +84,10 @@ def of_mnist(results: Results) -> str:
     def of(row: str, metric: str) -> float:
         return results.mean(row, metric, "information")
 
-    printed, bits = of(hard, "as_printed"), of(hard, "as_printed") / math.log(2)
+    printed = of(hard, "as_printed")
     text = (
-        f"On MNIST two logits say {printed:.3f} nats with hard labels, {bits:.1f} times log 2: "
-        "which is what telling the two classes apart takes. The rest is of the image. "
+        f"On MNIST two logits say {printed:.3f} nats with hard labels. To tell two classes apart "
+        f"takes {math.log(2):.3f} of them; the other {printed - math.log(2):.3f} are of the image. "
         f"The bound is {of(hard, 'difference'):.3f}, of which {of(hard, 'within_difference'):.3f} "
         "are left within a class. "
     )

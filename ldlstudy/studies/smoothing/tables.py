@@ -272,8 +272,7 @@ def mutual_information(results: Results) -> Shown:
         },
     ).saying(
         "Mutual information of image and answer, in nats, by estimate. Follow a column down the "
-        "lines of one set: what does smoothing take away, and do the estimates agree? A set that "
-        "has α = 0 alone says what hard labels leave, and nothing of smoothing yet."
+        "lines of one set: what does smoothing take away, and do the estimates agree?"
     )
 
 
