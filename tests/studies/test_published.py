@@ -241,7 +241,7 @@ def test_claims_quote_a_table_where_one_has_both_rows():
     margins = pd.concat(CLAIMS.values())["margin"].dropna()
     for key, margin in margins.items():
         assert margin == pytest.approx(max(level[key.rstrip("abc")])), key
-    assert len(margins) == 5
+    assert len(margins) == 6
     assert contradicted == CONTRADICTED
     assert quotes > 120
 
