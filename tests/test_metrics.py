@@ -131,6 +131,22 @@ def test_ece_against_torchmetrics(bins):
     assert metrics.ece(p, y, bins=bins, edges="left") == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(("classes", "bins"), [(3, 10), (7, 15), (10, 20)])
+def test_binned_errors_against_netcal(classes, bins):
+    netcal = pytest.importorskip("netcal.metrics")
+    p, y = random_sample(rows=1000, classes=classes, seed=bins)
+    rows, truth = p.numpy(), y.numpy()
+    adaptive = netcal.ECE(bins, equal_intervals=False).measure(rows, truth)
+    each = [netcal.ECE(bins).measure(rows[:, k], truth == k) for k in range(classes)]
+    for found, expected in (
+        (metrics.ece(p, y, bins=bins), netcal.ECE(bins).measure(rows, truth)),
+        (metrics.ece(p, y, bins=bins, norm="max"), netcal.MCE(bins).measure(rows, truth)),
+        (metrics.ece(p, y, bins=bins, edges="quantile"), adaptive),
+        (metrics.classwise_ece(p, y, bins=bins), np.mean(each)),
+    ):
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("bins", [1, 4, 10])
 def test_bins_between_quantiles_are_scikit_learn_s(bins):
     p, y = random_sample(rows=400, classes=2)
