@@ -5,6 +5,7 @@ set, a network or a mixing, and the fields of a recipe and an augmentation.
 """
 
 import inspect
+import os
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,7 +61,10 @@ def read_data(dataset: str, given: Iterable[str] | None) -> tuple[str, dict[str,
     options = read(f"option of {dataset}", given, of_data(dataset))
     if dataset in points.DATASETS or not own.is_path(dataset, data.available()):
         return dataset, options
-    return data.called(dataset), {"path": dataset, "files": own.fingerprint(dataset)} | options
+    path = os.path.normpath(dataset)  # the folder is the same one by each of its names
+    if os.sep not in path:
+        path = os.path.join(os.curdir, path)
+    return data.called(dataset), {"path": path, "files": own.fingerprint(dataset)} | options
 
 
 def _pairs(text: str) -> Iterator[tuple[str, Any]]:

@@ -81,7 +81,7 @@ def available() -> tuple[str, ...]:
 
 
 def load(
-    name: str,
+    name: str | Path,
     root: Path | None = None,
     *,
     held: float = 0.0,
@@ -94,7 +94,7 @@ def load(
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         One of `available`; or the path of a folder with a folder of image files for each class, or
         of an ``.npz`` file with ``images`` and ``labels``.
     root : Path, optional
@@ -124,6 +124,10 @@ def load(
         An unknown name or option (the known ones are listed), a value out of range, or data that
         are missing or damaged (with the way to get them).
     """
+    name = str(name) if isinstance(name, Path) else name
+    if not isinstance(name, str):
+        raise ValueError(f"a data set is named by a text or a path, got {name!r}")
+    checks.whole("seed", seed, 0)
     path = options.pop("path", name if own.is_path(name, available()) else None)
     known = options_of(name if path is None else path)
     for option in options:

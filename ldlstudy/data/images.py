@@ -94,6 +94,11 @@ def _check_values(pixels: Tensor, name: str) -> None:
                 f"features (N, F) of {name} must be finite and floating point, got {pixels.dtype}"
             )
         return
+    if pixels.shape[3] in (3, 4) and min(pixels.shape[1:3]) > 4:  # of 5 channels, 3 pixels wide?
+        raise ValueError(
+            f"{name} must have their channels first, (N, C, H, W), got {tuple(pixels.shape)}: "
+            "permute(0, 3, 1, 2) puts those of a tensor there, transpose(0, 3, 1, 2) of an array"
+        )
     if pixels.dtype == torch.uint8:
         return
     got = str(pixels.dtype)

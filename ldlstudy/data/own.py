@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -94,6 +95,7 @@ def read(
         Something that is not there, damaged, in another layout, or out of range.
     """
     top = _there(path)
+    checks.boolean("streamed", streamed)
     if files is not None and files != (now := fingerprint(path)):
         raise ValueError(
             f"the files in {path} are others than those of this run: {now}, not {files}"
@@ -122,6 +124,8 @@ def _there(path: str) -> Path:
 
 def _of_arrays(file: Path) -> tuple[tuple[str, ...], list[Images]]:
     """The classes and the parts of an .npz file."""
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"{file} is no folder and no .npz file: numpy.savez writes one")
     try:
         with np.load(file, allow_pickle=False) as content:
             there = set(getattr(content, "files", ()))

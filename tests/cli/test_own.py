@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import ldlstudy
 from ldlstudy import data
-from ldlstudy.cli import app
+from ldlstudy.cli import app, values
 from ldlstudy.experiment import records
 from ldlstudy.experiment.prepare import NETWORK
 from ldlstudy.training import Augmentation, checkpoints
@@ -59,6 +59,10 @@ def test_a_folder_is_trained_on_and_teaches_its_student(pets, tmp_path):
     shown = passed("preview", "./pets", "ils2", "-p", "epsilon=.1", "-p", "teacher_temperature=2",
                    "--teacher", record.id, *WHERE)  # fmt: skip
     assert "total variation from the hard label 0.100 on average" in " ".join(shown)
+
+    same = [values.read_data(name, []) for name in ("pets", "./pets", "pets/")]
+    assert same[0] == same[1] == same[2]
+    assert run["data"].items() <= same[0][1].items()
 
     Image.new("RGB", (6, 6)).save(pets / "cat" / "0.png")
     pets_are = "pets: 2 classes, 3x6x6, train 16 test 4\n"

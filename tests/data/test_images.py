@@ -92,6 +92,11 @@ def test_the_digest_follows_pixels_labels_and_shape():
     assert small().digest == small().digest
 
 
+@pytest.mark.parametrize("shape", [(3, 8, 3), (4, 9, 4), (64, 4, 4), (8, 128, 1), (7, 7, 7)])
+def test_narrow_images_have_their_channels_first(shape):
+    assert Images.of((torch.zeros(2, *shape), [0, 1])).shape == shape
+
+
 def test_all_parts_move_to_the_device():
     moved = small().hold(1 / 3, 0).to("meta")
     for part in (moved.train, moved.test, moved.held):
@@ -108,6 +113,14 @@ def test_all_parts_move_to_the_device():
         (lambda: split(torch.tensor([0.5]), 0.5, 0), "labels must be whole numbers"),
         (lambda: partners(torch.tensor([0, 0, 7]), allow_self=False), "class 7 has one image"),
         (lambda: partners(torch.tensor([-1])), "labels must lie in"),
+        (
+            lambda: Images.of((torch.zeros(2, 9, 8, 3), [0, 1])),
+            "training images must have their channels first, (N, C, H, W), got (2, 9, 8, 3)",
+        ),
+        (
+            lambda: Images.of((torch.zeros(2, 3, 8, 8), ["cat", "dog"])),
+            "numpy.unique(names, return_inverse=True)[1] numbers names",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, message):

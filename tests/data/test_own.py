@@ -206,6 +206,10 @@ def test_a_damaged_npz(tmp_path):
         ("./gone", {}, "there is no folder or file ./gone"),
         ("gone.npz", {}, "there is no folder or file gone.npz"),
         ("gone", {}, "unknown data set 'gone'; known: .*; images of your own are named by their"),
+        (3, {}, "a data set is named by a text or a path, got 3"),
+        ("FOLDER", {"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
+        ("FOLDER", {"streamed": "no"}, "streamed must be true or false, got 'no'"),
+        (__file__, {}, "test_own.py is no folder and no .npz file"),
         ("FOLDER", {"sizes": 3}, "unknown option 'sizes' of .*; known: broken, files, size, st"),
         ("FOLDER", {"size": 0}, "size must be a whole number"),
         ("FOLDER", {"test": 1.0}, "holding out 1 leaves none of the 10 images of class 0"),
@@ -215,7 +219,7 @@ def test_a_damaged_npz(tmp_path):
 )
 def test_what_is_wrong_with_a_path_or_an_option(name, options, message, folder):
     with pytest.raises(ValueError, match=message):
-        data.load(name.replace("FOLDER", str(folder)), **options)
+        data.load(folder if name == "FOLDER" else name, **options)
 
 
 def test_a_fingerprint_is_of_names_and_contents(folder):
