@@ -133,6 +133,8 @@ class Mix:
             raise ValueError(f"a mixing is needed, one of {', '.join(MIXINGS)}, got None")
         self.mixing = found
         self.classes = checks.whole("classes", classes, 2)
+        if not callable(label):
+            raise ValueError(f"label must be a function of labels and K, got {label!r}")
         self.label, self.generator = label, generator
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,5 +145,12 @@ class Mix:
 
     def collate(self, samples: list[Any]) -> tuple[Tensor, Tensor]:
         """Return the same of a list of samples, as a DataLoader's ``collate_fn``."""
-        images, labels = default_collate(samples)
+        if not samples or not all(isinstance(s, tuple | list) and len(s) == 2 for s in samples):
+            raise ValueError("samples must be pairs (image, label), at least one")
+        try:
+            images, labels = default_collate(samples)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"samples must be tensors of one size, and labels: {' '.join(str(error).split())}"
+            ) from error
         return self(images, labels)

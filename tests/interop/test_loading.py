@@ -67,6 +67,13 @@ def test_a_loader_gives_pairs_of_images():
             lambda: Mix("ricap", 3)(torch.rand(3, 1, 4, 4), torch.arange(3)),
             "the mixing takes 4 images, a batch has 3",
         ),
+        (lambda: Mix("mixup", 3, label=0.1), "label must be a function of labels and K, got 0.1"),  # type: ignore[arg-type]
+        (lambda: Mix("mixup", 3).collate([]), "samples must be pairs .image, label., at least one"),
+        (lambda: Mix("mixup", 3).collate([{"x": 1}, {"x": 2}]), "samples must be pairs"),
+        (
+            lambda: Mix("mixup", 3).collate([(torch.rand(1, 4, 4), 0), (torch.rand(1, 5, 4), 1)]),
+            "samples must be tensors of one size, and labels: ",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(call, message):
