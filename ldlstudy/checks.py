@@ -37,6 +37,13 @@ def whole(name: str, value: int, low: int) -> int:
     return int(value)
 
 
+def boolean(name: str, value: bool) -> bool:
+    """Return ``value`` if it is true or false, and no text or number that would count as such."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be true or false, got {value!r}")
+    return bool(value)
+
+
 def one_of(name: str, value: str, known: Iterable[str]) -> str:
     """Return ``value`` if it is among ``known``; otherwise list the known ones."""
     names = sorted(known)
@@ -80,7 +87,12 @@ def labels(values: ArrayLike, classes: int) -> Tensor:
 
 def long(values: ArrayLike, name: str = "labels") -> Tensor:
     """Return whole numbers of any integer type and shape (N,) as a long tensor, values unread."""
-    whole = tensor(values, name)
+    try:
+        whole = tensor(values, name)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; numpy.unique(names, return_inverse=True)[1] numbers names"
+        ) from error
     if whole.ndim != 1:
         raise ValueError(f"{name} must have shape (N,), got {tuple(whole.shape)}")
     if whole.is_floating_point() or whole.is_complex() or whole.dtype == torch.bool:

@@ -11,6 +11,7 @@ images, what it puts on the network). A method that only changes the label is a 
 import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -196,10 +197,17 @@ def named(name: str) -> Method:
 
 def check_settings(taken: Mapping[str, Any], settings: Settings) -> None:
     """Raise a ValueError if ``settings`` has one that is not ``taken``, or lacks one."""
-    for name in settings:
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"settings are given by name, as {{'epsilon': 0.1}}, got {settings!r}")
+    for name, given in settings.items():
         if name not in taken:
             known = ", ".join(sorted(taken)) or "none"
             raise ValueError(f"unknown setting {name!r} of this method; known: {known}")
+        for value in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(taken[name], bool):
+                checks.boolean(name, value)
+            elif isinstance(taken[name], int | float):
+                checks.in_range(name, value, -math.inf)
     missing = [name for name, value in taken.items() if value is ... and name not in settings]
     if missing:
         raise ValueError(f"this method needs {', '.join(missing)}, got {dict(settings)}")

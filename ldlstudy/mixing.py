@@ -11,6 +11,7 @@ of the images and nothing waits for them. Mixup, CutMix and RICAP draw one ratio
 authors' code does. Bad arguments raise ValueError.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -407,10 +408,10 @@ def named(settings: Mapping[str, Any] | str | None) -> Mixing | None:
         raise ValueError(f"a mixing is written as {{'name': 'cutmix'}}, got {settings!r}")
     options = dict(settings)
     draw, least = MIXINGS[checks.one_of("mixing", options.pop("name", None), MIXINGS)]
-    try:
-        draw(torch.zeros(least, 1, 2, 2), torch.Generator(), **options)
-    except TypeError as error:
-        raise ValueError(f"mixing {settings['name']!r} with {options}: {error}") from error
+    known = [*inspect.signature(draw).parameters][2:]
+    for option in options:
+        checks.one_of(f"setting of {settings['name']}", option, known)
+    draw(torch.zeros(least, 1, 2, 2), torch.Generator(), **options)
     return Mixing(draw, least, options)
 
 

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ldlstudy import errors, metrics, scaling, stats
+from ldlstudy import checks, errors, metrics, scaling, stats
 from ldlstudy.data.images import Images, split
 from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Values
 from ldlstudy.terms import Mean, Terms, blocks, drawn
 from ldlstudy.training import Augmentation, Predictor
+from ldlstudy.training.predict import check_logits, check_module
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,8 +132,11 @@ def measure(
         the ``temperature``.
     """
     execution = device if isinstance(device, Execution) else Execution(device)
+    check_module(network)
     predictor = Predictor(execution.place(network), augmentation, execution)
     test = Outcome.of(predictor, Images.of(images, "test images").to(execution.device))
+    check_logits(test.logits)
+    checks.labels(test.labels, test.logits.shape[1])
     kept = None
     if held is not None:
         shown = Images.of(held, "held-out images").to(execution.device)

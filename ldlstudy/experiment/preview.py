@@ -8,6 +8,7 @@ here a second time: they are what the method's own loss trains towards
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,8 @@ from ldlstudy.extras import needs
 from ldlstudy.methods import Method
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import Augmentation, Recipe, batches
-from ldlstudy.training.loop import asked, mixer_for
+from ldlstudy.training.loop import asked, check_arguments, mixer_for
+from ldlstudy.training.predict import answered, check_logits, check_module
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,6 +175,9 @@ def preview(
         As :func:`ldlstudy.training.loop.train` before its first step.
     """
     execution = Execution("cpu")
+    check_arguments(recipe, augmentation, seed)
+    if network is not None:
+        check_module(network)
     images = Images.of(training)
     held_images = None if held is None else Images.of(held, "held-out images")
     augmentation = augmentation.fitted(images)
@@ -216,7 +221,7 @@ def _prediction(
     if row.keeps:
         if network is None:
             return None
-        own = methods.without_gradient(network, batch.images, "eval").softmax(1)
+        own = _own(network, batch.images, batch.labels).softmax(1)
         return targets.bootstrap(batch.labels, own, given[row.keeps])
     if "temperature" not in given:
         return None
@@ -228,5 +233,14 @@ def _prediction(
         return None
     else:
         other = batch.partner if batch.partner is not None else batch.views[0]
-        logits = methods.without_gradient(network, other, "eval")
+        logits = _own(network, other, batch.labels)
     return scaling.scale(logits, given["temperature"])
+
+
+def _own(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the logits (B, K) of a user's network, which are to have the classes of ``labels``."""
+    seen = partial(methods.without_gradient, network, mode="eval")
+    logits = answered(seen, images)
+    checks.labels(labels, logits.shape[1])
+    check_logits(logits)
+    return logits

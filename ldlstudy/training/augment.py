@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -148,12 +149,13 @@ class Augmentation:
         checks.whole("pad", self.pad, 0)
         checks.whole("shift", self.shift, 0)
         checks.in_range("noise", self.noise, 0)
+        checks.boolean("flip", self.flip)
         _check_normalisation(self.normalise)
         if self.crop is not None:
             checks.whole("crop", self.crop, 1)
         elif self.pad:
             raise ValueError(f"pad {self.pad} needs the side of a crop, got no crop")
-        if self.affine is not None and len(self.affine) != 4:
+        if self.affine is not None and np.shape(self.affine) != (4,):
             raise ValueError(
                 "affine must be degrees, translate, smallest and largest scale, "
                 f"got {self.affine!r}"
@@ -226,7 +228,8 @@ def _check_normalisation(given: Normalisation) -> None:
     if isinstance(given, str):
         checks.one_of("normalisation", given, ("none", "image", MEASURED, *NORMALISATIONS))
         return
-    if not isinstance(given, Sequence) or len(given) != 2 or len(given[0]) != len(given[1]):
+    lengths = [np.size(each) for each in given] if isinstance(given, Sequence) else []
+    if len(lengths) != 2 or lengths[0] != lengths[1] or np.ndim(given) != 2:
         raise ValueError(
             f"normalise must be a name, or means and deviations by channel, got {given!r}"
         )

@@ -44,6 +44,13 @@ def load(file: Path) -> dict[str, Any]:
             ) from error
 
 
+def file_of(place: Path | str) -> Path:
+    """Return the path of a checkpoint that is to be written; a folder is a ValueError."""
+    if not isinstance(place, Path | str) or Path(place).is_dir():
+        raise ValueError(f"a checkpoint is the path of a file, got {place!r}")
+    return Path(place)
+
+
 def described(training: Mapping[str, Any]) -> str:
     """Return what a training is of in the form in which its checkpoint says it."""
     return json.dumps(training, sort_keys=True, default=str)

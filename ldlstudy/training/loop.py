@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,14 @@ from ldlstudy.training import checkpoints
 from ldlstudy.training.augment import Augmentation
 from ldlstudy.training.batches import batches
 from ldlstudy.training.checkpoints import History
-from ldlstudy.training.predict import Predictor, check_answer, columns_of, look
+from ldlstudy.training.predict import (
+    Predictor,
+    answered,
+    check_logits,
+    check_module,
+    columns_of,
+    look,
+)
 from ldlstudy.training.recipe import Recipe
 from ldlstudy.training.teachers import ask
 
@@ -122,8 +130,11 @@ def train(
         is no longer finite. A checkpoint that is damaged, or of another training.
     """
     execution = device if isinstance(device, Execution) else Execution(device)
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"the network must be a torch.nn.Module, got {type(network).__name__}")
+    check_module(network)
+    check_arguments(recipe, augmentation, seed)
+    if watch is not None and not isinstance(watch, Mapping):
+        raise ValueError(f"watch must be images by name, got {type(watch).__name__}")
+    file = None if checkpoint is None else checkpoints.file_of(checkpoint)
     images = Images.of(training).to(execution.device)
     augmentation = augmentation.fitted(images)
     held_images = None
@@ -144,14 +155,30 @@ def train(
         torch.manual_seed(seed_of(seed, "head"))
         row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
     execution.place(network)
-    _try_out(network, images, augmentation, execution)
-    file = None if checkpoint is None else Path(checkpoint)
+    classes = _try_out(network, images, augmentation, execution)
+    if teacher is not None and row.beside is None and teacher.logits.shape[-1] != classes:
+        raise ValueError(
+            f"the teacher has {teacher.logits.shape[-1]} classes, the network has {classes}"
+        )
     student = Student(
         network, recipe, method, settings or {}, teacher, seed, watched, class_losses, file
     )
     return train_together(
         [student], images, augmentation, execution, mixing, held_images, title=title
     )[0]
+
+
+def check_arguments(recipe: Recipe, augmentation: Augmentation, seed: int) -> None:
+    """Refuse arguments of another type than `train` and a preview take."""
+    for name, value, kind in (
+        ("recipe", recipe, Recipe),
+        ("augmentation", augmentation, Augmentation),
+    ):
+        if not isinstance(value, kind):
+            raise ValueError(
+                f"{name} must be an ldlstudy.{kind.__name__}, got {type(value).__name__}"
+            )
+    checks.whole("seed", seed, 0)
 
 
 def asked(
@@ -164,41 +191,50 @@ def asked(
     """Return what networks that are to teach say of the images; a `Teacher` has said it."""
     if teacher is None or isinstance(teacher, Teacher):
         return teacher
-    several = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+    one = isinstance(teacher, nn.Module) or not isinstance(teacher, Iterable)
+    several: list[Any] = [teacher] if one else list(teacher)  # type: ignore[arg-type]
+    for each in several:
+        check_module(each, "a teacher")
     placed = [Predictor(execution.place(each), augmentation, execution) for each in several]
-    return ask(placed, images, held) if placed else None
+    if not placed:
+        return None
+    said = ask(placed, images, held)
+    for logits in said.logits:
+        check_logits(logits, "a teacher")
+    return said
 
 
 def _try_out(
     network: nn.Module, images: Images, augmentation: Augmentation, execution: Execution
-) -> None:
-    """Refuse a network that does not take the images, or gives no logits of their classes.
+) -> int:
+    """Return K of a network; one that does not take the images or gives no logits is refused.
 
     It sees two of them, as in tests and as in training, and is afterwards as it was.
     """
     first = images.take(torch.arange(min(2, len(images.labels)), device=images.labels.device))
     shown = execution.layout(next(batches(first, 2, augmentation)).images)
     mode = network.training
-    with torch.no_grad(), torch.random.fork_rng([execution.device] if execution.is_cuda else []):
+    with torch.random.fork_rng([execution.device] if execution.is_cuda else []):
         for training in (False, True)[: len(first.labels)]:  # a batch norm wants two
             buffers = {name: value.clone() for name, value in network.named_buffers()}
+            called = partial(functional_call, network.train(training), buffers)
             try:
-                answer = functional_call(network.train(training), buffers, (shown,))
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:  # of any kind: it is the user's own code
-                reason = " ".join(str(error).split())
-                raise ValueError(
-                    f"the network does not take images {tuple(shown.shape)}: {reason}"
-                ) from error
+                with torch.set_grad_enabled(training):
+                    answer = answered(called, shown)
             finally:
                 network.train(mode)
-            check_answer(answer, len(shown))
             classes = answer.shape[1]
             try:
                 checks.labels(images.labels, classes)
             except ValueError as error:
                 raise ValueError(f"{error}; the network has {classes} classes") from None
+            check_logits(answer.detach())
+            if training and not answer.requires_grad:
+                raise ValueError(
+                    "no gradient reaches a parameter of the network: it has none, all are frozen, "
+                    "or its answer is detached"
+                )
+    return classes
 
 
 def _width(teacher: Teacher, images: Images, augmentation: Augmentation) -> int:

@@ -20,6 +20,7 @@ from ldlstudy.training.augment import Augmentation
 from ldlstudy.training.batches import batches
 
 EVALUATION_BATCH = 1000
+PROBABILITIES = 1e-5  # rows that are positive and sum to 1 as closely are no logits
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,44 @@ class Predictor:
         self.network.eval()
         answers = []
         for batch in batches(images, EVALUATION_BATCH, self.augmentation):
-            answer = function(self.execution.layout(batch.images))
-            check_answer(answer, len(batch.labels))
-            answers.append(answer)
+            answers.append(answered(function, self.execution.layout(batch.images)))
             alive()
         return torch.cat(answers)
+
+
+def check_module(network: Any, whose: str = "the network") -> None:
+    """Refuse what is no network: a function, a class, a file."""
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{whose} must be a torch.nn.Module, got {type(network).__name__}")
+
+
+def answered(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return the logits (B, K) of images; what a user's own network raises is a ValueError."""
+    try:
+        answer = function(images)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of any kind: it is the user's own code
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"the network does not take images {tuple(images.shape)}: {reason}"
+        ) from error
+    check_answer(answer, len(images))
+    return answer
+
+
+def check_logits(logits: Tensor, whose: str = "the network") -> None:
+    """Refuse logits (B, K) that are NaN, and probabilities in their place.
+
+    A masked class may have the logit -inf.
+    """
+    if bool(logits.isnan().any()):
+        raise ValueError(f"{whose} gives NaN")
+    sums = logits.float().sum(1)
+    if bool((logits >= 0).all()) and bool(((sums - 1).abs() < PROBABILITIES).all()):
+        raise ValueError(
+            f"{whose} gives probabilities, and logits are wanted: leave its last softmax out"
+        )
 
 
 def check_answer(answer: Any, images: int) -> None:

@@ -62,8 +62,7 @@ class Recipe:
             checks.in_range(name, getattr(self, name), 0, 1)
         checks.in_range("factor", self.factor, 0, 1, open_low=True)
         checks.in_range("loss_scale", self.loss_scale, 0, open_low=True)
-        if not isinstance(self.nesterov, bool):
-            raise ValueError(f"nesterov must be true or false, got {self.nesterov!r}")
+        checks.boolean("nesterov", self.nesterov)
         if self.clip is not None:
             checks.in_range("clip", self.clip, 0, open_low=True)
         if self.order is not None:

@@ -41,7 +41,11 @@ def ask(teachers: Sequence[Predictor], training: Images, held: Images | None = N
 
 def logits_of(teachers: Sequence[Predictor], images: Images) -> Tensor:
     """Return the logits (T, N, K) of every network for all ``images``."""
-    return torch.stack([teacher.logits(images) for teacher in teachers])
+    said = [teacher.logits(images) for teacher in teachers]
+    classes = sorted({logits.shape[1] for logits in said})
+    if len(classes) > 1:
+        raise ValueError(f"teachers must have the same classes, got {classes} of them")
+    return torch.stack(said)
 
 
 class _Answer:

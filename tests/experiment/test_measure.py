@@ -240,7 +240,13 @@ def test_measure_knows_the_truth_of_images_that_have_one_and_says_what_does_not_
     with pytest.raises(ValueError, match=r"test images and .* must be as many, got \[30, 29\]"):
         ldlstudy.measure(network, (pixels, labels[1:]), device="cpu")
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 4\)"):
-        ldlstudy.measure(network, (pixels, labels + 1), device="cpu")
+        ldlstudy.measure(network, (pixels, labels + 10**12), device="cpu")
+    with pytest.raises(ValueError, match="the network gives probabilities, and logits are wanted"):
+        ldlstudy.measure(torch.nn.Sequential(network, torch.nn.Softmax(1)), (pixels, labels))
+    with pytest.raises(ValueError, match="the network does not take images"):
+        ldlstudy.measure(network, (pixels[..., 1:], labels), device="cpu")
+    with pytest.raises(ValueError, match="the network must be a torch.nn.Module, got builtin"):
+        ldlstudy.measure(len, (pixels, labels), device="cpu")
 
 
 DATA = {"sigma": 0.7, "train": 12, "test": 9}

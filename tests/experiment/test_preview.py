@@ -11,6 +11,7 @@ from ldlstudy.training import Augmentation, Recipe
 
 X, Y = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 4
 RECIPE = Recipe(1, batch=8, rate=0.01)
+CS_KD = {"method": "cs_kd", "settings": {"temperature": 4.0, "weight": 1.0}}
 LOOK = Augmentation(flip=True, noise=0.1)
 
 
@@ -129,6 +130,14 @@ def test_the_figure_has_images_and_bars(monkeypatch):
         ({"mixing": "mixap"}, "unknown mixing"),
         ({"method": "ogr", "mixing": "mixup"}, "takes no mixed images"),
         ({"classes": 3}, "classes must be a whole number of at least 4, got 3"),
+        ({"recipe": {}}, "recipe must be an ldlstudy.Recipe, got dict"),
+        ({"network": len, **CS_KD}, "the network must be a torch.nn.Module"),
+        ({"network": torch.nn.Linear(3, 4), **CS_KD}, "the network does not take images"),
+        ({"network": torch.nn.Flatten(2), **CS_KD}, "must return one tensor of logits"),
+        (
+            {"network": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2)), **CS_KD},
+            r"labels must lie in \[0, 2\), got values in \[0, 3\]",
+        ),
     ],
 )
 def test_what_training_refuses_is_refused_here(options, message):

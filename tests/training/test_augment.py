@@ -122,6 +122,9 @@ def test_a_run_s_mapping_is_an_augmentation():
         (lambda: Augmentation(noise=-0.1), "noise must lie in [0, inf], got -0.1"),
         (lambda: Augmentation(noise=math.nan), "noise must lie in [0, inf], got nan"),
         (lambda: Augmentation(affine=(1, 2)), "affine must be degrees, translate, smallest"),
+        (lambda: Augmentation(affine=3), "affine must be degrees, translate, smallest"),  # type: ignore[arg-type]
+        (lambda: Augmentation(flip="no"), "flip must be true or false, got 'no'"),  # type: ignore[arg-type]
+        (lambda: Augmentation(normalise=(0.5, 0.2)), "means and deviations by channel, got"),  # type: ignore[arg-type]
         (lambda: Augmentation(normalise="z"), "unknown normalisation 'z'; known: cifar10,"),
         (lambda: Augmentation(crop=9).test(pixels()), "crop 9 is larger than images of 8 x 8"),
         (lambda: Augmentation(crop=9).train(pixels(), seeded()), "does not fit in 8 x 8 images"),

@@ -1,8 +1,9 @@
 import contextlib
 import copy
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -363,7 +364,19 @@ def test_teachers_are_networks_or_what_they_said():
     assert not same(taught(nets[0], held), student)
 
 
+class Answers(nn.Module):
+    """A user's network whose logits something is done to."""
+
+    def __init__(self, change: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.inner, self.change = linear(), change
+
+    def forward(self, images: Tensor) -> Any:
+        return self.change(self.inner(images))
+
+
 X, Y = torch.rand(50, 1, 4, 4), torch.arange(50) % 3
+WIDE = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
 OGR = {"method": "ogr", "settings": {"gap": 1}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "nun"}, "unknown method 'nun'; known: adacos, beta,"),
@@ -386,13 +399,35 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"watch": {"test": (X, Y + 7)}}, "watched as 'test' have labels up to 9"),
     ({"method": "truth"}, "this method needs the truth of the training set"),
     ({"mixing": "mixap"}, "unknown mixing 'mixap'; known: cutmix, cutout, mixup, ricap"),
-    ({"mixing": {"name": "mixup", "beta": 1}}, "mixing 'mixup' with {'beta': 1}"),
+    ({"mixing": {"name": "mixup", "beta": 1}}, "unknown setting of mixup 'beta'; known: alpha"),
     ({"mixing": "mixup", **OGR}, "method 'ogr' takes no mixed images, got mixup"),
     ({"mixing": "ricap", "recipe": Recipe(1, batch=3)}, "takes 4 images, a batch has 3"),
     (OGR, "needs images held out and more than 1 epochs, got 0 images and 5 epochs"),
     ({"method": "ogr", "held": (X, Y)}, "more than 10 epochs, got 50 images and 5 epochs"),
     ({"recipe": Recipe(1, rate=[0.1, 0.2])}, "rate must be one number or one for each"),
     ({"device": "tpu"}, "device must be auto, cpu or cuda, got 'tpu'"),
+    ({"network": Answers(lambda z: z * math.nan)}, "the network gives NaN"),
+    ({"network": Answers(lambda z: z.softmax(1))}, "the network gives probabilities, and logits"),
+    ({"network": Answers(lambda z: z.detach())}, "no gradient reaches a parameter of the network"),
+    ({"network": linear().requires_grad_(False)}, "no gradient reaches a parameter"),
+    ({"method": "distil", "teacher": WIDE}, "the teacher has 5 classes, the network has 3"),
+    ({"method": "distil", "teacher": [linear(), WIDE]}, "same classes, got [3, 5] of them"),
+    ({"method": "distil", "teacher": "net.pt"}, "a teacher must be a torch.nn.Module, got str"),
+    ({"method": "distil", "teacher": len}, "a teacher must be a torch.nn.Module, got builtin"),
+    ({"method": "distil", "teacher": nn.Flatten(2)}, "the network must return one tensor"),
+    ({"method": "distil", "teacher": nn.Linear(9, 3)}, "the network does not take images (50, 1"),
+    (
+        {"method": "distil", "teacher": Answers(lambda z: z.softmax(1))},
+        "a teacher gives probabilities, and logits are wanted",
+    ),
+    ({"method": "kd", "settings": KD | {"square": "no"}}, "square must be true or false, got 'no'"),
+    ({"method": "distil", "settings": {"temperature": "4"}}, "temperature must be a number"),
+    ({"settings": "epsilon=.1"}, "settings are given by name, as {'epsilon': 0.1}, got 'epsilon="),
+    ({"recipe": {"epochs": 1}}, "recipe must be an ldlstudy.Recipe, got dict"),
+    ({"augmentation": {"flip": True}}, "augmentation must be an ldlstudy.Augmentation, got dict"),
+    ({"watch": (X, Y)}, "watch must be images by name, got tuple"),
+    ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
+    ({"checkpoint": Path()}, "a checkpoint is the path of a file"),
 ]
 
 
@@ -401,7 +436,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(change, message, tmp
     given = {"network": classifier(), "training": (X, Y), "recipe": SGD, "device": "cpu"} | change
     before = copy.deepcopy(given["network"])
     with pytest.raises(ValueError, match=re.escape(message)):
-        ldlstudy.train(**given, checkpoint=tmp_path / "c.pt")
+        ldlstudy.train(**{"checkpoint": tmp_path / "c.pt"} | given)
     assert same(given["network"], before)
     assert list(tmp_path.iterdir()) == []
 
