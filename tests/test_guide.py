@@ -1,5 +1,7 @@
 """The guide to one's own images: its code runs as it stands, and the errors it quotes exist."""
 
+import ast
+import doctest
 import re
 import shlex
 
@@ -11,6 +13,7 @@ from tests.cli.invoked import passed
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "book" / "guide.md").read_text(encoding="utf-8")
+SHOWN = r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?"  # a block and what it prints
 
 
 def blocks(language):
@@ -33,15 +36,25 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
-def test_the_page_s_python_runs_in_order(here, capsys):
-    names = {}
-    for code in blocks("python"):
+def test_the_page_s_python_runs_in_order_and_prints_what_stands_below_it(here, capsys):
+    names, compared = {}, 0
+    for code, shown in re.findall(SHOWN, PAGE, re.M | re.S):
+        code = re.sub(r"\bepochs=\d+", "epochs=1", code)
         exec(compile(code, "guide.md", "exec"), names)
+        said = capsys.readouterr().out
+        alike = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert doctest.OutputChecker().check_output(shown, said, alike), said
+        compared += shown != ""
+    assert compared == 4
     assert names["scores"].loc["plain", "accuracy"] >= 0
+    assert list(names["mine"].classes) == ["cat", "dog", "eel"]
     assert (here / "labels.png").stat().st_size > 10_000
-    said = capsys.readouterr().out
-    assert said.startswith("my_folder: 3 classes, 3x32x32, train 24 test 6\n")
-    assert "give a network to see it" in said
+
+
+def test_the_page_counts_its_statements():
+    (code,) = [code for code in blocks("python") if "measure(network" in code]
+    assert PAGE.count("Eight statements") == 1
+    assert len(ast.parse(code).body) == 8
 
 
 def test_the_page_s_commands_run_in_order(here):
