@@ -109,7 +109,8 @@ def changes(trained: pd.DataFrame, scaled: pd.DataFrame) -> Figure:
         ax.spines[:].set_visible(False)
     axes[0].invert_yaxis()  # which the other shares
     bar = fig.colorbar(shown, ax=axes, shrink=0.5, extend="both", ticks=[-1, 0, 1])
-    bar.solids.set_rasterized(False)
+    if bar.solids is not None:  # pixels would not take the theme
+        bar.solids.set_rasterized(False)
     bar.ax.set_yticklabels(["half", "hard labels'", "twice"])
     return fig
 
