@@ -233,7 +233,7 @@ def test_a_killed_run_ends_as_one_that_was_not(optimiser, tmp_path):
         ({"method": "kd"}, "method 'kd' needs a teacher, the run names 0"),
         ({"teachers": (TEACHER,)}, "method 'none' takes no teacher, the run names 1"),
         ({"mixing": {"name": "augmix"}}, "unknown mixing 'augmix'; known: cutmix, cutout"),
-        ({"mixing": {"name": "cutmix", "beta": 1}}, "mixing 'cutmix' with {'beta': 1}"),
+        ({"mixing": {"name": "cutmix", "beta": 1}}, "unknown setting of cutmix 'beta'"),
         ({"mixing": {"name": "mixup"}, "recipe": {"epochs": 1, "batch": 1}}, "takes 2 images, a"),
         ({"mixing": {"name": "ricap"}, "recipe": {"epochs": 1, "batch": 3}}, "takes 4 images, a"),
         ({"mixing": CUTMIX, "method": "max_entropy", "settings": {"weight": 1.0}}, "no mixed imag"),
