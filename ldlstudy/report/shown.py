@@ -25,13 +25,13 @@ class Shown(Styler):
         Positions of the lines that a page shows on request.
     notes : tuple of str
         What stands below, as HTML.
-    printed : bool
+    closed : bool
         Whether a page folds it whole, as one that holds no number of ours.
     """
 
     folded: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
-    printed: bool = False
+    closed: bool = False
     _text: tuple[str, ...] = ()
 
     def saying(self, caption: str, first: Collection[str] | None = None) -> "Shown":
@@ -89,6 +89,6 @@ class Shown(Styler):
             page = f'<div class="folding">{page}{lines}</div>'
         if self.notes:
             page += f'<p class="key">{" ".join(self.notes)}</p>'
-        if self.printed:
+        if self.closed:
             page = f'<details class="printed"><summary>{self.caption}</summary>{page}</details>'
         return page

@@ -233,7 +233,7 @@ def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") ->
         page.AGREEMENT: any(n.written[3] for n in every),
     }
     shown.notes = tuple(note for note, there in marks.items() if there)
-    shown.printed = bool(every) and not any(n.written[0] for n in every)
+    shown.closed = bool(every) and not any(n.written[0] for n in every)
     if len(table) > LONG:
         best = [any(getattr(c, "best", False) for c in line) for line in table.to_numpy()]
         kept = [0, *(i for i, found in enumerate(best) if found and i)][:SIGHT]

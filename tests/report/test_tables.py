@@ -298,9 +298,9 @@ def test_a_table_without_a_number_of_ours_is_folded_whole():
     alone = tables.grid(known, {"line": {"x": printed}}).saying("Theirs.")
     assert alone._repr_html_().startswith('<details class="printed"><summary>')
     both = tables.grid(known, {"line": {"x": printed}, "own": {"x": Asked("a none", ECE)}})
-    assert both.printed
+    assert both.closed
     ours = {"line": {"x": printed, "y": Asked("a none", tables.ACCURACY)}}
     shown = tables.grid(known, ours)
-    assert not shown.printed
+    assert not shown.closed
     page = shown._repr_html_()
     assert page.count("<br>" + PAPER) == 1  # of the column that has the paper's number

@@ -82,7 +82,7 @@ def chosen_on_images(results: Results) -> Shown:
         "What the reduced networks chose on held-out images of the first seed. A cell is empty "
         "where a method has no such setting."
     )
-    shown.printed = True  # a page folds it, as what few readers ask for
+    shown.closed = True  # a page folds it, as what few readers ask for
     return shown
 
 
