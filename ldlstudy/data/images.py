@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,11 +80,38 @@ class Images(NamedTuple):
         truth, votes = (None if part is None else part[index] for part in self[2:])
         return Images(self.pixels[index], self.labels[index], truth, votes)
 
+    def content(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes by which images and labels are known.
+
+        Of streamed images the files' names and sizes in bytes stand in place of the pixels.
+        """
+        tensors = [self.labels]
+        if isinstance(self.pixels, Stream):
+            for file in self.pixels.files:
+                yield f"{file.parent.name}/{file.name} {file.stat().st_size}".encode()
+        else:
+            tensors = [self.pixels, self.labels]
+        for tensor in tensors:
+            yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.cpu().contiguous().view(torch.uint8).numpy().data
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `content`, in hexadecimal."""
+        return _sha256(self.content())
+
     def to(self, device: str | torch.device) -> "Images":
         """The same on ``device``; a stream's files stay where they are."""
         pixels = self.pixels if isinstance(self.pixels, Stream) else self.pixels.to(device)
         truth, votes = (None if part is None else part.to(device) for part in self[2:])
         return Images(pixels, self.labels.to(device), truth, votes)
+
+
+def _sha256(content: Iterable[bytes | memoryview]) -> str:
+    found = hashlib.sha256()
+    for each in content:
+        found.update(each)
+    return found.hexdigest()
 
 
 def _check_values(pixels: Tensor, name: str) -> None:
@@ -151,22 +179,8 @@ class Dataset:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the pixels and labels of ``train`` and ``test``, in hexadecimal.
-
-        Of streamed images the files' names and sizes in bytes count in place of the pixels.
-        """
-        content = hashlib.sha256()
-        for part in (self.train, self.test):
-            if isinstance(part.pixels, Stream):
-                for file in part.pixels.files:
-                    content.update(f"{file.parent.name}/{file.name} {file.stat().st_size}".encode())
-                tensors = [part.labels]
-            else:
-                tensors = [part.pixels, part.labels]
-            for tensor in tensors:
-                content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                content.update(tensor.cpu().contiguous().numpy().data)
-        return content.hexdigest()
+        """SHA-256 of the `Images.content` of ``train`` and ``test``, in hexadecimal."""
+        return _sha256(itertools.chain(self.train.content(), self.test.content()))
 
     def to(self, device: str | torch.device) -> "Dataset":
         """The same data set with all images on ``device``."""

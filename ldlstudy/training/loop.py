@@ -39,6 +39,7 @@ from ldlstudy.training.predict import (
 from ldlstudy.training.recipe import Recipe
 from ldlstudy.training.teachers import ask
 
+TAUGHT = 16  # images by whose answers a checkpoint knows its teacher
 CHECK_EVERY = 200  # steps between two looks at the loss: each look waits for the GPU
 
 
@@ -355,6 +356,15 @@ def _laid_out(batch: Batch, execution: Execution) -> Batch:
     )
 
 
+def _given(training: Images, held: Images | None, teacher: Teacher | None) -> dict[str, Any]:
+    """What a checkpoint says of images and teacher, where no run's id stands for them."""
+    return {
+        "images": training.digest,
+        "held-out images": None if held is None else held.digest,
+        "teacher": None if teacher is None else teacher.logits[:, :TAUGHT].flatten().tolist(),
+    }
+
+
 class _Learner:
     """A student in training: its optimiser, its history, and its own random numbers."""
 
@@ -382,6 +392,7 @@ class _Learner:
             self._watch_classes(training, held)
         self.optimiser = self.recipe.make_optimiser(self.network)
         recipe = asdict(replace(student.recipe, epochs=1))  # it may go on for longer
+        known = student.run or student.checkpoint is None
         self.of = checkpoints.described(
             {
                 "run": student.run,
@@ -395,6 +406,7 @@ class _Learner:
                 "mixing": {"name": mixing} if isinstance(mixing, str) else mixing,
                 "seed": student.seed,
                 "labels": hashlib.sha256(training.labels.cpu().numpy().tobytes()).hexdigest(),
+                **({} if known else _given(training, held, student.teacher)),
             }
         )
         columns = {"rate", "loss", "seconds"}.union(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import ldlstudy
+from ldlstudy.batch import Teacher
 from ldlstudy.training import Augmentation, Recipe
 
 X, Y = torch.rand(12, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
@@ -93,6 +94,37 @@ def test_a_checkpoint_s_name_may_be_a_string(tmp_path):
     file = tmp_path / "c.pt"
     history = ldlstudy.train(Own(), (X, Y), **HOW, checkpoint=str(file))
     assert ldlstudy.train(Own(), (X, Y), **HOW, checkpoint=str(file)) == history
+
+
+def answering(shift=0.0):
+    """A teacher that says the same of images at every call, a little shifted."""
+    torch.manual_seed(5)
+    table = 3 * torch.randn(len(Y), 3) + shift
+    return Teacher(table[None], 1.0, lambda x: table[None, : len(x)])
+
+
+KD = ("kd", {"weight": 0.5, "temperature": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"training": (X.flip(0), Y)}, "images"),
+        ({"held": (X[:3], Y[:3])}, "held-out images"),
+        ({"teacher": answering(0.5)}, "teacher"),
+        ({"teacher": None, "method": "none", "settings": {}}, "method, settings, teacher"),
+    ],
+)
+def test_training_does_not_go_on_from_that_on_other_images_or_by_another_teacher(
+    change, named, tmp_path
+):
+    given = {"training": (X, Y), "method": KD[0], "settings": KD[1], "teacher": answering()}
+    given |= {"checkpoint": tmp_path / "c.pt", **HOW}
+    history = ldlstudy.train(Own(), **given)
+    nearly = {"teacher": answering(1e-3)}  # another processor's rounding
+    assert ldlstudy.train(Own(), **given | nearly) == history
+    with pytest.raises(ValueError, match=f"of another training.*: they differ in {named}$"):
+        ldlstudy.train(Own(), **given | change)
 
 
 ROWS = 100 * torch.randn(30, 5, generator=torch.Generator().manual_seed(1)) + 7
