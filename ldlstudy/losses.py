@@ -118,7 +118,7 @@ def kd(
     checks.in_range("weight", weight, 0, 1)
     q = _softened(teacher, z, temperature)
     soft = F.cross_entropy(_masked(z / temperature, q), q)
-    factor = temperature**2 if square else 1
+    factor = temperature**2 if checks.boolean("square", square) else 1
     return (1 - weight) * cross_entropy(z, labels) + weight * factor * soft
 
 
@@ -140,7 +140,7 @@ def kd_replication(
     z = _logits(student)
     checks.in_range("weight", weight, 0, 1)
     q = _softened(teacher, z, temperature)
-    z = z / temperature if scale_student else z
+    z = z / temperature if checks.boolean("scale_student", scale_student) else z
     soft = F.cross_entropy(_masked(z, q), q)
     return (1 - weight) * cross_entropy(z, labels) + weight * soft
 

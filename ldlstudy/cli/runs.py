@@ -232,7 +232,8 @@ def run(
         typer.echo(f"{record.name}")
         for stage, metric in _metrics(record):
             mean, low, high = record.estimate(stage, metric)
-            typer.echo(f"{stage:9} {metric:26} {mean:9.4f}  [{low:.4f}, {high:.4f}]")
+            between = f"  [{low:.4f}, {high:.4f}]" if low < high else ""
+            typer.echo(f"{stage:9} {metric:26} {mean:9.4f}{between}")
 
 
 @app.command("preview")
@@ -351,6 +352,11 @@ def list_records(
                 value = f"{metric} {record.estimate('plain', metric).mean:.4f}, "
             typer.echo(
                 f"{record.anchor:28} {run['dataset']}, {run['model']}, seed {run['seed']}, "
-                f"{run['replicates']} replicates: {value}"
-                f"{made['networks']} networks in {made['seconds']:.0f} s on {made['device']}"
+                f"{_counted(run['replicates'], 'replicate')}: {value}"
+                f"{_counted(made['networks'], 'network')} in {made['seconds']:.0f} s "
+                f"on {made['device']}"
             )
+
+
+def _counted(count: int, of: str) -> str:
+    return f"{count} {of}{'' if count == 1 else 's'}"

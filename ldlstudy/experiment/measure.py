@@ -48,6 +48,12 @@ class Answers:
     groups: Tensor | None = None
 
 
+def _top5(answers: Answers) -> Terms | None:
+    """Of more than five classes: among fewer the right one is always there."""
+    few = answers.p.shape[1] <= 5
+    return None if few else metrics.topk_accuracy_terms(answers.p, answers.labels, 5)
+
+
 def _ece(name: str) -> Callable[[Answers], Terms | None]:
     return lambda a: metrics.ece_terms(a.p, a.labels, *ECES[name])
 
@@ -66,7 +72,7 @@ def _of_groups(make: Callable[[Any, Any, Any], Terms]) -> Callable[[Answers], Te
 
 METRICS: dict[str, Callable[[Answers], Terms | None]] = {  # None where one does not apply
     "accuracy": lambda a: metrics.accuracy_terms(a.p, a.labels),
-    "top5_accuracy": lambda a: metrics.topk_accuracy_terms(a.p, a.labels, min(5, a.p.shape[1])),
+    "top5_accuracy": _top5,
     "cross_entropy": lambda a: metrics.nll_terms(a.p, a.labels),
     "brier": lambda a: metrics.brier_terms(a.p, a.labels),
     "top_label_brier": lambda a: metrics.top_label_brier_terms(a.p, a.labels),

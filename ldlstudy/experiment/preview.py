@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABELS = "label distributions"
+MOST = 100_000  # classes whose distributions fit into memory
 SHOWN, BARS, COLUMNS = 8, 5, 4  # images of a figure, classes of each, images in a row
 
 
@@ -185,8 +186,10 @@ def preview(
     methods.check_settings(row.settings, settings or {})
     said = asked(teacher, images, held_images, augmentation, execution)
     row.check_teacher(said)
-    most = int(images.labels.max()) + 1
-    count = checks.whole("classes", max(most, 2) if classes is None else classes, max(most, 2))
+    most = max(int(images.labels.max()) + 1, 2)
+    count = checks.whole("classes", most if classes is None else classes, most)
+    if count > MOST:
+        raise ValueError(f"a preview is of at most {MOST:,} classes, got {count:,}")
     pixels = images.pixels if isinstance(images.pixels, Tensor) else None
     task = Task(images.labels, count, pixels, images.truth, said, seed_of(seed, "label"))
     objective = row.objective(task, settings or {})

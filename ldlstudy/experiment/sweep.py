@@ -190,7 +190,7 @@ def sweep(
     checks.whole("together", together, 1)
     with alone(work):
         todo = missing(planned, results, work)
-        say(f"{len(todo)} runs to do")
+        say(f"runs to do: {len(todo)}")
         teaches = frozenset(each.run for each, teaching in todo.items() if teaching)
         task = functools.partial(
             perform, execution=execution, results=results, work=work, teaches=teaches

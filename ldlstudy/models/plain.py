@@ -96,8 +96,7 @@ def small_cnn(classes: int, *, channels: int = 1, norm: bool = False) -> Classif
         Whether batch norms follow the convolutions, as in the papers' residual networks.
     """
     checks.whole("channels", channels, 1)
-    if not isinstance(norm, bool):
-        raise ValueError(f"norm must be true or false, got {norm!r}")
+    checks.boolean("norm", norm)
 
     def layer(inputs: int, outputs: int) -> list[nn.Module]:
         normal = [nn.BatchNorm2d(outputs)] if norm else []

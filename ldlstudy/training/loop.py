@@ -141,10 +141,12 @@ def train(
     held_images = None
     if held is not None:
         held_images = Images.of(held, "held-out images").to(execution.device)
-    watched = {
-        name: Images.of(part, f"images watched as {name!r}").to(execution.device)
-        for name, part in (watch or {}).items()
-    }
+        _check_shape(held_images, images, augmentation, "held-out images")
+    watched = {}
+    for name, part in (watch or {}).items():
+        called = f"images watched as {name!r}"
+        watched[name] = Images.of(part, called).to(execution.device)
+        _check_shape(watched[name], images, augmentation, called)
     row = methods.named(method)
     methods.check_settings(row.settings, settings or {})
     teacher = asked(teacher, images, held_images, augmentation, execution)
@@ -167,6 +169,13 @@ def train(
     return train_together(
         [student], images, augmentation, execution, mixing, held_images, title=title
     )[0]
+
+
+def _check_shape(images: Images, training: Images, augmentation: Augmentation, name: str) -> None:
+    """Refuse images of another shape than those of training have for the network."""
+    wanted = augmentation.shape(training.shape)
+    if augmentation.shape(images.shape) != wanted:
+        raise ValueError(f"{name} must be {wanted} as training images, got {images.shape}")
 
 
 def check_arguments(recipe: Recipe, augmentation: Augmentation, seed: int) -> None:

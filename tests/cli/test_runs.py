@@ -51,9 +51,9 @@ def test_a_run_its_student_and_the_list_of_records(study):
     assert student.settings == {"weight": 0.5, "temperature": 2, "square": False}
 
     listed = sorted(passed("records", "--metric", "brier"))
-    brier = f"brier {record.values['plain']['brier']:.4f}, 1 networks in"
+    brier = f"brier {record.values['plain']['brier']:.4f}, 1 network in"
     assert len(listed) == 2
-    assert f"noisy_digits, small_fcn, seed 3, 1 replicates: {brier}" in listed[1]
+    assert f"noisy_digits, small_fcn, seed 3, 1 replicate: {brier}" in listed[1]
     assert listed[1].startswith(f"none-{record.id} ")
     assert passed("records", "--dataset", "mnist") == []
 
@@ -204,7 +204,7 @@ def test_a_recorded_run_is_run_again_with_its_teachers_and_compared(study, toy_t
     before = {path: path.read_bytes() for path in (study / "book" / "results").glob("*.jsonl")}
     weights = sorted((study / "runs").rglob("*"))
     again = passed("rerun", student.id, "--workers", "2", "--device", "cpu")
-    assert again[0] == "2 runs to do"
+    assert again[0] == "runs to do: 2"
     assert {path: path.read_bytes() for path in before} == before
     assert sorted((study / "runs").rglob("*")) == weights
     value = f"{student.values['plain']['kl_to_truth']:.4f}"

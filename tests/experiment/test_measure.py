@@ -102,11 +102,10 @@ def test_every_metric_is_that_of_a_naive_computation():
 
 
 def test_metrics_that_do_not_apply_are_left_out():
-    """Without a truth, groups of classes, or an error; the best five are of fewer classes, all."""
+    """Without a truth, groups of classes, or an error; among five classes the best five are all."""
 
     def named(test):
         values, _ = score({"plain": (test.logits.softmax(1), 1.0)}, test, 0)
-        assert values["plain"]["top5_accuracy"] == 1
         return set(METRICS) - set(values["plain"])
 
     of_truth = {"kl_to_truth", "total_variation", "kl_to_truth_on_errors"}

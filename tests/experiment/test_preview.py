@@ -129,6 +129,7 @@ def test_the_figure_has_images_and_bars(monkeypatch):
         ({"method": "kd", "settings": {"weight": 1.0, "temperature": 1.0}}, "needs a teacher"),
         ({"mixing": "mixap"}, "unknown mixing"),
         ({"method": "ogr", "mixing": "mixup"}, "takes no mixed images"),
+        ({"classes": 10**12}, "a preview is of at most 100,000 classes, got 1,000,000,000,000"),
         ({"classes": 3}, "classes must be a whole number of at least 4, got 3"),
         ({"recipe": {}}, "recipe must be an ldlstudy.Recipe, got dict"),
         ({"network": len, **CS_KD}, "the network must be a torch.nn.Module"),

@@ -113,7 +113,7 @@ def test_teachers_come_first_and_each_run_is_done_once(here):
     assert set(done) == {GRANDCHILD, *STUDENTS, ALONE, TEACHER}
     for student in (GRANDCHILD, *STUDENTS):
         assert done.index(student.teachers[0]) < done.index(student)
-    assert here.said[0] == "5 runs to do"
+    assert here.said[0] == "runs to do: 5"
     assert [line.split()[0] for line in here.said[1:]] == [f"{i}/5" for i in range(1, 6)]
     assert f"kd (weight 0.3, temperature 2.0), seed 0: {STUDENTS[0].id}" in "".join(here.said)
     assert set(here.records()) == {run.id for run in done}
@@ -128,7 +128,7 @@ def test_what_has_a_record_is_not_run_again(here):
     assert here.executed[2:] == [STUDENTS[1]]
     assert before.items() <= here.state().items()
     assert here.sweep([]) == 0
-    assert here.said[-1] == "0 runs to do"
+    assert here.said[-1] == "runs to do: 0"
 
 
 def test_a_run_of_which_more_is_to_be_kept_is_run_again_and_its_record_gets_it(here):
@@ -391,7 +391,7 @@ def test_what_ends_a_sweep_ends_its_workers_at_once(moment, how, tmp_path, monke
     """A terminal tells all processes, as in the first case; ``kill`` the parent alone."""
     row = "noisy_digits-small_cnn 0.1"
     process = go_on(tmp_path, "--only", row, "--workers", "1", "--together", "1")
-    assert process.stdout.readline() == "4 runs to do\n"
+    assert process.stdout.readline() == "runs to do: 4\n"
     results = tmp_path / "book" / "results"
     if moment == "starting":
         until(lambda: importing(process.pid), process)

@@ -397,6 +397,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"method": "crd", "teacher": []}, "this method needs a teacher, 0 are given"),
     ({"watch": {"test": (X, Y + 7)}}, "watched as 'test' have labels up to 9"),
+    ({"watch": {"test": (X[..., :3], Y)}}, "images watched as 'test' must be (1, 4, 4) as"),
+    (
+        {"held": (X.flatten(1), Y)},
+        "held-out images must be (1, 4, 4) as training images, got (16,)",
+    ),
     ({"method": "truth"}, "this method needs the truth of the training set"),
     ({"mixing": "mixap"}, "unknown mixing 'mixap'; known: cutmix, cutout, mixup, ricap"),
     ({"mixing": {"name": "mixup", "beta": 1}}, "unknown setting of mixup 'beta'; known: alpha"),

@@ -15,9 +15,9 @@ from ldlstudy.experiment import keep
 from ldlstudy.report.export import Block
 from ldlstudy.report.figures import BLUE, GREEN, GREY, ORANGE, WIDTH, nothing, of_there, panels
 from ldlstudy.report.results import MISSING, Results
+from ldlstudy.report.strips import strips
 from ldlstudy.stats import Estimate
 from ldlstudy.studies.cs_kd.numbers import SCORES
-from ldlstudy.studies.digit.pictures import strips
 
 BINS = 40
 PERPLEXITY = 30
