@@ -607,7 +607,7 @@ def test_one_of_several_that_fails_leaves_the_others_their_records(here):
     assert here.groups == [3, 1, 1, 1]
     assert f"{wild.id}: ValueError: the loss is no longer finite in epoch 1" in str(caught.value)
     assert set(here.records()) == {ALIKE[0].id, ALIKE[2].id}
-    assert [line.split()[0] for line in here.said] == ["3", "1/3", "failed:", "2/3"]
+    assert [line.split()[0] for line in here.said] == ["runs", "1/3", "failed:", "2/3"]
 
 
 def test_what_does_not_fit_into_memory_together_goes_alone(study, monkeypatch):
