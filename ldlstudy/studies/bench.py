@@ -80,6 +80,8 @@ class Bench:
         A key of :data:`ldlstudy.experiment.plan.LEVELS`.
     facts : Mapping
         What else tells it from other benches of its study.
+    smaller : str
+        In what its network is smaller than the paper's, in words.
     """
 
     name: str
@@ -92,12 +94,13 @@ class Bench:
     seeds: int = 1
     level: str = "paper"
     facts: Mapping[str, Any] = field(default_factory=dict)
+    smaller: str = ""
 
     @property
     def label(self) -> str:
         """What the book calls it: its data set and its network."""
-        epochs = self.recipe["epochs"]
-        told = {"reduced": f" (reduced: {epochs} epochs)", "fast": f" ({epochs} epochs)"}
+        trained = ", ".join(filter(None, (f"{self.recipe['epochs']} epochs", self.smaller)))
+        told = {"reduced": f" (reduced: {trained})", "fast": f" ({trained})"}
         return f"{DATASETS[self.dataset]}, {NETWORKS[self.model]}{told.get(self.level, '')}"
 
     def run(

@@ -30,6 +30,7 @@ from ldlstudy.studies.smoothing.runs import (
 
 ECE = Column("ece_15_left", "ECE")
 SMALL = {DIGITS: "noisy digits", CLEAN: "digits"}  # the benches of the quick profile
+GREEDY = Column("bleu_greedy", "BLEU, greedy", percent=True)
 BEAM = Column("bleu_beam", "BLEU, beam", percent=True)
 HARD_SOFT = (0.0, 0.1)
 PLANE = {  # what the pictures of the penultimate layer show, as numbers
@@ -234,7 +235,7 @@ def translations(results: Results) -> Shown:
         "NLL, T fitted": ("fitted", NLL),
         "KL to the truth": ("plain", KL),
         "KL, T fitted": ("fitted", KL),
-        "BLEU, greedy": ("plain", Column("bleu_greedy", "", percent=True)),
+        "BLEU, greedy": ("plain", GREEDY),
         "BLEU, beam": ("plain", BEAM),
         "BLEU, beam, T fitted": ("fitted", BEAM),
     }

@@ -22,6 +22,7 @@ FULL = Bench(
 REDUCED = replace(  # half as wide, which learns at a higher rate
     FULL, name=f"{FULL.name}-reduced", recipe={**RECIPE, "epochs": 5, "rate": 5e-4},
     network={**WITHOUT_DROPOUT, "width": 256, "feedforward": 256}, seeds=1, level="reduced",
+    smaller="half as wide",
 )  # fmt: skip
 INVENTED = Bench(
     "synonyms-transformer", translation.MADE, "transformer",
