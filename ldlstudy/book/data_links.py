@@ -52,15 +52,16 @@ def place(notebook: NotebookNode, chapter: str, results: Path) -> dict[str, str]
             if "text/html" in data:
                 linked = RECORD.sub(lambda link: _to_page(link, results), data["text/html"])
                 data["text/html"] = _with_number(linked, numbered)
-            if text is None or HIDDEN.intersection(nb.tags(cell)):
+            if not (text or small) or HIDDEN.intersection(nb.tags(cell)):
                 continue
-            name = _name(cell, chapter, files)
-            files[name] = text
-            figure = _figure(cell)
+            name, figure = _name(cell, chapter, files), _figure(cell)
             if small:
                 files[name.removesuffix(".csv") + NARROW] = small
             if "<image" in data.get(nb.PICTURE, ""):  # whose colours are what they show
                 figure["classes"] = "photograph"
+            if not text:
+                continue
+            files[name] = text
             if figure.get("caption"):  # what follows a figure would become one, too
                 figure["caption"] += f" {_link(name)}"
             else:

@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from ldlstudy.book.data_links import NARROW
+from ldlstudy.book.data_links import FOLDER, NARROW
 
 logger = logging.getLogger(__name__)
 
@@ -105,21 +105,22 @@ def make_readable(
     """
     for written, readable in READABLE.items():
         context["body"] = context.get("body", "").replace(written, readable)
-    static = Path(app.srcdir) / "book" / "_static"
-    context["body"] = FIGURE.sub(lambda found: _for_phones(found[0], static), context["body"])
+    data = Path(app.srcdir) / "book" / "_static" / FOLDER / Path(page).name
+    context["body"] = FIGURE.sub(lambda found: _for_phones(found[0], data), context["body"])
 
 
 FIGURE = re.compile(r"<figure\b.*?</figure>", re.DOTALL)
 PICTURE = re.compile(r"<img\b[^>]*>")
-DATA = re.compile(r'href="(\.\./_static/)([^"]+)\.csv"')
+NAMED = re.compile(r'<figure\b[^>]* id="fig-([^"]+)"')
 
 
-def _for_phones(figure: str, static: Path) -> str:
-    """Let a phone load the narrow picture of a figure, which lies beside its data."""
-    data = DATA.search(figure)
-    if data is None or not (static / f"{data[2]}{NARROW}").is_file():
+def _for_phones(figure: str, data: Path) -> str:
+    """Let a phone load the narrow picture of a figure, which lies among the data of its page."""
+    named = NAMED.match(figure)
+    if named is None or not (data / f"{named[1]}{NARROW}").is_file():
         return figure
-    source = f'<source media="(max-width: 600px)" srcset="{data[1]}{data[2]}{NARROW}">'
+    place = f"../_static/{FOLDER}/{data.name}/{named[1]}{NARROW}"
+    source = f'<source media="(max-width: 600px)" srcset="{place}">'
     return PICTURE.sub(lambda img: f"<picture>{source}{img[0]}</picture>", figure, count=1)
 
 

@@ -53,11 +53,20 @@ def test_a_figure_for_phones_lies_beside_its_data(tmp_path):
     for name, text in found.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    page = f'<figure><img alt="a" src="x.svg"><figcaption>{cell.metadata.mystnb.figure.caption}'
-    wide, small = sphinx_ext._for_phones(f"{page}</figure>", tmp_path), "toy.narrow.svg"
+    page = '<figure class="a" id="fig-toy"><img alt="a" src="x.svg"><figcaption>b</figcaption>'
+    data, small = tmp_path / "data" / "01_toy", "toy.narrow.svg"
+    wide = sphinx_ext._for_phones(f"{page}</figure>", data)
     assert wide.count(f'srcset="../_static/data/01_toy/{small}"') == 1
     assert '<img alt="a" src="x.svg"></picture>' in wide
     assert sphinx_ext._for_phones(page, tmp_path / "none") == page
+
+
+def test_a_scheme_without_data_has_its_figure_for_phones(tmp_path):
+    made = output()
+    made.data |= {narrow.MIME: "<svg/>", "image/svg+xml": "<svg/>"}
+    cell, found = placed(made, results=tmp_path, shown=copy.deepcopy(SHOWN))
+    assert found == {"data/01_toy/toy.narrow.svg": "<svg/>"}
+    assert "Data" not in cell.metadata.mystnb.figure.caption
 
 
 def test_tables_are_numbered_by_chapter(tmp_path):

@@ -116,7 +116,9 @@ def supervision(kept: Mapping[str, Any] | None, classes: Sequence[str]) -> Figur
     )  # fmt: skip
     for n, row in enumerate(axes):
         if pictured:
-            row[0].imshow(np.array(kept["pixels"][n])[0], cmap="gray_r")
+            pixels = np.array(kept["pixels"][n])[0, ::-1]  # the first line is the uppermost
+            row[0].pcolormesh(pixels, cmap="gray_r")  # takes the theme
+            row[0].set_aspect("equal")
             row[0].set_axis_off()
         for ax, key in zip(row[pictured:], says, strict=True):
             name = f"{SAYS[key]}, image {n + 1}"

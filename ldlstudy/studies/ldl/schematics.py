@@ -119,7 +119,7 @@ def _labels(ax: Axes, shown: Configuration) -> None:
     smooth = targets.smooth_wrong(torch.tensor([TRUE]), CLASSES, 0.3)
     kinds = {
         "hard": ("y", hard),
-        "smooth": ("y, smoothed", smooth),
+        "smooth": ("smooth y", smooth),
         "soft": ("z", teachers[:1]),
         "both": ("y, z", torch.cat([hard, teachers[:1]])),
         "mean": ("mean z", teachers.mean(0, keepdim=True)),
