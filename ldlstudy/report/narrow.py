@@ -45,7 +45,9 @@ def _laid_out(fig: Figure) -> bool:
         return False
     rows, old = next(iter(grids)).get_geometry()
     panels = dict.fromkeys(
-        spec for ax, spec in placed if ax.get_visible() and (ax.axison or ax.has_data())
+        spec
+        for ax, spec in placed
+        if ax.get_visible() and (ax.axison or ax.images or ax.collections)
     )
     drawn = list(panels) or [spec for _, spec in placed]
     height = fig.get_figheight() / rows
