@@ -205,8 +205,9 @@ def planes(figures: Mapping[str, Mapping[str, Any]], classes: tuple[str, ...]) -
     classes : tuple of str
         Names of the three classes.
     """
+    height = min(6.4, 2 * WIDTH / len(figures) + 1.2)  # squares, in rows of one or many
     fig, axes = plt.subplots(
-        2, len(figures), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, 6.4)
+        2, len(figures), sharex=True, sharey=True, squeeze=False, figsize=(WIDTH, height)
     )
     xlim, ylim = _square([p for f in figures.values() for points in f.values() for p in points])
     for column, (title, figure) in zip(axes.T, figures.items(), strict=True):

@@ -1,0 +1,85 @@
+"""What the book says of the fast network on photographs, written from its records."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ldlstudy.report import numbers
+from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.results import Results
+from ldlstudy.report.sentences import Reading, listed
+from ldlstudy.studies.bench import DATASETS
+from ldlstudy.studies.fast import runs
+from ldlstudy.studies.fast.tables import ECE, IMAGES, NLL, operations
+from ldlstudy.studies.strategies import in_prose
+
+STAGES = {"as trained": "plain", "scaled": "fitted"}
+PICTURED = ("none", "ls", "cs_kd", "off_ldl")  # planes of the first seed
+CLASSES = ("airplane", "automobile", "bird")  # the first three of CIFAR-10
+
+SENTENCES: dict[str, Callable[[Reading], bool]] = {  # of CIFAR-10
+    "This one is hardly so": lambda r: abs(r("none", "temperature", "fitted") - 1) < 0.1,
+    "tight ones, nearer to one another, with LS and CS-KD": lambda r: all(
+        r(tight, f"{part}_{what}", "plane") < r(wide, f"{part}_{what}", "plane")
+        for part in ("train", "test")
+        for what in ("spread", "distance")
+        for tight in ("ls", "cs_kd")
+        for wide in ("none", "off_ldl")
+    ),
+}
+
+
+def quoted(results: Results) -> Numbers:
+    """Return what prose quotes, each with ``photographs.`` before it.
+
+    How many ``networks`` there are of those ``planned``; the median ``minutes`` of one, its
+    ``epochs`` and its ``operations`` in 10¹²; by data set the ``accuracy`` of hard labels, and what
+    is ``said`` of it.
+    """
+    bench = runs.benches("paper")["cifar10-fast_cnn"]
+    epochs = bench.recipe["epochs"]
+    taken = [numbers.seconds(record.made) for record in results.recorded.values()]
+    values: Numbers = {
+        "networks": len(taken),
+        "planned": len(runs.runs("paper")),
+        "minutes": float(np.median(taken)) / 60 if taken else math.nan,
+        "epochs": epochs,
+        "operations": operations(bench) * epochs * IMAGES / 1e12,
+    }
+    for dataset in runs.DATASETS:
+        values[f"{dataset}.said"] = said(results, dataset)
+        values[f"{dataset}.accuracy"] = results.mean(f"{dataset}-fast_cnn none", "accuracy")
+    return {f"photographs.{key}": value for key, value in numbers.known(values).items()}
+
+
+def said(results: Results, dataset: str) -> str:
+    """Return which strategies are told apart from hard labels, as trained and scaled."""
+    begin = f"{dataset}-fast_cnn "
+    hard, name = f"{begin}none", DATASETS[dataset]
+    there = [row for row in results.rows if row.startswith(begin) and row in results]
+    others = [row for row in there if row != hard]
+    if hard not in there or not others:
+        return f"On {name} nothing stands beside hard labels yet."
+    found = []
+    for words, stage in STAGES.items():
+        clear = []
+        for column in (ECE, NLL):
+            changes = {
+                row.removeprefix(begin): results.difference(
+                    (row, stage), (hard, stage), column.metric
+                )
+                for row in others
+            }
+            sides = {
+                "above": [s for s, change in changes.items() if change.low > 0],
+                "below": [s for s, change in changes.items() if change.high < 0],
+            }
+            clear += [
+                f"the {column.heading} of {in_prose(side)} is clearly {word} theirs"
+                for word, side in sides.items()
+                if side
+            ]
+        nothing = "neither ECE nor NLL tells a strategy from them"
+        found.append(f"{words}, {listed(clear, nothing)}")
+    return f"Against hard labels on {name}: {'; '.join(found)}."

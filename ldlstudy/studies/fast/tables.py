@@ -1,0 +1,103 @@
+"""The tables of the fast network on photographs, and what training costs in operations."""
+
+import pandas as pd
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ldlstudy import models
+from ldlstudy.report import tables
+from ldlstudy.report.results import Results
+from ldlstudy.report.shown import Shown
+from ldlstudy.report.tables import ACCURACY, CLASSWISE, NLL, Column
+from ldlstudy.studies.bench import DATASETS, Bench
+from ldlstudy.studies.cs_kd import runs as cs_kd_runs
+from ldlstudy.studies.fast import runs
+from ldlstudy.studies.ldl import runs as ldl_runs
+from ldlstudy.studies.strategies import named
+
+ECE = Column("ece_15_left", "ECE", digits=3)
+SHARE = Column("accuracy", "accuracy", digits=3)
+SCORES = {
+    **{c.heading: ("plain", c) for c in (ACCURACY, NLL, ECE)},
+    "class-wise ECE": ("plain", CLASSWISE),
+    "T": ("fitted", Column("temperature", "T", digits=2)),
+    "NLL, scaled": ("fitted", NLL),
+    "ECE, scaled": ("fitted", ECE),
+    "class-wise ECE, scaled": ("fitted", CLASSWISE),
+}
+IMAGES = 50_000  # of CIFAR's training sets
+RATE = 1e11  # products and sums a second, of two cores of a laptop
+
+
+def lines(results: Results) -> dict[str, str]:
+    """Return the rows of full training that have been run, with their labels."""
+    first = {row: results.of(row)[0] for row in results.rows if row in results}
+    return {
+        row: f"{DATASETS[planned.run.dataset]}: {named(planned.strategy).label}"
+        for row, planned in first.items()
+        if not planned.bench.endswith("-long")
+    }
+
+
+def scores(results: Results) -> Shown:
+    """Return what each strategy's network scores, as trained and scaled."""
+    return tables.of_rows(results, lines(results), SCORES).saying(
+        "Photographs, the fast network trained to its end. Compare the ECE as trained and scaled: "
+        "which strategies does a temperature leave apart?"
+    )
+
+
+def against_hard(results: Results) -> Shown:
+    """Return the differences of each strategy from hard labels, with 95 % intervals."""
+    pairs = {}
+    for row, label in lines(results).items():
+        hard = f"{results.of(row)[0].bench} none"
+        if row != hard and hard in results:
+            pairs[label] = (row, "plain"), (hard, "plain")
+            pairs[f"{label}, scaled"] = (row, "fitted"), (hard, "fitted")
+    return tables.differences(results, pairs, (SHARE, NLL, ECE)).saying(
+        "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "
+        "of 0?"
+    )
+
+
+def networks() -> dict[str, Bench]:
+    """Return what is compared in cost: the fast network, the reduced one, the papers' own."""
+    fast, ldl, cs_kd = runs.benches("paper"), ldl_runs.benches("paper"), cs_kd_runs.benches("paper")
+    return {
+        "fast CNN": fast["cifar10-fast_cnn"],
+        "fast CNN, four times as long": fast["cifar10-fast_cnn-long"],
+        "ResNet-20, reduced": ldl[ldl_runs.REDUCED],
+        "ResNet-20 of LDL": ldl["cifar100-resnet20"],
+        "ResNet-56 of LDL": ldl["cifar100-resnet56"],
+        "PreAct ResNet-18 of CS-KD": cs_kd["cifar100-preact_resnet18"],
+        "ResNet-50 of LDL": ldl["cifar100-resnet50"],
+    }
+
+
+def operations(bench: Bench) -> int:
+    """Return what an image costs in training, of products and convolutions (3, 32, 32)."""
+    with torch.device("meta"):
+        network = models.build(bench.model, 10, **bench.network)
+        images = torch.empty(2, 3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        network(images).sum().backward()
+    return int(counter.get_total_flops()) // 2
+
+
+def budgets() -> Shown:
+    """Return what training on CIFAR costs with hard labels, network by network."""
+    found = {}
+    for name, bench in networks().items():
+        each, epochs = operations(bench), bench.recipe["epochs"]
+        total = each * epochs * IMAGES
+        found[name] = {
+            "epochs": f"{epochs}",
+            "operations an image, 10⁹": tables.short(f"{each / 1e9:.2f}"),
+            "in all, 10¹²": f"{total / 1e12:,.0f}",
+            f"hours at {RATE / 1e9:.0f} GFLOP/s": tables.short(f"{total / RATE / 3600:.1f}"),
+        }
+    return tables.style(pd.DataFrame.from_dict(found, orient="index")).saying(
+        "What training on CIFAR costs with hard labels, in floating-point operations: the floor, "
+        "if a processor did nothing else. How many networks fit into a night?"
+    )

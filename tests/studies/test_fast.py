@@ -1,0 +1,72 @@
+"""The fast network: what is said of made-up numbers, and operations counted by hand."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from ldlstudy.report import export
+from ldlstudy.studies.bench import Bench
+from ldlstudy.studies.fast import numbers, runs, tables
+from tests.report.made import filled
+
+WANTED = ("none", "ls", "cs_kd")
+
+
+def made(values):
+    """Results of the first seed on CIFAR-10: ``ece_15_left`` as trained and scaled by strategy."""
+    planned = [
+        each
+        for each in runs.runs("paper")
+        if each.bench == "cifar10-fast_cnn" and each.run.seed == 0 and each.strategy in values
+    ]
+
+    def give(each):
+        plain, fitted = values[each.strategy]
+        return {"ece_15_left": (plain, 0.01), "fitted ece_15_left": (fitted, 0.01)}
+
+    return filled(planned, give)
+
+
+def test_what_is_said_follows_the_intervals():
+    found = numbers.said(
+        made({"none": (0.1, 0.1), "ls": (0.2, 0.1), "cs_kd": (0.0, 0.105)}), "cifar10"
+    )
+    assert found == (
+        "Against hard labels on CIFAR-10: as trained, the ECE of LS is clearly above theirs and "
+        "the ECE of CS-KD is clearly below theirs; scaled, neither ECE nor NLL tells a strategy "
+        "from them."
+    )
+
+
+@pytest.mark.parametrize("there", [{}, {"none": (0.1, 0.1)}, {"ls": (0.1, 0.1)}])
+def test_without_two_sides_nothing_is_said(there):
+    assert numbers.said(made(there), "cifar10") == (
+        "On CIFAR-10 nothing stands beside hard labels yet."
+    )
+    assert "photographs.minutes" in numbers.quoted(made(there)) or not there
+
+
+def test_differences_stand_as_trained_and_scaled():
+    shown = tables.against_hard(made({"none": (0.1, 0.1), "ls": (0.2, 0.12)}))
+    table = pd.read_csv(io.StringIO(export.table(shown)), index_col=0)
+    assert list(table.index) == ["CIFAR-10: LS", "CIFAR-10: LS, scaled"]
+    assert table["ECE"].tolist() == pytest.approx([0.1, 0.02])
+
+
+def test_operations_of_a_network_of_three_convolutions_by_hand():
+    """Forwards once and backwards twice, but for the first layer's images."""
+    side = [32 * 32, 16 * 16, 8 * 8]
+    first, second, third = (
+        2 * 9 * a * b * n for a, b, n in zip((3, 32, 64), (32, 64, 64), side, strict=True)
+    )
+    head = 2 * 64 * 10
+    bench = Bench("own", "cifar10", "small_cnn", {}, network={"channels": 3})
+    assert tables.operations(bench) == 2 * first + 3 * (second + third + head)
+
+
+def test_budgets_are_products_of_their_columns():
+    table = pd.read_csv(io.StringIO(export.table(tables.budgets())), index_col=0, thousands=",")
+    each, epochs, whole = (table[c] for c in ("operations an image, 10⁹", "epochs", "in all, 10¹²"))
+    assert (each * epochs * 50).tolist() == pytest.approx(whole.tolist(), rel=0.03)
+    assert table.loc["ResNet-20 of LDL", "epochs"] == 240  # the paper's
