@@ -20,9 +20,10 @@ from ldlstudy import checks, errors, metrics, scaling, stats
 from ldlstudy.data.images import Images, split
 from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Values
+from ldlstudy.models.classifier import check_module
 from ldlstudy.terms import Mean, Terms, blocks, drawn
 from ldlstudy.training import Augmentation, Predictor
-from ldlstudy.training.predict import check_logits, check_module
+from ldlstudy.training.predict import check_logits
 
 if TYPE_CHECKING:
     import pandas as pd

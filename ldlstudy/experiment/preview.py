@@ -21,10 +21,11 @@ from ldlstudy.device import Execution
 from ldlstudy.experiment.labels import NoLabel, taught
 from ldlstudy.extras import needs
 from ldlstudy.methods import Method
+from ldlstudy.models.classifier import check_module
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import Augmentation, Recipe, batches
 from ldlstudy.training.loop import asked, check_arguments, mixer_for
-from ldlstudy.training.predict import answered, check_logits, check_module
+from ldlstudy.training.predict import answered, check_logits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

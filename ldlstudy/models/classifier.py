@@ -4,10 +4,14 @@ The penultimate features are what the papers draw (Figure 2 of [Re]), compare (R
 project, so no network hides them: the head multiplies exactly what `Classifier.features` returns.
 """
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
+
+from ldlstudy import checks
+
+TAKEN_OVER = "taken_over_by_wrap"  # the mark of a network that has become a body
 
 
 class Classifier(nn.Module):
@@ -78,6 +82,17 @@ class Classifier(nn.Module):
         return (logits, features) if return_features else logits
 
 
+def check_module(network: Any, whose: str = "the network") -> None:
+    """Refuse what is no network: a function, a class, a file, what `wrap` has made a body of."""
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{whose} must be a torch.nn.Module, got {type(network).__name__}")
+    if getattr(network, TAKEN_OVER, False):
+        raise ValueError(
+            f"{whose} has been wrapped, and gives features now: go on with what "
+            "ldlstudy.models.wrap returned"
+        )
+
+
 def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     """Return a network that others wrote as a :class:`Classifier`, so that every method takes it.
 
@@ -94,11 +109,16 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     Raises
     ------
     ValueError
-        If the network does not take such images, or its logits do not come from one last linear
-        layer that takes features (N, D).
+        If the network does not take such images, its logits do not come from one last linear layer
+        that takes features (N, D), or it has been wrapped before.
     """
+    check_module(network)
     if isinstance(network, Classifier):
         return network
+    if not isinstance(shape, tuple | list):
+        raise ValueError(f"shape must be (C, H, W), or (F,) of features, got {shape!r}")
+    for side in shape:
+        checks.whole("a side of shape", side, 1)
     linear = [n for n, module in network.named_modules() if isinstance(module, nn.Linear)]
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     mode = network.training
@@ -106,7 +126,7 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
         images = torch.rand(2, *shape).to(device)
         try:
             before = network.eval()(images)
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        except Exception as error:  # of any kind: it is the user's own code
             network.train(mode)
             reason = " ".join(str(error).split())
             raise ValueError(f"the network takes no images {tuple(shape)}: {reason}") from error
@@ -114,10 +134,14 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
             head = network.get_submodule(linear[-1])
             assert isinstance(head, nn.Linear)
             network.set_submodule(linear[-1], nn.Identity())
-            features = network(images)
+            try:
+                features = network(images)
+            except Exception:  # it asks its last layer for more than what that makes of features
+                features = None
             fits = isinstance(features, Tensor) and features.shape == (2, head.in_features)
             if fits and torch.allclose(head(features), before, rtol=1e-3, atol=1e-4):
                 size = () if len(shape) == 1 else None
+                setattr(network, TAKEN_OVER, True)
                 return Classifier(network, head, shape[0], size).train(mode)
             network.set_submodule(linear[-1], head)
     network.train(mode)

@@ -23,6 +23,7 @@ from ldlstudy.batch import Batch, Task, Teacher
 from ldlstudy.data.images import Images
 from ldlstudy.device import Execution
 from ldlstudy.mixing import Mixing
+from ldlstudy.models.classifier import check_module
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import checkpoints
 from ldlstudy.training.augment import Augmentation
@@ -32,7 +33,6 @@ from ldlstudy.training.predict import (
     Predictor,
     answered,
     check_logits,
-    check_module,
     columns_of,
     look,
 )

@@ -70,12 +70,6 @@ class Predictor:
         return torch.cat(answers)
 
 
-def check_module(network: Any, whose: str = "the network") -> None:
-    """Refuse what is no network: a function, a class, a file."""
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"{whose} must be a torch.nn.Module, got {type(network).__name__}")
-
-
 def answered(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Return the logits (B, K) of images; what a user's own network raises is a ValueError."""
     try:

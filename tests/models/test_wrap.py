@@ -1,5 +1,7 @@
 """Networks that others wrote: as a Classifier, by any method, and those of two libraries."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -25,6 +27,13 @@ class Own(nn.Module):
 
     def forward(self, x):
         return self.after(self.head(self.maps(x).mean((2, 3))))
+
+
+class Direct(Own):
+    """One that reads the weights of its last layer itself."""
+
+    def forward(self, x):
+        return nn.functional.linear(self.maps(x).mean((2, 3)), self.head.weight)
 
 
 def test_a_wrapped_network_gives_what_it_gave_and_its_features():
@@ -78,6 +87,7 @@ def test_features_without_places_are_taken_too():
         ),
         (Own(nn.Softmax(1)), "the logits of Own are not what one last linear layer makes of"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "logits of Sequential are not what"),
+        (Direct(), "the logits of Direct are not what one last linear layer makes of"),
     ],
 )
 def test_networks_that_cannot_be_taken_apart_stay_whole(network, message):
@@ -86,6 +96,34 @@ def test_networks_that_cannot_be_taken_apart_stay_whole(network, message):
         wrap(network, SHAPE)
     assert dict(network.named_modules()) == before
     assert network.training
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "message"),
+    [
+        ("net.pt", SHAPE, "the network must be a torch.nn.Module, got str"),
+        (Own(), None, "shape must be (C, H, W), or (F,) of features, got None"),
+        (Own(), 32, "or (F,) of features, got 32"),
+        (Own(), (3, 0, 32), "a side of shape must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_what_is_no_network_or_no_shape(network, shape, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        wrap(network, shape)
+
+
+def test_a_network_that_has_been_wrapped_is_no_longer_taken_for_one():
+    own, images = Own(), (torch.rand(4, *SHAPE), torch.arange(4) % 3)
+    wrap(own, SHAPE)
+    calls = [
+        lambda: wrap(own, SHAPE),  # whose last linear layer would now be another one
+        lambda: ldlstudy.measure(own, images, device="cpu"),  # of features as if they were logits
+        lambda: ldlstudy.train(own, images, recipe=ldlstudy.Recipe(1), device="cpu"),
+        lambda: ldlstudy.preview(images, network=own),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="the network has been wrapped, and gives features"):
+            call()
 
 
 def test_torchvision_s_networks_have_its_parameters_and_new_heads():
