@@ -98,11 +98,11 @@ def load(
         One of `available`; or the path of a folder with a folder of image files for each class, or
         of an ``.npz`` file with ``images`` and ``labels``.
     root : Path, optional
-        Folder of the data; `default_root` by default.
+        Folder of the sets with a name; `default_root` by default.
     held : float
         Share of the training set to keep out of it, stratified, in [0, 1).
     seed : int
-        Of the split into training and held-out images.
+        Of the split into training and held-out images, where there is one.
     votes : str, optional
         Votes of people to join, a key of ``PEOPLE`` in `ldlstudy.data.people`: the shares of those
         on an image are its ``truth``.
@@ -127,13 +127,17 @@ def load(
     name = str(name) if isinstance(name, Path) else name
     if not isinstance(name, str):
         raise ValueError(f"a data set is named by a text or a path, got {name!r}")
-    checks.whole("seed", seed, 0)
+    checks.in_range("held", held, 0, 1)
+    if checks.whole("seed", seed, 0) and not held:
+        raise ValueError(f"seed {seed} is of the images to hold out, got held={held:g}")
     path = options.pop("path", name if own.is_path(name, available()) else None)
     known = options_of(name if path is None else path)
     for option in options:
         if option not in known:
             allowed = ", ".join(sorted({*known} - {*COMMON})) or "none"
             raise ValueError(f"unknown option {option!r} of data set {name}; known: {allowed}")
+    if path is not None and root is not None:
+        raise ValueError(f"root is the folder of sets with a name, {path} is a path: got {root}")
     root = root or default_root()
     if path is not None:
         dataset = own.read(path, called(path), **options)

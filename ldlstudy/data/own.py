@@ -64,7 +64,7 @@ def read(
     *,
     files: str | None = None,
     size: int | None = None,
-    test: float = TEST,
+    test: float | None = None,
     broken: str = "refuse",
     streamed: bool = False,
 ) -> Dataset:
@@ -81,8 +81,8 @@ def read(
     size : int, optional
         Side to which the images of a folder are brought: the shorter side is resized and the
         central square kept. Not needed where all are squares of one size.
-    test : float
-        Share of each class to test on, where no test images come along.
+    test : float, optional
+        Share of each class to test on, where no test images come along; by default a fifth.
     broken : {"refuse", "skip"}
         What to do where a folder has files that cannot be read as images: both name and count them.
     streamed : bool
@@ -109,10 +109,31 @@ def read(
     else:
         classes, parts = _of_files(top, size, broken, streamed)
     if len(parts) == 1:
-        checks.in_range("test", test, 0, 1, open_low=True)
-        kept, tested = split(parts[0].labels, test, seed=0)
-        parts = [parts[0].take(kept), parts[0].take(tested)]
+        parts = _parted(path, classes, parts[0], TEST if test is None else test)
+    elif test is not None:
+        raise ValueError(f"{path} has test images of its own, got test={test:g} of the others")
     return Dataset(name or name_of(path), classes, *parts)
+
+
+def _parted(path: str, classes: Sequence[str], images: Images, test: float) -> list[Images]:
+    """Training and test images; a warning tells of classes too small to be tested on."""
+    checks.in_range("test", test, 0, 1, open_low=True)
+    try:
+        kept, tested = split(images.labels, test, seed=0)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} has no test images of its own, got test={test:g}: {error}"
+        ) from None
+    untested = set(images.labels.tolist()) - set(images.labels[tested].tolist())
+    lacking = [classes[label] for label in sorted(untested)]
+    if lacking:
+        warnings.warn(
+            f"{path} has too few images of {', '.join(lacking[:LISTED])}"
+            f"{' and other classes' * (len(lacking) > LISTED)} to keep {test:g} of them: no test "
+            "image is of these",
+            stacklevel=4,
+        )
+    return [images.take(kept), images.take(tested)]
 
 
 def _there(path: str) -> Path:

@@ -189,6 +189,11 @@ def preview(
     row.check_teacher(said)
     most = max(int(images.labels.max()) + 1, 2)
     count = checks.whole("classes", most if classes is None else classes, most)
+    if said is not None and row.beside is None and said.logits.shape[-1] != count:
+        raise ValueError(
+            f"the teacher has {said.logits.shape[-1]} classes, the preview is of {count}: "
+            "give classes"
+        )
     if count > MOST:
         raise ValueError(f"a preview is of at most {MOST:,} classes, got {count:,}")
     pixels = images.pixels if isinstance(images.pixels, Tensor) else None

@@ -133,8 +133,7 @@ def train(
     execution = device if isinstance(device, Execution) else Execution(device)
     check_module(network)
     check_arguments(recipe, augmentation, seed)
-    if watch is not None and not isinstance(watch, Mapping):
-        raise ValueError(f"watch must be images by name, got {type(watch).__name__}")
+    _check_shown(watch, class_losses, title)
     file = None if checkpoint is None else checkpoints.file_of(checkpoint)
     images = Images.of(training).to(execution.device)
     augmentation = augmentation.fitted(images)
@@ -149,7 +148,7 @@ def train(
         _check_shape(watched[name], images, augmentation, called)
     row = methods.named(method)
     methods.check_settings(row.settings, settings or {})
-    teacher = asked(teacher, images, held_images, augmentation, execution)
+    teacher = asked(teacher, images, held_images, augmentation, execution, network)
     row.check_teacher(teacher)
     width = 0
     if row.beside is not None and teacher is not None:
@@ -169,6 +168,16 @@ def train(
     return train_together(
         [student], images, augmentation, execution, mixing, held_images, title=title
     )[0]
+
+
+def _check_shown(watch: Any, class_losses: bool, title: Any) -> None:
+    """Refuse what does not say which images are watched, or what the progress is called."""
+    if watch is not None and not isinstance(watch, Mapping):
+        raise ValueError(f"watch must be images by name, got {type(watch).__name__}")
+    if checks.boolean("class_losses", class_losses) and not watch:
+        raise ValueError("class_losses are of images that are watched: give watch")
+    if title is not None and not isinstance(title, str):
+        raise ValueError(f"title must be a text, got {title!r}")
 
 
 def _check_shape(images: Images, training: Images, augmentation: Augmentation, name: str) -> None:
@@ -197,15 +206,24 @@ def asked(
     held: Images | None,
     augmentation: Augmentation,
     execution: Execution,
+    student: nn.Module | None = None,
 ) -> Teacher | None:
-    """Return what networks that are to teach say of the images; a `Teacher` has said it."""
+    """Return what networks that are to teach say of the images; a `Teacher` has said it.
+
+    One that is the ``student`` itself would change while it teaches.
+    """
     if teacher is None or isinstance(teacher, Teacher):
         return teacher
     one = isinstance(teacher, nn.Module) or not isinstance(teacher, Iterable)
     several: list[Any] = [teacher] if one else list(teacher)  # type: ignore[arg-type]
     for each in several:
         check_module(each, "a teacher")
-    placed = [Predictor(execution.place(each), augmentation, execution) for each in several]
+        if each is student:
+            raise ValueError("a network cannot be its own teacher: give copy.deepcopy(network)")
+    placed = [
+        Predictor(execution.place(each), augmentation, execution, whose="a teacher")
+        for each in several
+    ]
     if not placed:
         return None
     said = ask(placed, images, held)

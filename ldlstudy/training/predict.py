@@ -4,6 +4,7 @@ The images are as in tests. What is watched in training has its precision, and w
 afterwards is in float32, however the network was trained.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +39,15 @@ class Predictor:
     passes : int, optional
         How many predictions with dropout are averaged (Monte-Carlo dropout); one without dropout
         where it is None.
+    whose : str
+        What an error calls the network.
     """
 
     network: nn.Module
     augmentation: Augmentation = Augmentation()  # noqa: RUF009 - frozen
     execution: Execution = Execution()  # noqa: RUF009 - frozen
     passes: int | None = None
+    whose: str = "the network"
 
     @property
     def answer(self) -> Callable[[Tensor], Tensor]:
@@ -65,12 +69,14 @@ class Predictor:
         self.network.eval()
         answers = []
         for batch in batches(images, EVALUATION_BATCH, self.augmentation):
-            answers.append(answered(function, self.execution.layout(batch.images)))
+            answers.append(answered(function, self.execution.layout(batch.images), self.whose))
             alive()
         return torch.cat(answers)
 
 
-def answered(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def answered(
+    function: Callable[[Tensor], Tensor], images: Tensor, whose: str = "the network"
+) -> Tensor:
     """Return the logits (B, K) of images; what a user's own network raises is a ValueError."""
     try:
         answer = function(images)
@@ -78,20 +84,18 @@ def answered(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         raise
     except Exception as error:  # of any kind: it is the user's own code
         reason = " ".join(str(error).split())
-        raise ValueError(
-            f"the network does not take images {tuple(images.shape)}: {reason}"
-        ) from error
-    check_answer(answer, len(images))
+        raise ValueError(f"{whose} does not take images {tuple(images.shape)}: {reason}") from error
+    check_answer(answer, len(images), whose)
     return answer
 
 
 def check_logits(logits: Tensor, whose: str = "the network") -> None:
-    """Refuse logits (B, K) that are NaN, and probabilities in their place.
+    """Refuse logits (B, K) that are NaN or infinite, and probabilities in their place.
 
     A masked class may have the logit -inf.
     """
-    if bool(logits.isnan().any()):
-        raise ValueError(f"{whose} gives NaN")
+    if not bool((logits < math.inf).all()):
+        raise ValueError(f"{whose} gives NaN or infinity")
     sums = logits.float().sum(1)
     if bool((logits >= 0).all()) and bool(((sums - 1).abs() < PROBABILITIES).all()):
         raise ValueError(
@@ -99,7 +103,7 @@ def check_logits(logits: Tensor, whose: str = "the network") -> None:
         )
 
 
-def check_answer(answer: Any, images: int) -> None:
+def check_answer(answer: Any, images: int, whose: str = "the network") -> None:
     """Refuse what is no row of floating-point values for each image."""
     got = type(answer).__name__
     if isinstance(answer, Tensor):
@@ -107,7 +111,7 @@ def check_answer(answer: Any, images: int) -> None:
             return
         got = f"{answer.dtype} of shape {tuple(answer.shape)}"
     raise ValueError(
-        f"the network must return one tensor of logits (B, K), of {images} images got {got}"
+        f"{whose} must return one tensor of logits (B, K), of {images} images got {got}"
     )
 
 

@@ -17,6 +17,14 @@ from ldlstudy import checks
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "decay", "linear", "steps", "triangle")
 KEEPS = ("last", "best")  # epochs
+SGD, STEPS = ("optimiser", ("sgd",)), ("schedule", ("steps",))
+BELONGS = {  # fields that not every recipe takes: to which other field, and which values of it
+    "momentum": SGD,
+    "dampening": SGD,
+    "nesterov": SGD,
+    "drops": STEPS,
+    "factor": ("schedule", ("steps", "decay")),
+}
 START, PEAK = 0.2, 0.23  # of a triangle: its first share of the rate, and where in training it is 1
 
 
@@ -77,6 +85,13 @@ class Recipe:
             raise ValueError(f"drops must be a list of epochs, got {self.drops!r}")
         for epoch in self.drops:
             checks.whole("drops", epoch, 1)
+        for name, (other, values) in BELONGS.items():
+            given, default = getattr(self, name), getattr(Recipe, name)
+            if given not in (default, []) and getattr(self, other) not in values:
+                raise ValueError(
+                    f"{name} belongs to the {other} {' and '.join(values)}, "
+                    f"got {given} with {getattr(self, other)}"
+                )
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Recipe":
@@ -119,8 +134,7 @@ class Recipe:
             return rising if done < PEAK else (1 - done) / (1 - PEAK)
         if self.period is not None:
             return float(self.factor ** int(epoch / self.period + 1e-9))
-        drops = self.drops if self.schedule == "steps" else ()
-        return float(self.factor ** sum(epoch >= drop for drop in drops))
+        return float(self.factor ** sum(epoch >= drop for drop in self.drops))
 
     def make_optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser of ``network``; each group remembers its first rate as ``start``."""

@@ -58,9 +58,20 @@ def test_a_folder_with_parts_is_tested_on_its_own_images(part, tmp_path):
     found = data.load(str(tmp_path))
     assert colours(found.train) == {0: 0, 20: 1, 40: 2}  # a class of one image is one, too
     assert colours(found.test) == {100: 0, 120: 1, 140: 2}
+    with pytest.raises(ValueError, match="has test images of its own, got test=0.5 of the others"):
+        data.load(str(tmp_path), test=0.5)
     paint(tmp_path / part / "fox" / "1.jpg", 7)
     with pytest.raises(ValueError, match="for tests alone those of class ..fox"):
         data.load(str(tmp_path))
+
+
+def test_classes_that_are_too_small_to_be_tested_on_are_named(folder):
+    for kind in ("dog", "eel"):
+        for file in list((folder / kind).iterdir())[2:]:
+            file.unlink()
+    with pytest.warns(UserWarning, match="too few images of dog, eel to keep 0.2 of them: no test"):
+        found = data.load(str(folder))
+    assert torch.bincount(found.test.labels, minlength=3).tolist() == [2, 0, 0]
 
 
 def test_images_of_several_sizes_need_one(folder):
@@ -212,7 +223,14 @@ def test_a_damaged_npz(tmp_path):
         (__file__, {}, "test_own.py is no folder and no .npz file"),
         ("FOLDER", {"sizes": 3}, "unknown option 'sizes' of .*; known: broken, files, size, st"),
         ("FOLDER", {"size": 0}, "size must be a whole number"),
-        ("FOLDER", {"test": 1.0}, "holding out 1 leaves none of the 10 images of class 0"),
+        (
+            "FOLDER",
+            {"test": 1.0},
+            "my-pets has no test images of its own, got test=1: holding out 1 leaves none of",
+        ),
+        ("FOLDER", {"held": "x"}, "held must be a number, got 'x'"),
+        ("FOLDER", {"seed": 3}, "seed 3 is of the images to hold out, got held=0"),
+        ("FOLDER", {"root": "sets"}, "root is the folder of sets with a name"),
         ("FOLDER", {"broken": "ignore"}, "unknown way with broken files 'ignore'; known: refuse"),
         ("FOLDER", {"files": "0" * 12}, "are others than those of this run"),
     ],

@@ -13,6 +13,7 @@ X, Y = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torc
 RECIPE = Recipe(1, batch=8, rate=0.01)
 CS_KD = {"method": "cs_kd", "settings": {"temperature": 4.0, "weight": 1.0}}
 LOOK = Augmentation(flip=True, noise=0.1)
+WIDE = nn.Sequential(nn.Flatten(), nn.Linear(16, 9))
 
 
 def network(seed=0):
@@ -131,6 +132,14 @@ def test_the_figure_has_images_and_bars(monkeypatch):
         ({"method": "ogr", "mixing": "mixup"}, "takes no mixed images"),
         ({"classes": 10**12}, "a preview is of at most 100,000 classes, got 1,000,000,000,000"),
         ({"classes": 3}, "classes must be a whole number of at least 4, got 3"),
+        (
+            {"method": "distil", "teacher": torch.nn.Linear(64, 9)},
+            "a teacher does not take images",
+        ),
+        (
+            {"method": "distil", "teacher": [WIDE]},
+            "the teacher has 9 classes, the preview is of 4: give classes",
+        ),
         ({"recipe": {}}, "recipe must be an ldlstudy.Recipe, got dict"),
         ({"network": len, **CS_KD}, "the network must be a torch.nn.Module"),
         ({"network": torch.nn.Linear(3, 4), **CS_KD}, "the network does not take images"),

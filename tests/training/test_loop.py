@@ -377,6 +377,7 @@ class Answers(nn.Module):
 
 X, Y = torch.rand(50, 1, 4, 4), torch.arange(50) % 3
 WIDE = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
+SELF = linear()
 OGR = {"method": "ogr", "settings": {"gap": 1}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "nun"}, "unknown method 'nun'; known: adacos, beta,"),
@@ -411,7 +412,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "ogr", "held": (X, Y)}, "more than 10 epochs, got 50 images and 5 epochs"),
     ({"recipe": Recipe(1, rate=[0.1, 0.2])}, "rate must be one number or one for each"),
     ({"device": "tpu"}, "device must be auto, cpu or cuda, got 'tpu'"),
-    ({"network": Answers(lambda z: z * math.nan)}, "the network gives NaN"),
+    ({"network": Answers(lambda z: z * math.nan)}, "the network gives NaN or infinity"),
+    ({"network": Answers(lambda z: z + math.inf)}, "the network gives NaN or infinity"),
     ({"network": Answers(lambda z: z.softmax(1))}, "the network gives probabilities, and logits"),
     ({"network": Answers(lambda z: z.detach())}, "no gradient reaches a parameter of the network"),
     ({"network": linear().requires_grad_(False)}, "no gradient reaches a parameter"),
@@ -419,8 +421,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "distil", "teacher": [linear(), WIDE]}, "same classes, got [3, 5] of them"),
     ({"method": "distil", "teacher": "net.pt"}, "a teacher must be a torch.nn.Module, got str"),
     ({"method": "distil", "teacher": len}, "a teacher must be a torch.nn.Module, got builtin"),
-    ({"method": "distil", "teacher": nn.Flatten(2)}, "the network must return one tensor"),
-    ({"method": "distil", "teacher": nn.Linear(9, 3)}, "the network does not take images (50, 1"),
+    ({"method": "distil", "teacher": nn.Flatten(2)}, "a teacher must return one tensor"),
+    ({"method": "distil", "teacher": nn.Linear(9, 3)}, "a teacher does not take images (50, 1"),
     (
         {"method": "distil", "teacher": Answers(lambda z: z.softmax(1))},
         "a teacher gives probabilities, and logits are wanted",
@@ -431,6 +433,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"recipe": {"epochs": 1}}, "recipe must be an ldlstudy.Recipe, got dict"),
     ({"augmentation": {"flip": True}}, "augmentation must be an ldlstudy.Augmentation, got dict"),
     ({"watch": (X, Y)}, "watch must be images by name, got tuple"),
+    ({"class_losses": True}, "class_losses are of images that are watched: give watch"),
+    ({"class_losses": "no", "watch": {"a": (X, Y)}}, "class_losses must be true or false, got"),
+    ({"title": 3}, "title must be a text, got 3"),
+    ({"network": SELF, "method": "distil", "teacher": SELF}, "cannot be its own teacher: give"),
     ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
     ({"checkpoint": Path()}, "a checkpoint is the path of a file"),
 ]

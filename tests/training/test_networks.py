@@ -72,7 +72,7 @@ def test_measure_and_teachers_refuse_them_too(change):
     with pytest.raises(ValueError, match="the network must return one tensor of logits"):
         ldlstudy.measure(Own(change), (X, Y), device="cpu")
     settings = {"weight": 0.5, "temperature": 2.0}
-    with pytest.raises(ValueError, match="the network must return one tensor of logits"):
+    with pytest.raises(ValueError, match="a teacher must return one tensor of logits"):
         ldlstudy.train(Own(), (X, Y), "kd", settings, teacher=Own(change), **HOW)
 
 

@@ -41,7 +41,7 @@ def test_steps_multiply_the_rate_from_each_drop_on(drops, factor, epoch):
         if epoch >= drop:
             share *= factor
     assert Recipe(100, drops=drops, factor=factor).share(epoch) == pytest.approx(share)
-    assert Recipe(100, schedule="constant", drops=drops, factor=factor).share(epoch) == 1
+    assert Recipe(100, schedule="constant").share(epoch) == 1
 
 
 def test_a_decay_drops_after_every_so_many_steps():
@@ -179,6 +179,17 @@ def test_the_penalty_is_of_norms_that_are_not_squared_and_of_weights_alone():
         ({"epochs": 1, "drops": [0.5]}, "drops must be a whole number"),
         ({"epochs": 1, "drops": 5}, "drops must be a list of epochs, got 5"),
         ({"epochs": 1, "factor": 0}, "factor must lie in"),
+        (
+            {"epochs": 1, "optimiser": "adam", "momentum": 0.5},
+            "momentum belongs to the optimiser sgd, got 0.5 with adam",
+        ),
+        ({"epochs": 1, "optimiser": "adamw", "nesterov": True}, "nesterov belongs to the optim"),
+        ({"epochs": 1, "optimiser": "adamw", "dampening": 0.1}, "dampening belongs to the optim"),
+        (
+            {"epochs": 1, "schedule": "cosine", "drops": [1]},
+            r"drops belongs to the schedule steps, got \[1\] with cosine",
+        ),
+        ({"epochs": 1, "schedule": "linear", "factor": 0.5}, "the schedule steps and decay, got"),
         ({"epochs": 1, "loss_scale": 0}, "loss_scale must lie in"),
         ({"epochs": 1, "norm_penalty": [0, -1]}, "norm_penalty must lie in"),
         ({"epochs": 1, "clip": 0}, "clip must lie in"),
