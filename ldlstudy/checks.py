@@ -44,6 +44,12 @@ def boolean(name: str, value: bool) -> bool:
     return bool(value)
 
 
+def instance(name: str, value: Any, kind: type) -> None:
+    """Refuse what is no ``kind`` of ldlstudy's."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be an ldlstudy.{kind.__name__}, got {type(value).__name__}")
+
+
 def one_of(name: str, value: str, known: Iterable[str]) -> str:
     """Return ``value`` if it is among ``known``; otherwise list the known ones."""
     names = sorted(known)

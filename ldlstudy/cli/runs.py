@@ -336,18 +336,27 @@ def _metrics(record: "Record") -> list[tuple[str, str]]:
 @app.command("records")
 def list_records(
     dataset: Annotated[str, typer.Option(help="Of this data set alone.")] = "",
-    metric: Annotated[str, typer.Option(help="A metric to show.")] = "accuracy",
+    metric: Annotated[
+        str | None, typer.Option(help="A metric to show.", show_default="accuracy")
+    ] = None,
     results: Results = None,
 ) -> None:
     """List the records there are and compare one metric of theirs."""
     with one_line_errors():
+        from ldlstudy import checks
         from ldlstudy.experiment import records
 
-        for record in records.every(_places(results)[0]):
-            run, made = record.specification, record.made
-            if dataset not in ("", run["dataset"]):
-                continue
-            value = ""
+        place, _ = _places(results)
+        every = records.every(place)
+        listed = [r for r in every if dataset in ("", r.specification["dataset"])]
+        if not listed:
+            raise ValueError(f"there are no records{dataset and f' of {dataset}'} in {place}")
+        if metric is not None:
+            known = {name for record in listed for name in record.values.get("plain", {})}
+            checks.one_of("metric", metric, known)
+        metric = metric or "accuracy"
+        for record in listed:
+            run, made, value = record.specification, record.made, ""
             if metric in record.values.get("plain", {}):
                 value = f"{metric} {record.estimate('plain', metric).mean:.4f}, "
             typer.echo(

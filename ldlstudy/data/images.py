@@ -70,6 +70,10 @@ class Images(NamedTuple):
             return images
         return cls(pixels, labels, truth, votes)
 
+    def __repr__(self) -> str:
+        """Say how many images there are and of which shape, not each pixel."""
+        return f"{len(self.labels)} images {tuple(self.shape)}"
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """C, H, W of each image; F alone of features."""
@@ -166,7 +170,7 @@ class Dataset:
     held: Images | None = None
     posterior: Callable[[Tensor], Tensor] | None = dataclasses.field(default=None, kw_only=True)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Say how many classes, channels, pixels and images it has."""
         shape = "x".join(map(str, self.shape))
         sizes = f"train {len(self.train.labels)} test {len(self.test.labels)}"

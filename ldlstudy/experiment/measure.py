@@ -137,9 +137,21 @@ def measure(
     DataFrame
         A line for each stage (``plain``, ``fitted``, ``searched``), a column for each metric and
         the ``temperature``.
+
+    Raises
+    ------
+    ValueError
+        A network that gives no logits, images and labels that do not belong together.
+
+    Warns
+    -----
+    NoTemperatureWarning
+        If no temperature is the best one, as where few images are all told rightly: the scores of
+        ``fitted`` then mean nothing.
     """
     execution = device if isinstance(device, Execution) else Execution(device)
     check_module(network)
+    checks.instance("augmentation", augmentation, Augmentation)
     predictor = Predictor(execution.place(network), augmentation, execution)
     test = Outcome.of(predictor, Images.of(images, "test images").to(execution.device))
     check_logits(test.logits)
@@ -162,8 +174,7 @@ def stages(test: Outcome, held: Outcome | None = None) -> Stages:
     """
     found: Stages = {"plain": (test.logits.softmax(1), 1.0)}
     if held is not None or len(test.labels) > 1:
-        with scaling.unwarned():
-            found["fitted"] = _fitted(test, held)
+        found["fitted"] = _fitted(test, held)
     searched = search(test.logits, test.labels)
     found["searched"] = (scaling.scale(test.logits, searched), searched)
     return found

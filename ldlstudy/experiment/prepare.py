@@ -16,6 +16,7 @@ from torch import nn
 
 from ldlstudy import data, files, methods, mixing, models, scaling
 from ldlstudy.batch import Teacher
+from ldlstudy.data import own
 from ldlstudy.data.images import Dataset
 from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Run
@@ -204,6 +205,12 @@ def _predictor(setting: Setting, teacher: Run, work: Path | None) -> Predictor:
         )
     if teacher.data.get("files") != run.data.get("files"):
         raise ValueError(f"the files in {run.data['path']} are others than those of its teacher")
+    shares = [each.data.get("test") or own.TEST for each in (teacher, run)]
+    if "path" in run.data and shares[0] != shares[1]:
+        raise ValueError(
+            f"the teacher {teacher.id} is tested on {shares[0]:g} of each class, its student on "
+            f"{shares[1]:g}: what is tested on must be new to both"
+        )
     known, held_out = ([each.data.get(name, 0) for name in ("held", "seed")]
                        for each in (teacher, run))  # fmt: skip
     if known != held_out:
@@ -211,17 +218,17 @@ def _predictor(setting: Setting, teacher: Run, work: Path | None) -> Predictor:
             f"the teacher {teacher.id} held out {known[0]:g} of the images by seed {known[1]}, its "
             f"student {held_out[0]:g} by seed {held_out[1]}: what is held out must be new to both"
         )
-    own = replace(
+    theirs = replace(
         setting,
         run=teacher,
         recipe=Recipe.of(teacher.recipe),
         augmentation=Augmentation.of(teacher.augmentation).fitted(dataset.train),
     )
-    seen, shown = ((a.augmentation.crop, a.augmentation.normalise) for a in (own, setting))
+    seen, shown = ((a.augmentation.crop, a.augmentation.normalise) for a in (theirs, setting))
     sees_views = run.settings.get("relabel") or "relabel" not in setting.method.settings
     if sees_views and not setting.method.only_labels and seen != shown:
         raise ValueError(
             f"the teacher {teacher.id} was trained with crop and normalisation {seen}, the views "
             f"of its student have {shown}"
         )
-    return own.predictor(own.trained(work).eval())
+    return theirs.predictor(theirs.trained(work).eval())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,7 +74,7 @@ class Preview:
             raise ValueError(f"no label distributions are taught here, but {self.teaches}")
         return self.distributions.gather(1, self.labels[:, None])[:, 0]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Say it in a sentence."""
         said = f"{len(self.labels)} images, taught {self.teaches}"
         if self.distributions is None:
@@ -105,6 +106,11 @@ class Preview:
 
         if self.images.ndim != 4:
             raise ValueError(f"features have no picture, got {tuple(self.images.shape)}")
+        classes = int(self.labels.max()) + 1
+        if self.distributions is not None:
+            classes = self.distributions.shape[1]
+        if names is not None and (np.ndim(names) != 1 or len(names) < classes):
+            raise ValueError(f"names must be a list of all {classes} classes, got {names!r}")
         count = min(checks.whole("count", count, 1), len(self.labels))
         columns = min(COLUMNS, count)
         rows = -(-count // columns)

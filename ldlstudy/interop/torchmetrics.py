@@ -67,7 +67,7 @@ class Score(Metric):
         first, _, *taken = inspect.signature(self.function).parameters.values()
         own = {each.name: options.pop(each.name, each.default) for each in taken}
         super().__init__(**options)
-        self.name, self.logits, self.options = name, logits, own
+        self.name, self.logits, self.options = name, checks.boolean("logits", logits), own
         self.of_truth = first.name == "truth"
         self.keeps = name in BY_CLASS or own.get("edges") == "quantile"
         if self.keeps:

@@ -75,7 +75,7 @@ def options_of(name: str) -> dict[str, Any]:
 
 
 def _maker(name: str) -> Callable[..., Classifier]:
-    library, colon, own = name.partition(":")
+    library, colon, own = str(name).partition(":")
     if not colon:
         return _models()[checks.one_of("model", name, _models())]
     checks.one_of("library of networks", library, _LIBRARIES)

@@ -189,14 +189,8 @@ def _check_shape(images: Images, training: Images, augmentation: Augmentation, n
 
 def check_arguments(recipe: Recipe, augmentation: Augmentation, seed: int) -> None:
     """Refuse arguments of another type than `train` and a preview take."""
-    for name, value, kind in (
-        ("recipe", recipe, Recipe),
-        ("augmentation", augmentation, Augmentation),
-    ):
-        if not isinstance(value, kind):
-            raise ValueError(
-                f"{name} must be an ldlstudy.{kind.__name__}, got {type(value).__name__}"
-            )
+    checks.instance("recipe", recipe, Recipe)
+    checks.instance("augmentation", augmentation, Augmentation)
     checks.whole("seed", seed, 0)
 
 

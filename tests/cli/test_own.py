@@ -34,6 +34,7 @@ def pets(tmp_path, monkeypatch):
     return tmp_path / "pets"
 
 
+@pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
 def test_a_folder_is_trained_on_and_teaches_its_student(pets, tmp_path):
     lines = passed("run", "./pets", "small_fcn", "none", *TINY, *ADAMW, *WHERE)
     (record,) = records.every(tmp_path / "mine")
@@ -63,6 +64,11 @@ def test_a_folder_is_trained_on_and_teaches_its_student(pets, tmp_path):
     same = [values.read_data(name, []) for name in ("pets", "./pets", "pets/")]
     assert same[0] == same[1] == same[2]
     assert run["data"].items() <= same[0][1].items()
+
+    halves = "pets: 2 classes, 3x6x6, train 10 test 10\n"
+    of_half = [*TINY, *kd, *WHERE, "-d", "test=.5"]
+    other = failed("run", "./pets", "small_fcn", "kd", *of_half, told=halves)
+    assert "is tested on 0.2 of each class, its student on 0.5" in other
 
     Image.new("RGB", (6, 6)).save(pets / "cat" / "0.png")
     pets_are = "pets: 2 classes, 3x6x6, train 16 test 4\n"

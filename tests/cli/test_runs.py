@@ -55,7 +55,9 @@ def test_a_run_its_student_and_the_list_of_records(study):
     assert len(listed) == 2
     assert f"noisy_digits, small_fcn, seed 3, 1 replicate: {brier}" in listed[1]
     assert listed[1].startswith(f"none-{record.id} ")
-    assert passed("records", "--dataset", "mnist") == []
+    assert "there are no records of mnist in " in failed("records", "--dataset", "mnist")
+    assert "there are no records in gone" in failed("records", "--results", "gone")
+    assert "unknown metric 'brie'; known: accuracy, " in failed("records", "--metric", "brie")
 
 
 def test_each_part_of_a_run_has_an_option_and_a_run_with_a_record_is_not_run_again(study):

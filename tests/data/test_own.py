@@ -47,6 +47,8 @@ def test_a_folder_of_class_folders_keeps_a_fifth_of_each_for_tests(folder, strea
     assert torch.bincount(again.test.labels).tolist() == [5, 5, 5]
     assert torch.bincount(again.held.labels).tolist() == [1, 1, 1]
     assert isinstance(found.train.pixels, Stream) == streamed
+    assert repr(found) == str(found) == "my_pets: 3 classes, 3x8x8, train 24 test 6"
+    assert repr(found.train) == "24 images (3, 8, 8)"  # and no pixels
     assert data.check(str(folder)).startswith("my_pets: 3 classes, 3x8x8, train 24 test 6, sha256 ")
 
 

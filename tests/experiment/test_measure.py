@@ -109,11 +109,11 @@ def test_metrics_that_do_not_apply_are_left_out():
         return set(METRICS) - set(values["plain"])
 
     of_truth = {"kl_to_truth", "total_variation", "kl_to_truth_on_errors"}
-    of_groups = {"superclass_accuracy", "error_within_superclass"}
-    assert named(TEST) == of_groups
-    assert named(replace(TEST, truth=None)) == of_groups | of_truth
+    never = {"superclass_accuracy", "error_within_superclass", "top5_accuracy"}
+    assert named(TEST) == never
+    assert named(replace(TEST, truth=None)) == never | of_truth
     right = replace(TEST, labels=TEST.logits.argmax(1))
-    assert named(right) == of_groups | {name for name in METRICS if name.endswith("_on_errors")}
+    assert named(right) == never | {name for name in METRICS if name.endswith("_on_errors")}
 
 
 def test_intervals_contain_the_value_and_are_of_the_data():
@@ -208,6 +208,7 @@ def pictures(count, seed):
     return pixels, torch.randint(0, 4, (count,), generator=draws)
 
 
+@pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
 @pytest.mark.parametrize("normalise", ["none", "image"])
 @pytest.mark.parametrize("held", [None, pictures(60, 1)])
 def test_measure_gives_a_table_of_all_metrics_of_a_network(held, normalise):
@@ -229,6 +230,7 @@ def test_measure_gives_a_table_of_all_metrics_of_a_network(held, normalise):
             assert table.loc[stage, metric] == pytest.approx(values[stage][metric], rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
 def test_measure_knows_the_truth_of_images_that_have_one_and_says_what_does_not_fit():
     network, (pixels, labels) = Linear(), pictures(30, 0)
     truth = torch.full((30, 4), 0.25)
@@ -244,8 +246,16 @@ def test_measure_knows_the_truth_of_images_that_have_one_and_says_what_does_not_
         ldlstudy.measure(torch.nn.Sequential(network, torch.nn.Softmax(1)), (pixels, labels))
     with pytest.raises(ValueError, match="the network does not take images"):
         ldlstudy.measure(network, (pixels[..., 1:], labels), device="cpu")
+    with pytest.raises(ValueError, match="augmentation must be an ldlstudy.Augmentation, got str"):
+        ldlstudy.measure(network, (pixels, labels), augmentation="flip", device="cpu")
     with pytest.raises(ValueError, match="the network must be a torch.nn.Module, got builtin"):
         ldlstudy.measure(len, (pixels, labels), device="cpu")
+
+
+def test_measure_tells_of_images_that_have_no_temperature():
+    pixels, labels = torch.eye(4).view(4, 1, 2, 2).repeat(3, 1, 1, 1), torch.arange(12) % 4
+    with pytest.warns(scaling.NoTemperatureWarning, match="their samples are perfectly separated"):
+        ldlstudy.measure(torch.nn.Flatten(), (3 * pixels, labels), device="cpu")
 
 
 DATA = {"sigma": 0.7, "train": 12, "test": 9}
@@ -310,7 +320,7 @@ def test_cifar100_has_superclasses(tmp_path, monkeypatch):
         arrays[f"{part}_labels"] = rng.permutation(200) % 100
     np.savez(tmp_path / "cifar100.npz", **arrays)
     monkeypatch.setenv("LDLSTUDY_DATA", str(tmp_path))
-    made = tiny(dataset="cifar100", model="lenet", network={}, data={"seed": 4711})
+    made = tiny(dataset="cifar100", model="lenet", network={}, data={"held": 0.0})
     record, _, logits, _, test = carried_out(made, tmp_path)
     group_of = np.array([group[name] for name in sorted(group)])
     said, true = logits.argmax(1).numpy(), test.labels.numpy()

@@ -118,6 +118,9 @@ def test_the_figure_has_images_and_bars(monkeypatch):
     assert bars[0].patches[0].get_width() == pytest.approx(0.85, abs=1e-4)
     assert bars[0].get_yticklabels()[0].get_text() == drawn[0].get_title()
     plt.close(figure)
+    for names in (["a", "b"], 4):
+        with pytest.raises(ValueError, match="names must be a list of all 4 classes"):
+            shown.figure(names)
     with pytest.raises(ValueError, match="features have no picture"):
         ldlstudy.preview((X.flatten(1), Y), recipe=RECIPE).figure()
 

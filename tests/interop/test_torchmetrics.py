@@ -111,6 +111,7 @@ def test_a_collection_shares_states_of_the_same_sums_alone():
     [
         (lambda: Score("auroc"), "unknown score 'auroc'; known: accuracy, binary_ece, brier"),
         (lambda: Score("nll", bins=3), "bins"),
+        (lambda: Score("nll", logits="no"), "logits must be true or false, got 'no'"),  # type: ignore[arg-type]
         (lambda: Score("ece", bins=0), "bins must be a whole number of at least 1, got 0"),
         (lambda: Score("ece", norm="l3")(P, LABELS), "unknown norm 'l3'; known: l1, l2, max"),
         (lambda: Score("nll")(LOGITS, LABELS), "probabilities must not be negative"),

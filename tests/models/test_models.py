@@ -231,6 +231,7 @@ def test_the_smallest_image_is_the_smallest(name, options, smallest):
 @pytest.mark.parametrize(
     ("name", "classes", "options", "message"),
     [
+        (None, 10, {}, "unknown model None; known: alexnet24, "),
         ("resnet21", 10, {}, "unknown model 'resnet21'; known: alexnet24, .*wrn_34_10"),
         ("resnet20", 1, {}, "classes must be a whole number of at least 2, got 1"),
         ("resnet20", 10, {"stem": "3x3"}, "option of resnet20 'stem'; known: channels$"),
