@@ -244,8 +244,7 @@ def measured(
         checkpoints.save(folder / PREDICTIONS, **logits)
     # Test images that are drawn anew for each seed need no interval: other seeds tell more.
     resamples = measure.RESAMPLES if planned.intervals and "draw" not in setting.run.data else 0
-    with scaling.unwarned():
-        stages = measure.stages(test, held)
+    stages = measure.stages(test, held)
     if isinstance(network.head, Cosine):
         scale = float(network.head.scale)
         stages["unscaled"] = (scaling.scale(test.logits, scale), scale)

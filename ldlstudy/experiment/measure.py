@@ -8,6 +8,7 @@ that looks at the answers, so it can only serve as a bound.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -146,8 +147,8 @@ def measure(
     Warns
     -----
     NoTemperatureWarning
-        If no temperature is the best one, as where few images are all told rightly: the scores of
-        ``fitted`` then mean nothing.
+        If all images that the temperature is fitted to are told rightly: the lower it is the
+        better, and the scores of ``fitted`` mean nothing.
     """
     execution = device if isinstance(device, Execution) else Execution(device)
     check_module(network)
@@ -160,6 +161,14 @@ def measure(
     if held is not None:
         shown = Images.of(held, "held-out images").to(execution.device)
         kept = Outcome.of(predictor, shown)
+    fitted_to = test if kept is None else kept
+    if bool((fitted_to.logits.argmax(1) == fitted_to.labels).all()):
+        warnings.warn(
+            f"all {len(fitted_to.labels)} images that a temperature is fitted to are told rightly: "
+            "no temperature is the best one, and the scores of `fitted` mean nothing",
+            scaling.NoTemperatureWarning,
+            stacklevel=2,
+        )
     values, _ = score(stages(test, kept), test, resamples=0)
     import pandas as pd  # half a second that the command does without
 
@@ -174,7 +183,8 @@ def stages(test: Outcome, held: Outcome | None = None) -> Stages:
     """
     found: Stages = {"plain": (test.logits.softmax(1), 1.0)}
     if held is not None or len(test.labels) > 1:
-        found["fitted"] = _fitted(test, held)
+        with scaling.unwarned():
+            found["fitted"] = _fitted(test, held)
     searched = search(test.logits, test.labels)
     found["searched"] = (scaling.scale(test.logits, searched), searched)
     return found

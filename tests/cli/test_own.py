@@ -34,7 +34,6 @@ def pets(tmp_path, monkeypatch):
     return tmp_path / "pets"
 
 
-@pytest.mark.filterwarnings("ignore::ldlstudy.scaling.NoTemperatureWarning")
 def test_a_folder_is_trained_on_and_teaches_its_student(pets, tmp_path):
     lines = passed("run", "./pets", "small_fcn", "none", *TINY, *ADAMW, *WHERE)
     (record,) = records.every(tmp_path / "mine")
