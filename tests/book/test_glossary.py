@@ -26,6 +26,7 @@ def test_terms_are_sorted_and_defined_once_in_a_sentence_or_two():
     assert len(names) == len(set(names)) > 50
     firsts = [block.splitlines()[0].lower() for block, _ in listed()]
     assert len(firsts) > 45
+    assert firsts == sorted(firsts)
     for _, meaning in listed():
         assert meaning.strip()[0].isupper()
         assert meaning.strip().endswith(".")
