@@ -6,7 +6,7 @@ from ldlstudy import studies
 from ldlstudy.report.sentences import Reading
 from ldlstudy.report.tables import published
 from ldlstudy.studies.cs_kd import numbers, runs
-from ldlstudy.studies.cs_kd.runs import REDUCED, STUDENT
+from ldlstudy.studies.cs_kd.runs import FAST, REDUCED, STUDENT
 from ldlstudy.studies.cs_kd.tables import EVERYONE
 
 DIGITS, SMALL = f"quick {runs.DIGITS}", f"quick {STUDENT}"
@@ -21,7 +21,7 @@ def facts() -> Reading:
     """Return the committed records, as the conditions read them."""
     names = [f"cskd-table{n}" for n in range(1, 6)]
     small = studies.recorded((*names[:4], "cskd-grid"), "quick")
-    return Reading(studies.recorded(names) | small)
+    return Reading(studies.recorded((*names, "fast")) | small)
 
 
 def _digits(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
@@ -30,6 +30,10 @@ def _digits(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
 
 def _cifar(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
     return lambda r: holds(r.on(REDUCED))
+
+
+def _fast(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
+    return lambda r: holds(r.on(FAST))
 
 
 def _rises(r: Reading, metric: str, stage: str = "plain") -> bool:
@@ -85,8 +89,11 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "is hardly overconfident, and there CS-KD makes calibration worse": _cifar(
         lambda r: r("none", T, FITTED) < 1.25 and r.sorted("none", "cs_kd", metric=ECE)
     ),
-    "It does gather the features of a class": _cifar(
-        lambda r: r.sorted("cs_kd", "none", metric=SPREAD)
+    "It does gather the features of a class": lambda r: all(
+        r.on(bench).sorted("cs_kd", "none", metric=SPREAD) for bench in (REDUCED, FAST)
+    ),
+    "So it does for a {term}`fast network` that is trained on CIFAR-10 to its end": _fast(
+        lambda r: r.sorted("none", "cs_kd", metric=ECE)
     ),
     "Cross entropy is too sure of itself": _digits(lambda r: r("none", T, FITTED) > 1),
     "CS-KD lowers the ECE from … and raises R@1 from … in every seed. Its mean error is … lower "
@@ -257,6 +264,25 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             _near(r("ls", ECE), r("none", ECE), 0.02)
             and r.sorted("ls", "cs_kd", metric=ECE)
             and r.sorted("ls", "max_entropy", metric=ECE)
+        )
+    ),
+    "vary less with CS-KD, too … and R@1 hardly changes": _fast(
+        lambda r: (
+            r.sorted("cs_kd", "none", metric=SPREAD)
+            and _near(r("cs_kd", R1), r("none", R1), 0.005)
+        )
+    ),
+    "it is as sure as it is right, and its fitted T is": _fast(
+        lambda r: r("none", ECE) < 0.01 and _near(r("none", T, FITTED), 1, 0.02)
+    ),
+    "CS-KD makes it less sure than right … label smoothing makes it more so": _fast(
+        lambda r: r("cs_kd", T, FITTED) < 1 and r.sorted("none", "cs_kd", "ls", metric=ECE)
+    ),
+    "With a temperature each, none of that is left: CS-KD is no less confident on its errors than "
+    "cross entropy … and the NLL of all three is about the same": _fast(
+        lambda r: (
+            r("cs_kd", "confidence_on_errors", FITTED) >= r("none", "confidence_on_errors", FITTED)
+            and max(nll := [r(s, NLL, FITTED) for s in ("none", "ls", "cs_kd")]) - min(nll) < 0.005
         )
     ),
     "about cross entropy's own, with .1": _digits(

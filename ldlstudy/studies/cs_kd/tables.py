@@ -24,6 +24,7 @@ from ldlstudy.studies.cs_kd import numbers, runs
 from ldlstudy.studies.cs_kd.numbers import SCORES
 from ldlstudy.studies.cs_kd.runs import (
     DIGITS,
+    FAST,
     OUTPUT,
     PROTOCOLS,
     REDUCED,
@@ -44,6 +45,7 @@ MEASURES = {
     "recall_at_1": RECALL,
 }
 TITLES = {f"quick {DIGITS}": "noisy digits", REDUCED: "CIFAR-100, reduced"}
+ALL_TITLES = TITLES | {FAST: "CIFAR-10, fast network"}
 EVERYONE = tuple(  # on noisy digits
     dict.fromkeys(strategy for t in (1, 2, 3) for _, strategy in runs.QUICK_TABLES[t])
 )
@@ -61,16 +63,16 @@ def of_strategies(
     """Return measured numbers of strategies on benches, by title where there are several."""
     several = len(benches) > 1
     labels = {
-        f"{bench} {s}": f"{TITLES[bench]}: {label(s)}" if several else label(s)
+        f"{bench} {s}": f"{ALL_TITLES[bench]}: {label(s)}" if several else label(s)
         for bench in benches
         for s in strategies
     }
     return tables.of_rows(results, labels, columns)
 
 
-def _of_both(*strategies: str) -> list[str]:
-    """What strategies are called where both benches have lines."""
-    return [f"{title}: {label(s)}" for title in TITLES.values() for s in strategies]
+def _of_all(*strategies: str) -> list[str]:
+    """What strategies are called where several benches have lines."""
+    return [f"{title}: {label(s)}" for title in ALL_TITLES.values() for s in strategies]
 
 
 def rivals(results: Results) -> Shown:
@@ -86,10 +88,10 @@ def rivals(results: Results) -> Shown:
 def features(results: Results) -> Shown:
     """How features of a class gather."""
     columns = (VARIATION, RECALL, IN_TRAINING_SET, ERROR)
-    return of_strategies(results, TITLES, (*OUTPUT, "mixup"), columns).saying(
+    return of_strategies(results, ALL_TITLES, (*OUTPUT, "mixup"), columns).saying(
         "How features of a class gather. Does less variation go with a nearest neighbour that is "
         "more often of the same class?",
-        _of_both("none", "cs_kd", "adacos", "mixup"),
+        _of_all("none", "cs_kd", "adacos", "mixup"),
     )
 
 
@@ -144,10 +146,10 @@ def calibration(results: Results) -> Shown:
         "ECE, scaled": ("fitted", ECE),
         "NLL, scaled": ("fitted", NLL),
     }
-    return of_strategies(results, TITLES, EVERYONE, columns).saying(
+    return of_strategies(results, ALL_TITLES, EVERYONE, columns).saying(
         "Calibration as trained and scaled. A fitted T above 1 says that a network was too sure, "
         "below 1 that it was not sure enough.",
-        _of_both("none", "cs_kd", "ls", "mixup"),
+        _of_all("none", "cs_kd", "ls", "mixup"),
     )
 
 
@@ -237,7 +239,7 @@ def measures(results: Results, measure: str) -> Shown:
             for of, strategy in paper.index
             if of == measure
         },
-    ).saying(f"{MEASURES[measure].heading} of ResNet-18: the paper’s table of measures.")
+    ).saying(f"ResNet-18, {MEASURES[measure].heading}: the paper’s table of measures.")
 
 
 def grid(results: Results) -> Shown:
