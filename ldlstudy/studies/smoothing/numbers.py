@@ -70,8 +70,11 @@ def of_translator(results: Results) -> str:
             results.mean(row, column.metric, stage)
             for row, stage in ((soft, "plain"), (hard, "fitted"))
         )
-        lower = "smoothing is better" if own < scaled else "the temperature is better"
-        return f"{lower} ({of(soft, 'plain', column)} against {of(hard, 'fitted', column)})"
+        apart = results.difference((soft, "plain"), (hard, "fitted"), column.metric)
+        better = "smoothing is better" if own < scaled else "the temperature is better"
+        sure = "" if apart.excludes_zero else ", within the interval of the difference"
+        both = f"{of(soft, 'plain', column)} against {of(hard, 'fitted', column)}"
+        return f"{better} ({both}{sure})"
 
     more = 100 * (results.mean(soft, GREEDY.metric) - results.mean(hard, GREEDY.metric))
     return (
