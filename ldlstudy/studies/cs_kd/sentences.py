@@ -285,6 +285,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             and max(nll := [r(s, NLL, FITTED) for s in ("none", "ls", "cs_kd")]) - min(nll) < 0.005
         )
     ),
+    "and it is one seed": _fast(
+        lambda r: all(len(r.seeds(s, ECE)) == 1 for s in ("none", "ls", "cs_kd"))
+    ),
     "about cross entropy's own, with .1": _digits(
         lambda r: _near(r("max_entropy_light", ECE), r("none", ECE), 0.03)
     ),
