@@ -100,7 +100,7 @@ def test_on_cifar_what_differs_from_hard_labels_is_named_by_its_side():
     results = filled(
         [e for e in fast.runs("paper") if e.bench == runs.CIFAR],
         lambda e: (
-            {m: (score[e.strategy], 0.01) for m in metrics}
+            dict.fromkeys(metrics, (score[e.strategy], 0.01))
             if e.strategy in score and e.run.seed == 0
             else None
         ),
