@@ -80,7 +80,10 @@ def answers(
 
 def _garment(ax: Axes, pixels: np.ndarray) -> None:
     """Draw the pixels that are not white as squares, which take the theme as a picture does not."""
-    squares = [[(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)] for y, x in np.argwhere(pixels)]
+    side = 1.5  # they overlap, or seams would be seen between them
+    squares = [
+        [(x, y), (x + side, y), (x + side, y + side), (x, y + side)] for y, x in np.argwhere(pixels)
+    ]
     shades = pixels[pixels > 0]
     seen = PolyCollection(squares, array=shades, cmap="gray_r", clim=(0, 255), clip_on=False)
     ax.add_collection(seen)
