@@ -9,7 +9,7 @@ from ldlstudy.experiment.records import Run
 LEVELS = {  # of evidence, the best first
     "paper": "the paper's own network and protocol",
     "part": "the paper's own network and protocol, on a third of its images",
-    "fast": "the paper's data, a fast network trained to the end",
+    "fast": "photographs, a fast network trained to the end",
     "reduced": "a small network, shortened training",
     "quick": "noisy digits",
 }

@@ -290,6 +290,15 @@ def test_every_category_has_a_colour():
     assert len({colour for _, colour in colours}) == len(colours)
 
 
+def test_a_number_says_on_which_data_and_network_it_is():
+    def made(dataset, model):
+        return Record({"dataset": dataset, "model": model}, {}, {}, {})
+
+    runs = [("cifar10", "lenet"), ("cifar100", "lenet"), ("cifar10", "lenet")]
+    assert tables.place([made(*run) for run in runs]) == "CIFAR-10, CIFAR-100, LeNet"
+    assert tables.place([made("six_gaussians", "mlp64x5")]) == "six Gaussians"
+
+
 def test_the_source_of_a_number_says_seeds_and_devices():
     def made(seed, replicates, device):
         return Record({"seed": seed, "replicates": replicates}, {}, {}, {"device": device})

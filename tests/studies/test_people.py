@@ -7,7 +7,7 @@ from scipy.stats import rankdata, spearmanr
 from ldlstudy.report.results import Results
 from ldlstudy.studies.fast import runs as fast
 from ldlstudy.studies.people import annotators, comparisons, enhancement, numbers, runs, tables
-from ldlstudy.studies.people.sentences import of_annotators, of_enhancement, written
+from ldlstudy.studies.people.sentences import of_annotators, of_cifar, of_enhancement, written
 from ldlstudy.studies.strategies import named
 from ldlstudy.studies.truth import runs as truth
 from tests.report.made import filled
@@ -92,6 +92,25 @@ def test_numbers_are_means_over_seeds_and_lists_are_in_their_order():
     assert values["least.ece"] == pytest.approx(mean(results, surest, "votes_ece"))
     assert values["strategies.others"] == str(len(runs.STRATEGIES) - 2)
     assert all(value == value for value in values.values())
+
+
+def test_on_cifar_what_differs_from_hard_labels_is_named_by_its_side():
+    score = {"none": 0.5, "ls": 0.4, "cs_kd": 0.495, "off_ldl": 0.6}  # each to within .01
+    metrics = ("votes_cross_entropy", "votes_total_variation", "votes_entropy_order")
+    results = filled(
+        [e for e in fast.runs("paper") if e.bench == runs.CIFAR],
+        lambda e: (
+            dict.fromkeys(metrics, (score[e.strategy], 0.01))
+            if e.strategy in score and e.run.seed == 0
+            else None
+        ),
+    )
+    present = Results([e for e in results.planned if e.run in results.recorded], results.recorded)
+    said = of_cifar(present)
+    assert {said[f"cifar.{metric}.less"] for metric in metrics} == {"LS"}
+    assert {said[f"cifar.{metric}.more"] for metric in metrics} == {"Off-LDL"}
+    assert said["cifar.seeds"] == "one seed"
+    assert of_cifar(Results([], {})) == {}
 
 
 def test_without_records_nothing_is_said():

@@ -116,8 +116,12 @@ def _others() -> Numbers:
         if {name, HARD} <= set(cells.index):
             found = stats.difference(cells.loc[name].tolist(), cells.loc[HARD].tolist())
             values[f"five.{name}"] = tables.difference(near, found)
-    for key, stage in (("fast.ece", "plain"), ("fast.scaled", "fitted")):
-        value = fast.mean(FAST, "ece_15_left", stage)
+    for key, stage, metric in (
+        ("fast.ece", "plain", "ece_15_left"),
+        ("fast.scaled", "fitted", "ece_15_left"),
+        ("fast.temperature", "fitted", "temperature"),
+    ):
+        value = fast.mean(FAST, metric, stage)
         values |= {} if math.isnan(value) else {key: value}
     return values
 

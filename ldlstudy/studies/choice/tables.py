@@ -101,6 +101,6 @@ def costs(spent: pd.DataFrame, *chosen: Mapping[tuple[str, str], Pick]) -> Shown
     }
     nearest = [p.strategy for of in chosen for (_, want), p in of.items() if want == "truth"]
     return style(pd.DataFrame.from_dict(lines, orient="index")).saying(
-        "What training costs, in that of hard labels. What is bought with teachers, what is free?",
+        "What training costs, where hard labels are 1. What is free, and what do teachers cost?",
         [named(name).label for name in (HARD, "ls", *map(free, nearest))],
     )

@@ -15,6 +15,7 @@ from ldlstudy.report import claims
 from ldlstudy.report.claims import NOT_RUN
 from ldlstudy.report.export import Block
 from ldlstudy.report.tables import Pair, Text, linked, render
+from ldlstudy.studies.bench import DATASETS, NETWORKS
 from ldlstudy.studies.ledger import verdicts
 from ldlstudy.studies.ledger.verdicts import CATEGORIES, CONTRADICTED, PAPERS, Evidence
 
@@ -85,7 +86,8 @@ def _ours(comparison: pd.Series, made: list[Record]) -> str:
     """The deciding comparison's numbers, and where they are from."""
     ours, difference = _numbers(comparison)
     difference = f"<small>difference {difference}</small>"
-    return f"{metric(comparison)} {ours}{difference}<small>{source(made)}</small>"
+    rests = f"<small>{html.escape(place(made))}; {source(made)}</small>"
+    return f"{metric(comparison)} {ours}{difference}{rests}"
 
 
 def _numbers(comparison: pd.Series) -> tuple[str, str]:
@@ -99,6 +101,14 @@ def metric(comparison: pd.Series) -> str:
     """What a comparison compares, in words."""
     name = str(comparison["metric"])
     return METRICS.get(name, name.replace("_", " "))
+
+
+def place(made: list[Record]) -> str:
+    """Return on which data sets a comparison rests, and of images on which networks."""
+    runs = [record.specification for record in made]
+    sets = dict.fromkeys(DATASETS[r["dataset"]] for r in runs)
+    networks = dict.fromkeys(NETWORKS[r["model"]] for r in runs if r["model"] in NETWORKS)
+    return ", ".join([*sets, *networks])
 
 
 def source(made: list[Record]) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
@@ -69,11 +71,23 @@ def answers(
         ax.set_yticks(range(len(classes)), classes)
         if pictures is not None:
             inset = ax.inset_axes((0.62, 0.02, 0.36, 0.28))
-            inset.imshow(pictures["pixels"][image], cmap="gray_r", vmin=0, vmax=255)
+            _garment(inset, np.array(pictures["pixels"][image]))
             inset.set_axis_off()
     handles, names = axes[0, 0].get_legend_handles_labels()
     legend(fig, dict(zip(names, handles, strict=True)), columns=4)
     return fig
+
+
+def _garment(ax: Axes, pixels: np.ndarray) -> None:
+    """Draw the pixels that are not white as squares, which take the theme as a picture does not."""
+    side = 1.5  # they overlap, or seams would be seen between them
+    squares = [
+        [(x, y), (x + side, y), (x + side, y + side), (x, y + side)] for y, x in np.argwhere(pixels)
+    ]
+    shades = pixels[pixels > 0]
+    seen = PolyCollection(squares, array=shades, cmap="gray_r", clim=(0, 255), clip_on=False)
+    ax.add_collection(seen)
+    ax.set(xlim=(0, pixels.shape[1]), ylim=(pixels.shape[0], 0), aspect="equal")
 
 
 @of_there

@@ -5,7 +5,7 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import CIFAR, LENET
-from ldlstudy.studies.people.sentences import of_annotators, of_enhancement, written
+from ldlstudy.studies.people.sentences import of_annotators, of_cifar, of_enhancement, written
 
 STAGES = ("plain", "fitted", "people", "voters")
 
@@ -44,7 +44,7 @@ def quoted(
         values |= numbers.with_interval(f"{key}.correlation", estimate)
         values[f"{key}.strategies"] = len(table)
     lists = written(results) | of_annotators(annotated) | of_enhancement(enhanced)
-    return numbers.known(values) | lists
+    return numbers.known(values) | lists | of_cifar(cifar)
 
 
 def _means(results: Results, bench: str, prefix: str) -> Numbers:

@@ -7,24 +7,32 @@ from ldlstudy.data import distributions
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
+from ldlstudy.stats import Estimate
 from ldlstudy.studies.people import annotators, comparisons
-from ldlstudy.studies.people.runs import FCN, LENET, OF_FCN, row
+from ldlstudy.studies.people.runs import CIFAR, FCN, LENET, OF_FCN, row
 from ldlstudy.studies.strategies import in_prose
 
 KL = "kl_to_truth"
 DIVIDED = (8, 14, 20)  # of the images that were kept: a pullover, a coat and a shirt
 ANSWERING = ("none", "ls", "cs_kd", "mixup", "adacos")  # whose networks answer them
 CROSS_ENTROPY, ECE, ORDER = "votes_cross_entropy", "votes_ece", "votes_entropy_order"
+VARIATION = "votes_total_variation"
 
 
 class Facts(Reading):
     """LeNet on Fashion-MNIST and what else the chapter is of, as the conditions read it."""
 
     def __init__(
-        self, results: Results, known: Results, annotated: Results, enhanced: Results
+        self,
+        results: Results,
+        known: Results,
+        annotated: Results,
+        enhanced: Results,
+        cifar: Results,
     ) -> None:
         super().__init__(results, LENET)
         self.known, self.annotated, self.enhanced = known, annotated, enhanced
+        self.cifar = Reading(cifar, CIFAR)
 
     def of_one(self) -> dict[str, float]:
         """Return the cross entropy to the votes by what is made of one annotator's labels."""
@@ -53,6 +61,16 @@ class Facts(Reading):
             raise NoRecordError("some network has kept no answers")
         return max(says, key=says.__getitem__)
 
+    def only_truth_is_apart(self) -> bool:
+        """Return whether no strategy has another rank than hard labels, but the true posterior."""
+        said = of_enhancement(self.enhanced)
+        if not said:
+            raise NoRecordError("no set of label distributions has records")
+        ranks = comparisons.enhancement_ranks(self.enhanced)[KL]
+        gap = float(ranks["none"] - ranks["truth"])
+        apart = said["enhancement.critical_difference"]
+        return gap > float(apart) and said["enhancement.apart"] == "none"
+
     def all(self, metric: str, stage: str = "plain") -> dict[str, float]:
         """Return the mean over seeds of a metric of every strategy."""
         found = comparisons.by_strategy(self.results, metric, stage)
@@ -68,6 +86,7 @@ def facts() -> Facts:
         studies.recorded("people", "quick"),
         studies.recorded("annotators"),
         studies.recorded("enhancement"),
+        studies.recorded("fast"),
     )
 
 
@@ -77,20 +96,19 @@ def written(results: Results) -> Numbers:
     Nearer and farther than hard labels are strategies whose difference has an interval on one side
     of zero. Hard labels on fewer images are none of the strategies that are counted.
     """
-    own = Facts(results, *(Results([], {}) for _ in range(3)))
+    own = Facts(results, *(Results([], {}) for _ in range(4)))
     found: Numbers = {}
     for stage, title in (("plain", ""), ("people", "people.")):
-        scores = comparisons.by_strategy(results, CROSS_ENTROPY, stage)
-        if len(scores) < 2 or "none" not in scores.index:
+        ends = _apart(results, CROSS_ENTROPY, stage)
+        if not ends:
             continue
-        order = list(_others(scores).sort_values().index)
-        ends = {
-            name: results.difference((row(name), stage), (row("none"), stage), CROSS_ENTROPY)
-            for name in order
-        }
+        nearer, every = sum(each.high < 0 for each in ends.values()), in_words(len(ends))
         found |= {
-            f"{title}nearest": in_prose(order[:3]),
-            f"{title}nearer": in_words(sum(each.high < 0 for each in ends.values())),
+            f"{title}nearest": in_prose(list(ends)[:3]),
+            f"{title}nearer": in_words(nearer),
+            f"{title}nearer.of": f"all {every}"
+            if nearer == len(ends)
+            else f"{in_words(nearer)} of the {every}",
             f"{title}nearer.names": in_prose(n for n, each in ends.items() if each.high < 0),
             f"{title}farther": in_prose(n for n, each in ends.items() if each.low > 0),
         }
@@ -119,6 +137,43 @@ def written(results: Results) -> Numbers:
 def _others(scores: pd.Series) -> pd.Series:
     """Strategies beside hard labels."""
     return scores.drop(index=["none", "none-held"], errors="ignore")
+
+
+def _apart(
+    results: Results, metric: str, stage: str = "plain", bench: str = LENET
+) -> dict[str, Estimate]:
+    """How far each strategy is from hard labels by a metric, the one with the lowest first."""
+    scores = comparisons.by_strategy(results, metric, stage, bench)
+    if "none" not in scores.index:
+        return {}
+    hard = (row("none", bench), stage)
+    return {
+        name: results.difference((row(name, bench), stage), hard, metric)
+        for name in _others(scores).sort_values().index
+    }
+
+
+def of_cifar(cifar: Results) -> Numbers:
+    """Return which strategies have clearly less or more than hard labels by votes on CIFAR-10."""
+    found: Numbers = {}
+    for metric in (CROSS_ENTROPY, VARIATION, ORDER):
+        ends = _apart(cifar, metric, bench=CIFAR)
+        if not ends:
+            return {}
+        found |= {
+            f"cifar.{metric}.less": in_prose(n for n, each in ends.items() if each.high < 0),
+            f"cifar.{metric}.more": in_prose(n for n, each in ends.items() if each.low > 0),
+        }
+    seeds = max(len(cifar.records(row(name, CIFAR))) for name in ends)
+    return found | {"cifar.seeds": "one seed" if seeds == 1 else f"{in_words(seeds)} seeds"}
+
+
+def _other_by_variation(cifar: Results) -> bool:
+    """Whether on CIFAR-10 no strategy is nearer by TV, and all that differ are farther."""
+    said = of_cifar(cifar)
+    if not said:
+        raise NoRecordError("the fast network has no records")
+    return said[f"cifar.{VARIATION}.less"] == "none" != said[f"cifar.{VARIATION}.more"]
 
 
 def of_annotators(annotated: Results) -> Numbers:
@@ -156,7 +211,7 @@ def of_enhancement(enhanced: Results) -> Numbers:
         "enhancement.best": in_prose(others.index[:1]),
         "enhancement.best.rank": float(others.iloc[0]),
         "enhancement.critical_difference": apart,
-        "enhancement.apart": in_prose(differ),
+        "enhancement.apart": in_prose(name for name in differ if name != "truth"),
     }
 
 
@@ -174,6 +229,19 @@ SENTENCES = {
     "Scaled to the labels, hard labels have an ECE near what chance gives, and the same network is "
     "far from calibrated against people": lambda r: (
         r("none", "ece_15_left", "fitted") < 0.015 and r("none", ECE, "fitted") > 0.15
+    ),
+    "Only a network that is taught the distributions themselves does": (
+        lambda r: r.only_truth_is_apart()
+    ),
+    "Only the true posterior, which is taught the distributions themselves, is": (
+        lambda r: r.only_truth_is_apart()
+    ),
+    "TV says otherwise": lambda r: _other_by_variation(r.cifar.results),
+    "The fast network is right less often than they are": lambda r: (
+        r.cifar("none", "accuracy") < 0.99
+    ),
+    "With hard labels this network is as sure as it is right": lambda r: (
+        abs(r.cifar("none", "temperature", "fitted") - 1) < 0.05
     ),
     "No strategy is calibrated against people": lambda r: min(r.all(ECE).values()) > 0.1,
     "The shares of three people are a better target than anything that is made of one": lambda r: (
