@@ -170,6 +170,14 @@ class Results:
                     ]
         return pd.DataFrame(lines, columns=list(COLUMNS))
 
+    @functools.cached_property
+    def _by_metric(self) -> dict[Any, pd.DataFrame]:
+        return dict(iter(self.frame.groupby(["metric", "stage"], sort=False)))
+
+    def numbers(self, metric: str, stage: str = "plain") -> pd.DataFrame:
+        """Return the lines of :attr:`frame` with a metric at a stage; none if there are none."""
+        return self._by_metric.get((metric, stage), self.frame.iloc[:0])
+
 
 def row_of(planned: Planned) -> str:
     """Return the name of a planned run's row among those of all levels."""
@@ -218,7 +226,6 @@ def difference(left: Measured, right: Measured) -> Estimate:
 
 def pivot(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
     """Return a metric at a stage, strategies (lines) by bench and seed (columns)."""
-    frame = results.frame
-    chosen = frame[(frame["metric"] == metric) & (frame["stage"] == stage)]
+    chosen = results.numbers(metric, stage)
     table = chosen.pivot(index="strategy", columns=["bench", "seed"], values="value")
     return table.astype(np.float64)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr, zscore
 
 from ldlstudy import stats
 from ldlstudy.report.results import MISSING, Results
@@ -24,10 +24,8 @@ def by_strategy(
     results: Results, metric: str, stage: str = "plain", bench: str = LENET
 ) -> pd.Series:
     """Return the mean over seeds of a metric of each strategy of a bench."""
-    frame = results.frame
-    chosen = frame[
-        (frame["bench"] == bench) & (frame["metric"] == metric) & (frame["stage"] == stage)
-    ]
+    chosen = results.numbers(metric, stage)
+    chosen = chosen[chosen["bench"] == bench]
     found: pd.Series = chosen.groupby("strategy", sort=False)["value"].mean()
     return found
 
@@ -66,14 +64,14 @@ def rank_correlation(table: pd.DataFrame) -> Estimate:
     """Return Spearman's correlation of two columns, its interval over strategies drawn anew."""
     if len(table) < 3:
         return MISSING
-    one, other = table.to_numpy().T
+    columns = table.to_numpy().T
     rng = np.random.default_rng(0)
     draws = rng.integers(0, len(table), (stats.RESAMPLES, len(table)))
-    found = [
-        spearmanr(one[d], other[d]).statistic for d in draws if min(len(set(one[d])), len(d)) > 2
-    ]
-    low, high = stats.middle(np.array(found))
-    return Estimate(float(spearmanr(one, other).statistic), low, high)
+    drawn = columns[:, draws]
+    several = (np.diff(np.sort(drawn[0]), axis=1) > 0).sum(1) > 1  # three values at least
+    one, other = zscore(rankdata(drawn[:, several], axis=2), axis=2)
+    low, high = stats.middle((one * other).mean(1))
+    return Estimate(float(spearmanr(*columns).statistic), low, high)
 
 
 def enhancement(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
@@ -81,8 +79,7 @@ def enhancement(results: Results, metric: str, stage: str = "plain") -> pd.DataF
 
     A set that lacks a strategy is left out until it has been run there.
     """
-    frame = results.frame
-    chosen = frame[(frame["metric"] == metric) & (frame["stage"] == stage)]
+    chosen = results.numbers(metric, stage)
     found: pd.DataFrame = (
         chosen.groupby(["strategy", "bench"], sort=False)["value"].mean().unstack()
     )
