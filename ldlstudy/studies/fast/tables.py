@@ -23,7 +23,6 @@ SCORES = {
     "T": ("fitted", Column("temperature", "T", digits=2)),
     "NLL, scaled": ("fitted", NLL),
     "ECE, scaled": ("fitted", ECE),
-    "class-wise ECE, scaled": ("fitted", CLASSWISE),
 }
 IMAGES = 50_000  # of CIFAR's training sets
 RATE = 1e11  # products and sums a second, of two cores of a laptop
