@@ -262,6 +262,8 @@ def preview_labels(
         from ldlstudy.mixing import MIXINGS
 
         method, mixed = ("none", [taught]) if taught in MIXINGS else (taught, [])
+        if mixed and setting:
+            raise ValueError(f"settings of a mixing are given with -m: -m {setting[0]}")
         place, work = _places(results) if teacher else (None, None)
         settings = values.read(f"setting of {method}", setting, values.of_settings(method))
         wanted = Run(

@@ -102,6 +102,7 @@ def test_an_npz_is_trained_on(pets, tmp_path):
         ("preview ./pets mixap", "unknown method 'mixap'"),
         ("preview ./pets ils2", "method 'ils2' needs a teacher"),
         ("preview ./pets cutmix -m beta=1", "unknown setting of cutmix 'beta'; known: alpha, name"),
+        ("preview ./pets mixup -p alpha=3", "settings of a mixing are given with -m: -m alpha=3"),
         ("preview ./pets mixup -o a.jpk", "jpk"),
     ],
 )
