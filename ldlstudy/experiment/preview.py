@@ -25,7 +25,7 @@ from ldlstudy.methods import Method
 from ldlstudy.models.classifier import check_module
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import Augmentation, Recipe, batches
-from ldlstudy.training.loop import asked, check_arguments, mixer_for
+from ldlstudy.training.loop import asked, check_arguments, check_classes, mixer_for
 from ldlstudy.training.predict import answered, check_logits
 
 if TYPE_CHECKING:
@@ -195,11 +195,7 @@ def preview(
     row.check_teacher(said)
     most = max(int(images.labels.max()) + 1, 2)
     count = checks.whole("classes", most if classes is None else classes, most)
-    if said is not None and row.beside is None and said.logits.shape[-1] != count:
-        raise ValueError(
-            f"the teacher has {said.logits.shape[-1]} classes, the preview is of {count}: "
-            "give classes"
-        )
+    check_classes(row, said, count, f"the preview is of {count}: give classes")
     if count > MOST:
         raise ValueError(f"a preview is of at most {MOST:,} classes, got {count:,}")
     pixels = images.pixels if isinstance(images.pixels, Tensor) else None

@@ -22,6 +22,7 @@ from ldlstudy import checks, device, methods, mixing
 from ldlstudy.batch import Batch, Task, Teacher
 from ldlstudy.data.images import Images
 from ldlstudy.device import Execution
+from ldlstudy.methods import Method
 from ldlstudy.mixing import Mixing
 from ldlstudy.models.classifier import check_module
 from ldlstudy.seeds import seed_of
@@ -29,13 +30,7 @@ from ldlstudy.training import checkpoints
 from ldlstudy.training.augment import Augmentation
 from ldlstudy.training.batches import batches
 from ldlstudy.training.checkpoints import History
-from ldlstudy.training.predict import (
-    Predictor,
-    answered,
-    check_logits,
-    columns_of,
-    look,
-)
+from ldlstudy.training.predict import Predictor, answered, check_logits, columns_of, look
 from ldlstudy.training.recipe import Recipe
 from ldlstudy.training.teachers import ask
 
@@ -158,10 +153,7 @@ def train(
         row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
     execution.place(network)
     classes = _try_out(network, images, augmentation, execution)
-    if teacher is not None and row.beside is None and teacher.logits.shape[-1] != classes:
-        raise ValueError(
-            f"the teacher has {teacher.logits.shape[-1]} classes, the network has {classes}"
-        )
+    check_classes(row, teacher, classes, f"the network has {classes}")
     student = Student(
         network, recipe, method, settings or {}, teacher, seed, watched, class_losses, file
     )
@@ -192,6 +184,12 @@ def check_arguments(recipe: Recipe, augmentation: Augmentation, seed: int) -> No
     checks.instance("recipe", recipe, Recipe)
     checks.instance("augmentation", augmentation, Augmentation)
     checks.whole("seed", seed, 0)
+
+
+def check_classes(row: Method, teacher: Teacher | None, classes: int, what: str) -> None:
+    """Refuse a teacher of other classes, where a method compares its logits with a student's."""
+    if teacher is not None and row.beside is None and teacher.logits.shape[-1] != classes:
+        raise ValueError(f"the teacher has {teacher.logits.shape[-1]} classes, {what}")
 
 
 def asked(
@@ -382,7 +380,9 @@ def _given(training: Images, held: Images | None, teacher: Teacher | None) -> di
     return {
         "images": training.digest,
         "held-out images": None if held is None else held.digest,
-        "teacher": None if teacher is None else teacher.logits[:, :TAUGHT].flatten().tolist(),
+        checkpoints.ANSWERS: None
+        if teacher is None
+        else teacher.logits[:, :TAUGHT].flatten().tolist(),
     }
 
 

@@ -18,7 +18,7 @@ def made(values):
     planned = [
         each
         for each in runs.runs("paper")
-        if each.bench == "cifar10-fast_cnn" and each.run.seed == 0 and each.strategy in values
+        if each.bench == runs.CIFAR10 and each.run.seed == 0 and each.strategy in values
     ]
 
     def give(each):

@@ -100,7 +100,7 @@ def test_on_cifar_what_differs_from_hard_labels_is_named_by_its_side():
     score = {"none": 0.5, "ls": 0.4, "cs_kd": 0.495, "off_ldl": 0.6}  # each to within .01
     metrics = ("votes_cross_entropy", "votes_total_variation", "votes_entropy_order")
     results = filled(
-        [e for e in fast.runs("paper") if e.bench == runs.CIFAR],
+        [e for e in fast.runs("paper") if e.bench == fast.CIFAR10],
         lambda e: (
             dict.fromkeys(metrics, (score[e.strategy], 0.01))
             if e.strategy in score and e.run.seed == 0

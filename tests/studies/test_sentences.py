@@ -105,7 +105,7 @@ def test_every_condition_on_records_fails_in_some_world(chapter, monkeypatch):
     for seed in range(40):
         read = world(seed, monkeypatch)
         if chapter == "truth":
-            facts = own.Facts(facts.quick, facts.grid)  # which keeps what it has read
+            facts = own.Facts(facts.quick, facts.grid, facts.fast)  # which keeps what it has read
         for sentence, holds in list(left.items()):
             read.clear()
             if not holds(facts) or not read:  # what reads no record is of the papers' tables

@@ -12,12 +12,13 @@ from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import in_words
 from ldlstudy.studies.choice import picks, tables
 from ldlstudy.studies.choice.picks import DIGITS, HARD, PEOPLE, Pick, Want, gains, loses
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.people import annotators
 from ldlstudy.studies.people import runs as people
 from ldlstudy.studies.strategies import in_prose
 from ldlstudy.studies.truth import comparisons
 
-FAST = "cifar10-fast_cnn none"
+FAST = f"{CIFAR10} {HARD}"
 CROSS_ENTROPY = Want("cross_entropy", "plain", "")
 OF_PEOPLE = Want("votes_cross_entropy", "plain", "")
 

@@ -43,7 +43,7 @@ PROTOCOLS = {  # data set: augmentation, recipe, the weight of CS-KD's term
     "mit67": (CROP, FINE, 3.0),
 }
 PREACT = ("cifar100", "tiny_imagenet")  # where the authors' small ResNets are pre-activation ones
-REDUCED, FAST = "cifar100-resnet20-reduced", "cifar10-fast_cnn"
+REDUCED = "cifar100-resnet20-reduced"
 DOMAINS = "three_domains-resnet18"  # Figure 4
 SMALL_DOMAINS = "three_small_domains-small_cnn-reduced"
 DIGITS, STUDENT = digits.NAME, "noisy_digits-small_fcn"

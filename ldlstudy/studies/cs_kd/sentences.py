@@ -6,8 +6,9 @@ from ldlstudy import studies
 from ldlstudy.report.sentences import Reading
 from ldlstudy.report.tables import published
 from ldlstudy.studies.cs_kd import numbers, runs
-from ldlstudy.studies.cs_kd.runs import FAST, REDUCED, STUDENT
+from ldlstudy.studies.cs_kd.runs import REDUCED, STUDENT
 from ldlstudy.studies.cs_kd.tables import EVERYONE
+from ldlstudy.studies.fast.runs import CIFAR10
 
 DIGITS, SMALL = f"quick {runs.DIGITS}", f"quick {STUDENT}"
 FITTED, T = "fitted", "temperature"
@@ -33,7 +34,7 @@ def _cifar(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
 
 
 def _fast(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(FAST))
+    return lambda r: holds(r.on(CIFAR10))
 
 
 def _rises(r: Reading, metric: str, stage: str = "plain") -> bool:
@@ -90,7 +91,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: r("none", T, FITTED) < 1.25 and r.sorted("none", "cs_kd", metric=ECE)
     ),
     "It does gather the features of a class": lambda r: all(
-        r.on(bench).sorted("cs_kd", "none", metric=SPREAD) for bench in (REDUCED, FAST)
+        r.on(bench).sorted("cs_kd", "none", metric=SPREAD) for bench in (REDUCED, CIFAR10)
     ),
     "So it does for a {term}`fast network` that is trained on CIFAR-10 to its end": _fast(
         lambda r: r.sorted("none", "cs_kd", metric=ECE)

@@ -24,13 +24,13 @@ from ldlstudy.studies.cs_kd import numbers, runs
 from ldlstudy.studies.cs_kd.numbers import SCORES
 from ldlstudy.studies.cs_kd.runs import (
     DIGITS,
-    FAST,
     OUTPUT,
     PROTOCOLS,
     REDUCED,
     SMALL_DOMAINS,
     STUDENT,
 )
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.strategies import named
 
 ECE = Column("ece_20_right", "ECE", digits=3)
@@ -45,7 +45,7 @@ MEASURES = {
     "recall_at_1": RECALL,
 }
 TITLES = {f"quick {DIGITS}": "noisy digits", REDUCED: "CIFAR-100, reduced"}
-ALL_TITLES = TITLES | {FAST: "CIFAR-10, fast network"}
+ALL_TITLES = TITLES | {CIFAR10: "CIFAR-10, fast network"}
 EVERYONE = tuple(  # on noisy digits
     dict.fromkeys(strategy for t in (1, 2, 3) for _, strategy in runs.QUICK_TABLES[t])
 )

@@ -1,33 +1,29 @@
 """What the book says of the fast network on photographs, written from its records."""
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
-from ldlstudy.report.sentences import Reading, listed
+from ldlstudy.report.sentences import listed
 from ldlstudy.studies.bench import DATASETS
 from ldlstudy.studies.fast import runs
 from ldlstudy.studies.fast.tables import ECE, IMAGES, NLL, operations
-from ldlstudy.studies.strategies import in_prose
+from ldlstudy.studies.strategies import in_prose, named
 
 STAGES = {"as trained": "plain", "scaled": "fitted"}
 PICTURED = ("none", "ls", "cs_kd", "off_ldl")  # planes of the first seed
 CLASSES = ("airplane", "automobile", "bird")  # the first three of CIFAR-10
 
-SENTENCES: dict[str, Callable[[Reading], bool]] = {  # of CIFAR-10
-    "This one is hardly so": lambda r: abs(r("none", "temperature", "fitted") - 1) < 0.1,
-    "tight ones, nearer to one another, with LS and CS-KD": lambda r: all(
-        r(tight, f"{part}_{what}", "plane") < r(wide, f"{part}_{what}", "plane")
-        for part in ("train", "test")
-        for what in ("spread", "distance")
-        for tight in ("ls", "cs_kd")
-        for wide in ("none", "off_ldl")
-    ),
-}
+
+def pictured(results: Results) -> dict[str, Any]:
+    """Return the penultimate planes of four kinds of labels on CIFAR-10, by title."""
+    return {
+        named(name).label: results.figure(f"{runs.CIFAR10} {name}", "plane") for name in PICTURED
+    }
 
 
 def quoted(results: Results) -> Numbers:
@@ -37,7 +33,7 @@ def quoted(results: Results) -> Numbers:
     ``epochs`` and its ``operations`` in 10¹²; by data set the ``accuracy`` of hard labels, and what
     is ``said`` of it.
     """
-    bench = runs.benches("paper")["cifar10-fast_cnn"]
+    bench = runs.benches("paper")[runs.CIFAR10]
     epochs = bench.recipe["epochs"]
     taken = [numbers.seconds(record.made) for record in results.recorded.values()]
     values: Numbers = {

@@ -15,6 +15,7 @@ from ldlstudy.experiment.records import Run
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.strategies import named
 
+CIFAR10 = "cifar10-fast_cnn"  # the bench of which most chapters speak
 SEEDS = 3
 RECIPE = {
     "epochs": 24,

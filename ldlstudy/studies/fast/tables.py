@@ -64,8 +64,8 @@ def networks() -> dict[str, Bench]:
     """Return what is compared in cost: the fast network, the reduced one, the papers' own."""
     fast, ldl, cs_kd = runs.benches("paper"), ldl_runs.benches("paper"), cs_kd_runs.benches("paper")
     return {
-        "fast CNN": fast["cifar10-fast_cnn"],
-        "fast CNN, four times as long": fast["cifar10-fast_cnn-long"],
+        "fast CNN": fast[runs.CIFAR10],
+        "fast CNN, four times as long": fast[f"{runs.CIFAR10}-long"],
         "ResNet-20, reduced": ldl[ldl_runs.REDUCED],
         "ResNet-20 of LDL": ldl["cifar100-resnet20"],
         "ResNet-56 of LDL": ldl["cifar100-resnet56"],

@@ -12,6 +12,7 @@ from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
 from ldlstudy.report.tables import published, short
 from ldlstudy.studies.bench import NETWORKS
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.ldl import numbers
 from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
 from ldlstudy.studies.ldl.numbers import DIGITS
@@ -179,7 +180,7 @@ def _shifted(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
 
 def _fast(r: Reading) -> bool:
     """Whether the fast network on CIFAR-10 is as sure as right, within what chance explains."""
-    own = r.on("cifar10-fast_cnn")
+    own = r.on(CIFAR10)
     return own("none", ECE10) < 0.01 and abs(own("none", T, FITTED) - 1) < 0.05
 
 

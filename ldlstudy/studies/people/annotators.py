@@ -33,7 +33,7 @@ STRATEGIES = ("none", "ls", "cs_kd", "max_entropy_light", "mixup", "off_ldl", "o
 
 def bench() -> Bench:
     """Return the bench: labels of one annotator."""
-    own = fast.benches("paper")["cifar10-fast_cnn"]
+    own = fast.benches("paper")[fast.CIFAR10]
     recipe = {**own.recipe, "epochs": EPOCHS}
     return replace(own, name=NAME, recipe=recipe, network={"widths": WIDTHS}, data=ONE, seeds=SEEDS)
 

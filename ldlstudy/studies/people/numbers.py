@@ -3,8 +3,9 @@
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.people import annotators, comparisons
-from ldlstudy.studies.people.runs import CIFAR, LENET
+from ldlstudy.studies.people.runs import LENET
 from ldlstudy.studies.people.sentences import of_annotators, of_cifar, of_enhancement, written
 
 STAGES = ("plain", "fitted", "people", "voters")
@@ -33,7 +34,7 @@ def quoted(
     """
     values: Numbers = {}
     (place,) = {each.bench for each in known.planned} or {""}
-    for prefix, found, bench in (("", results, LENET), ("cifar.", cifar, CIFAR),
+    for prefix, found, bench in (("", results, LENET), ("cifar.", cifar, CIFAR10),
                                  ("annotators.", annotated, annotators.NAME),
                                  ("known.", known, place)):  # fmt: skip
         values |= _means(found, bench, prefix)

@@ -18,7 +18,7 @@ from ldlstudy.studies.strategies import named
 
 SEEDS = 5
 SMALL_SEEDS = {"quick": 3, "smoke": 2}
-LENET, FCN, CIFAR = "fashion_mnist-lenet", "fashion_mnist-fcn1200", "cifar10-fast_cnn"  # benches
+LENET, FCN = "fashion_mnist-lenet", "fashion_mnist-fcn1200"  # benches
 RECIPE = {
     "epochs": 20,
     "batch": 250,

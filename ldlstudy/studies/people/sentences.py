@@ -8,8 +8,9 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
 from ldlstudy.stats import Estimate
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.people import annotators, comparisons
-from ldlstudy.studies.people.runs import CIFAR, FCN, LENET, OF_FCN, row
+from ldlstudy.studies.people.runs import FCN, LENET, OF_FCN, row
 from ldlstudy.studies.strategies import in_prose
 
 KL = "kl_to_truth"
@@ -32,7 +33,7 @@ class Facts(Reading):
     ) -> None:
         super().__init__(results, LENET)
         self.known, self.annotated, self.enhanced = known, annotated, enhanced
-        self.cifar = Reading(cifar, CIFAR)
+        self.cifar = Reading(cifar, CIFAR10)
 
     def of_one(self) -> dict[str, float]:
         """Return the cross entropy to the votes by what is made of one annotator's labels."""
@@ -157,14 +158,14 @@ def of_cifar(cifar: Results) -> Numbers:
     """Return which strategies have clearly less or more than hard labels by votes on CIFAR-10."""
     found: Numbers = {}
     for metric in (CROSS_ENTROPY, VARIATION, ORDER):
-        ends = _apart(cifar, metric, bench=CIFAR)
+        ends = _apart(cifar, metric, bench=CIFAR10)
         if not ends:
             return {}
         found |= {
             f"cifar.{metric}.less": in_prose(n for n, each in ends.items() if each.high < 0),
             f"cifar.{metric}.more": in_prose(n for n, each in ends.items() if each.low > 0),
         }
-    seeds = max(len(cifar.records(row(name, CIFAR))) for name in ends)
+    seeds = max(len(cifar.records(row(name, CIFAR10))) for name in ends)
     return found | {"cifar.seeds": "one seed" if seeds == 1 else f"{in_words(seeds)} seeds"}
 
 

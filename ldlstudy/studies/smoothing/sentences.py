@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ldlstudy import studies
 from ldlstudy.report.sentences import Reading
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.smoothing import information, interpolation
 from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, REDUCED
 
@@ -14,7 +15,7 @@ NOISY, SMALL, MNIST, FASHION = (
 )  # fmt: skip
 SETS = (NOISY, SMALL, MNIST, FASHION, REDUCED)
 ACC, KL, ECE, T = "accuracy", "kl_to_truth", "ece_15_left", "temperature"
-FAST, INVENTED = "cifar10-fast_cnn", "quick synonyms-transformer"
+INVENTED = "quick synonyms-transformer"
 STUDENTS = ("M3", "M4", "M3p", "M4p")
 SEEN = f"quick {information.DIGITS}"
 
@@ -167,13 +168,15 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         r.on(REDUCED)("0.1", T, "fitted") < 1 and r.on(REDUCED).sorted("0", "0.1", metric=ECE)
     ),
     "is hardly too sure with hard labels": lambda r: (
-        1 < r.on(FAST)("none", T, "fitted") < 1.05 and r.on(FAST).sorted("none", "ls", metric=ECE)
+        1 < r.on(CIFAR10)("none", T, "fitted") < 1.05
+        and r.on(CIFAR10).sorted("none", "ls", metric=ECE)
     ),
     "On every set of images that was run, temperature scaling has a lower ECE than α = .1. So have "
     "hard labels without any temperature": lambda r: all(
         max(r(hard, ECE, "fitted"), r(hard, ECE)) < r(soft, ECE)
         for hard, soft in (
-            *((f"{bench} 0", f"{bench} 0.1") for bench in SETS), (f"{FAST} none", f"{FAST} ls")
+            *((f"{bench} 0", f"{bench} 0.1") for bench in SETS),
+            (f"{CIFAR10} none", f"{CIFAR10} ls"),
         )
     ),
     "Networks of smoothed labels lie above the diagonal, temperature-scaled ones near it": (

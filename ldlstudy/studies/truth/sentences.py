@@ -13,6 +13,7 @@ from ldlstudy import studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
+from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.strategies import in_prose, named
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth.runs import row
@@ -25,10 +26,11 @@ PLAIN_LABELS = ("ls", "ls_chosen", "similarity", "ils1", "ils2", "ils")
 
 
 class Facts:
-    """The cell of the quick profile and the grid, as the conditions read them."""
+    """The cell of the quick profile, the grid and photographs, as the conditions read them."""
 
-    def __init__(self, quick: Results, grid: Results) -> None:
-        self.quick, self.grid = quick, grid
+    def __init__(self, quick: Results, grid: Results, fast: Results) -> None:
+        self.quick, self.grid, self.fast = quick, grid, fast
+        self.photographs = Reading(fast, CIFAR10)
 
     @functools.cache  # noqa: B019 - facts live as long as the page
     def table(self, metric: str = KL, stage: str = "plain") -> pd.DataFrame:
@@ -85,12 +87,16 @@ class Facts:
 
 def facts() -> Facts:
     """Return the committed records, as the conditions read them."""
-    return Facts(studies.recorded("truth", "quick"), studies.recorded("truth", "paper"))
+    return Facts(
+        studies.recorded("truth", "quick"),
+        studies.recorded("truth", "paper"),
+        studies.recorded("fast"),
+    )
 
 
 def written(quick: Results, grid: Results) -> Numbers:
     """Return the sentences that are written from the records; what has none is not in them."""
-    own = Facts(quick, grid)
+    own = Facts(quick, grid, Results([], {}))
     if "none" not in own.table().index:  # with which all are compared
         return {}
     far = own.everywhere(farther=True, stage=FITTED)
@@ -167,6 +173,20 @@ def _student(own: Facts, strategy: str) -> float:
 
 TEACHERS = ("on_en_ldl-mixup", "on_mt_ldl-mixup")
 SENTENCES: dict[str, Callable[[Facts], bool]] = {
+    "This one is hardly so": lambda own: (
+        abs(own.photographs("none", "temperature", FITTED) - 1) < 0.1
+    ),
+    "one seed each": lambda own: all(
+        len(own.photographs.on("").seeds(row, "accuracy")) == 1 for row in own.fast.rows
+    ),
+    "tight ones, nearer to one another, with LS and CS-KD": lambda own: all(
+        own.photographs(tight, f"{part}_{what}", "plane")
+        < own.photographs(wide, f"{part}_{what}", "plane")
+        for part in ("train", "test")
+        for what in ("spread", "distance")
+        for tight in ("ls", "cs_kd")
+        for wide in ("none", "off_ldl")
+    ),
     "LS and CS-KD are nearer to the truth than hard labels as trained, and farther once every "
     "network has its temperature; with WSL it is the other way round": lambda f: (
         all(f.mean(s) < 1 < f.mean(s, FITTED) for s in ("ls", "cs_kd"))
