@@ -4,7 +4,7 @@ Replicates are independent; two methods on the same replicates share their data,
 compared by the differences within replicates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from ldlstudy import checks
 
 LEVEL = 0.95
 RESAMPLES = 2000
+NUMBERS = 2_000_000  # that are drawn at once
 
 
 class Estimate(NamedTuple):
@@ -34,21 +35,36 @@ def estimate(values: Sequence[float]) -> Estimate:
 
     One value, or values all alike, have an interval of no width.
     """
-    x = np.asarray(values, dtype=float)
-    if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
-        raise ValueError(f"need a list of finite values, at least one: got shape {x.shape}")
-    mean = float(x.mean())
-    if np.ptp(x) == 0:
-        return Estimate(mean, mean, mean)
-    interval = scipy.stats.bootstrap(
-        (x,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high))
+    return estimates([values])[0]
+
+
+def estimates(lists: Iterable[Sequence[float]]) -> list[Estimate]:
+    """Return the :func:`estimate` of each list; lists of one length are resampled at once."""
+    arrays = [np.asarray(values, dtype=float) for values in lists]
+    for x in arrays:
+        if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
+            raise ValueError(f"need a list of finite values, at least one: got shape {x.shape}")
+    found: dict[int, Estimate] = {}
+    for length in {len(x) for x in arrays}:
+        places = [i for i, x in enumerate(arrays) if len(x) == length]
+        x = np.stack([arrays[i] for i in places])
+        mean = x.mean(axis=1)
+        low, high = mean.copy(), mean.copy()
+        varied = np.ptp(x, axis=1) > 0
+        if varied.any():
+            interval = scipy.stats.bootstrap(
+                (x[varied],),
+                np.mean,
+                axis=1,
+                n_resamples=RESAMPLES,
+                batch=max(1, NUMBERS // x[varied].size),
+                confidence_level=LEVEL,
+                method="percentile",
+                rng=np.random.default_rng(0),
+            ).confidence_interval
+            low[varied], high[varied] = interval.low, interval.high
+        found |= zip(places, map(Estimate, mean.tolist(), low.tolist(), high.tolist()), strict=True)
+    return [found[i] for i in range(len(arrays))]
 
 
 def middle(draws: np.ndarray) -> list[float]:

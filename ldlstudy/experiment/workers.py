@@ -20,6 +20,7 @@ from tqdm.std import tqdm
 
 from ldlstudy.extras import needs
 
+PRELOADED = ["ldlstudy.experiment.sweep", "torch._dynamo"]  # every optimiser of torch loads that
 SCHEDULER_SECONDS = 5.0  # that a scheduler has to answer
 
 
@@ -50,7 +51,7 @@ def pool(workers: int, cluster: str | None) -> Iterator[Executor]:
         return
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("forkserver")  # this process may have threads, or CUDA
-    context.set_forkserver_preload(["ldlstudy.experiment.sweep"])  # once for all workers
+    context.set_forkserver_preload(PRELOADED)  # once for all workers
     started = context.Event()
     executor = ProcessPoolExecutor(workers, context, _begin, (started, dict(os.environ)))
     try:

@@ -7,10 +7,10 @@ others wrote, and the names ``torchvision:resnet18`` and ``timm:resnet18`` build
 libraries.
 """
 
-import functools
 import importlib
 import inspect
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ldlstudy import checks
@@ -18,23 +18,22 @@ from ldlstudy.models.classifier import Classifier, wrap
 
 __all__ = ["Classifier", "available", "build", "options_of", "wrap"]
 
-_FAMILIES = (
-    "cifar_resnet", "densenet", "dla", "fast", "fcn", "plain", "preact_resnet", "resnet", "resnext",
-    "wide_resnet",
+_FAMILIES = (  # the others take blocks of torchvision, which is slow to load
+    "fcn", "plain", "fast", "wide_resnet",
+    "cifar_resnet", "densenet", "dla", "preact_resnet", "resnet", "resnext",
 )  # fmt: skip
 _LIBRARIES = ("timm", "torchvision")  # whose names stand after theirs and a colon
 
 
-@functools.cache
-def _models() -> dict[str, Callable[..., Classifier]]:
-    """Every network's function by name; torchvision, whose blocks they take, is loaded for it."""
-    families = [importlib.import_module(f"ldlstudy.models.{family}") for family in _FAMILIES]
-    return {name: make for family in families for name, make in family.MODELS.items()}
+def _families() -> Iterator[dict[str, Callable[..., Classifier]]]:
+    """Each family's networks: functions by name. A family is loaded when it is asked for."""
+    for family in _FAMILIES:
+        yield importlib.import_module(f"ldlstudy.models.{family}").MODELS
 
 
 def available() -> tuple[str, ...]:
     """Return the names that `build` knows by itself, sorted."""
-    return tuple(sorted(_models()))
+    return tuple(sorted(itertools.chain.from_iterable(_families())))
 
 
 def build(name: str, classes: int, **options: Any) -> Classifier:
@@ -77,7 +76,10 @@ def options_of(name: str) -> dict[str, Any]:
 def _maker(name: str) -> Callable[..., Classifier]:
     library, colon, own = str(name).partition(":")
     if not colon:
-        return _models()[checks.one_of("model", name, _models())]
+        for known in _families():
+            if name in known:
+                return known[name]
+        checks.one_of("model", name, available())
     checks.one_of("library of networks", library, _LIBRARIES)
     from ldlstudy.models import libraries
 

@@ -30,6 +30,7 @@ def setup() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg", metadata={"Date": None})
+        plt.uninstall_repl_displayhook()  # which draws each figure once more, for no one to see
     plt.rcParams.update(
         {
             "svg.hashsalt": "ldlstudy",

@@ -30,6 +30,7 @@ SIDES = 3.92  # width of a 95 % interval in standard errors
 MISSING = Estimate(math.nan, math.nan, math.nan)  # of what was not run
 
 Line = tuple[str, str]  # a row of results, and a stage
+Values = tuple[list[float], float, float]  # of a record's metric, with the ends of its interval
 
 
 @dataclass(frozen=True)
@@ -123,22 +124,25 @@ class Results:
         records = self.records(row)
         return list(_derived(records[0], stage)) if records else []
 
-    @functools.cache  # noqa: B019 - results live as long as the page
     def measured(self, row: str, metric: str, stage: str = "plain") -> Measured | None:
         """Return a metric of a row at a stage, or None if it has not been measured."""
-        found = [
-            (record, derived[metric])
-            for record in self.records(row)
-            if metric in (derived := _derived(record, stage))
-        ]
-        if not found:
-            return None
-        values = [value for _, (each, *_) in found for value in each]
-        records = tuple(record for record, _ in found)
-        if len(values) > 1:
-            return Measured.of(values, records)
-        (_, (_, low, high)), mean = found[0], values[0]
-        return Measured(values, Estimate(mean, low, high), records)
+        return self._measured(row, stage).get(metric)
+
+    @functools.cache  # noqa: B019 - results live as long as the page
+    def _measured(self, row: str, stage: str) -> dict[str, Measured]:
+        """Every metric of a row at a stage; the intervals of all are estimated at once."""
+        found: dict[str, list[tuple[Record, Values]]] = {}
+        for record in self.records(row):
+            for metric, of in _derived(record, stage).items():
+                found.setdefault(metric, []).append((record, of))
+        values = {m: [v for _, (each, *_) in of for v in each] for m, of in found.items()}
+        repeated = [metric for metric, each in values.items() if len(each) > 1]
+        intervals = zip(repeated, stats.estimates(values[m] for m in repeated), strict=True)
+        alone = {m: Estimate(values[m][0], *of[0][1][1:]) for m, of in found.items()}
+        return {
+            metric: Measured(values[metric], own, tuple(record for record, _ in found[metric]))
+            for metric, own in (alone | dict(intervals)).items()
+        }
 
     def mean(self, row: str, metric: str, stage: str = "plain") -> float:
         """Return the mean of a metric of a row at a stage; NaN if it has not been measured."""
@@ -184,10 +188,7 @@ def row_of(planned: Planned) -> str:
     return f"quick {planned.row}" if planned.level == "quick" else planned.row
 
 
-Derived = dict[str, tuple[list[float], float, float]]  # metric to values and interval
-
-
-def _derived(record: Record, stage: str) -> Derived:
+def _derived(record: Record, stage: str) -> dict[str, Values]:
     """The metrics of a record at a stage, and those that follow from them.
 
     One with an accuracy has the error, ``top5_error`` likewise; a penultimate plane has the ratio
@@ -195,7 +196,7 @@ def _derived(record: Record, stage: str) -> Derived:
     """
     if stage not in record.values:
         return {}
-    found: Derived = {}
+    found: dict[str, Values] = {}
     for metric in record.values[stage]:
         _, low, high = record.estimate(stage, metric)
         found[metric] = record.replicates(stage, metric), low, high

@@ -27,9 +27,7 @@ class Known(Results):
         """Return the data of a figure, as :class:`~ldlstudy.report.results.Results` does."""
         return self._there(super().figure(row, name, seed), row, name)
 
-    def measured(  # type: ignore[override]
-        self, row: str, metric: str, stage: str = "plain"
-    ) -> Measured:
+    def measured(self, row: str, metric: str, stage: str = "plain") -> Measured:
         """Return a metric of a row, as :class:`~ldlstudy.report.results.Results` does."""
         return self._there(super().measured(row, metric, stage), row, f"{metric} at {stage}")
 

@@ -423,9 +423,9 @@ def test_what_ends_a_sweep_ends_its_workers_at_once(moment, how, tmp_path, monke
 
 
 KILLS = """
-import contextlib, os, pathlib, random, signal, sys, time
+import contextlib, importlib, os, pathlib, random, signal, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from ldlstudy import device
+from ldlstudy import data, device
 from ldlstudy.experiment import sweep
 from tests.experiment.runs import KINDS, plans
 
@@ -462,6 +462,8 @@ def checkpoints():
 def at_work():
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
+data.load("digits")  # its parts are loaded once for all children, as the optimisers' are
+importlib.import_module("torch._dynamo")
 for kind in KINDS:
     folder, chance = pathlib.Path(sys.argv[1]) / kind, random.Random(kind)
     for number in range(5):

@@ -18,16 +18,20 @@ import pytest
 from pandas.io.formats.style import Styler
 
 from ldlstudy import files, stats, studies
+from ldlstudy.explore import recorded as recorded_networks
 from ldlstudy.report import again, numbers, sentences
 from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import render
 from ldlstudy.studies import STUDIES
+from ldlstudy.studies.fast import numbers as fast_numbers
+from ldlstudy.studies.fast import tables as fast_tables
+from ldlstudy.studies.truth import comparisons
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("book_style")
 SHOWS_NETWORKS = "explorer("  # in cells that ask for no results of the study
 NEEDED = ("setup", "draws")  # cells that others build on
-recorded = studies.recorded
+recorded, estimates = studies.recorded, stats.estimates
 
 
 @functools.cache
@@ -58,11 +62,39 @@ def cells(chapter):
     return found
 
 
+APART = (  # what is slow and has nothing of the records
+    (recorded_networks, "images"),
+    (comparisons, "bayes"),
+    (fast_tables, "operations"),
+    (fast_numbers, "operations"),
+)
+
+
+@functools.cache
+def once(module, name):
+    """A function of a module that makes nothing twice."""
+    make, made = getattr(module, name), {}
+
+    def found(*of):
+        if repr(of) not in made:
+            made[repr(of)] = make(*of)
+        return made[repr(of)]
+
+    return found
+
+
+@functools.cache
+def estimate(values):
+    """The interval of a list, which the pages of all worlds have."""
+    return estimates([values])[0]
+
+
 @pytest.fixture(autouse=True)
 def quick_parts(monkeypatch):
-    """Intervals are computed once; embeddings, which are slow, are the first two features."""
-    estimate = functools.cache(stats.estimate)
-    monkeypatch.setattr(stats, "estimate", lambda values: estimate(tuple(values)))
+    """What worlds share is made once; embeddings are the first two features."""
+    monkeypatch.setattr(stats, "estimates", lambda lists: [estimate(tuple(v)) for v in lists])
+    for module, name in APART:
+        monkeypatch.setattr(module, name, once(module, name))
     monkeypatch.setattr("sklearn.manifold.TSNE.fit_transform", lambda self, x: x[:, :2])
 
 
