@@ -7,7 +7,7 @@ from scipy.stats import rankdata, spearmanr, zscore
 from ldlstudy import stats
 from ldlstudy.report.results import MISSING, Results
 from ldlstudy.stats import Estimate
-from ldlstudy.studies.people.runs import LENET
+from ldlstudy.studies.people.runs import FCN, LENET
 from ldlstudy.studies.truth import comparisons as truth
 
 MEASURES = {  # the six of label distribution learning: their names, and whether more is better
@@ -28,6 +28,12 @@ def by_strategy(
     chosen = chosen[chosen["bench"] == bench]
     found: pd.Series = chosen.groupby("strategy", sort=False)["value"].mean()
     return found
+
+
+def of_networks(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:
+    """Return `by_strategy` of LeNet and of [Re]'s network, of the strategies that both have."""
+    benches = {bench: by_strategy(results, metric, stage, bench) for bench in (LENET, FCN)}
+    return pd.DataFrame(benches).dropna()
 
 
 def orders(results: Results, digits: Results, bench: str = LENET) -> dict[str, pd.DataFrame]:

@@ -5,8 +5,14 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.studies.fast.runs import CIFAR10
 from ldlstudy.studies.people import annotators, comparisons
-from ldlstudy.studies.people.runs import LENET
-from ldlstudy.studies.people.sentences import of_annotators, of_cifar, of_enhancement, written
+from ldlstudy.studies.people.runs import FCN, LENET
+from ldlstudy.studies.people.sentences import (
+    of_annotators,
+    of_cifar,
+    of_enhancement,
+    of_second,
+    written,
+)
 
 STAGES = ("plain", "fitted", "people", "voters")
 
@@ -22,9 +28,10 @@ def quoted(
     """Return every number that the chapter quotes.
 
     ``<strategy>.<metric>`` are means over the seeds of LeNet on Fashion-MNIST, with the stage
-    between them unless it is the plain one; ``cifar.`` stands before those of the fast network on
-    CIFAR-10, ``known.`` before those of noisy digits. ``<title>.correlation`` is that of the order
-    of strategies on noisy digits with the one that people give, with its ``.low`` and ``.high``.
+    between them unless it is the plain one; ``second.`` stands before those of [Re]'s network,
+    ``cifar.`` before those of the fast network on CIFAR-10, ``known.`` before those of noisy
+    digits. ``<title>.correlation`` is that of the order of strategies on noisy digits with the one
+    that people give, with its ``.low`` and ``.high``.
 
     Parameters
     ----------
@@ -44,8 +51,9 @@ def quoted(
         estimate = comparisons.rank_correlation(table)
         values |= numbers.with_interval(f"{key}.correlation", estimate)
         values[f"{key}.strategies"] = len(table)
+    values |= _means(results, FCN, "second.")
     lists = written(results) | of_annotators(annotated) | of_enhancement(enhanced)
-    return numbers.known(values) | lists | of_cifar(cifar)
+    return numbers.known(values) | lists | of_cifar(cifar) | of_second(results)
 
 
 def _means(results: Results, bench: str, prefix: str) -> Numbers:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ldlstudy import stats, studies
 from ldlstudy.data import distributions
-from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.numbers import Numbers, known, with_interval
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed, of_seeds
 from ldlstudy.stats import Estimate
@@ -72,6 +72,13 @@ class Facts(Reading):
         apart = said["enhancement.critical_difference"]
         return gap > float(apart) and said["enhancement.apart"] == "none"
 
+    def of_both(self, metric: str, stage: str = "plain") -> pd.DataFrame:
+        """Return a metric of the strategies that LeNet and [Re]'s network have."""
+        found = comparisons.of_networks(self.results, metric, stage)
+        if len(found) < 2:
+            raise NoRecordError("no two strategies have records of both networks")
+        return found
+
     def all(self, metric: str, stage: str = "plain") -> dict[str, float]:
         """Return the mean over seeds of a metric of every strategy."""
         found = comparisons.by_strategy(self.results, metric, stage)
@@ -125,8 +132,6 @@ def written(results: Results) -> Numbers:
         found["blurred"] = in_prose(name for name in less.index if name != "ls")
         found["best.order"] = in_prose(orders.sort_values(ascending=False).index[:3])
     found["strategies.others"] = in_words(len(_others(orders)))
-    second = sum(row(name, FCN) in results for name in OF_FCN)
-    found |= {"second": in_words(second), "second.all": in_words(len(OF_FCN))}
     try:
         seeds = len(own.seeds("ls", ORDER))
         found["ls.order.seeds"] = of_seeds(own.below("ls", "none", ORDER), seeds)
@@ -152,6 +157,32 @@ def _apart(
         name: results.difference((row(name, bench), stage), hard, metric)
         for name in _others(scores).sort_values().index
     }
+
+
+def of_second(results: Results) -> Numbers:
+    """Return how alike LeNet and [Re]'s network order the strategies that both have.
+
+    By the cross entropy to the votes, as trained and with a temperature for people, and by how well
+    their doubts follow those of people.
+    """
+    run = [name for name in OF_FCN if row(name, FCN) in results]
+    seeds = max((len(results.records(row(name, FCN))) for name in run), default=0)
+    planned = in_words(len(OF_FCN))
+    found: Numbers = {
+        "second": f"all {planned}"
+        if len(run) == len(OF_FCN)
+        else f"{in_words(len(run))} of the {planned}",
+        "second.seeds": "one seed" if seeds == 1 else f"{in_words(seeds)} seeds",
+    }
+    for key, metric, stage in (
+        ("second", CROSS_ENTROPY, "plain"),
+        ("second.people", CROSS_ENTROPY, "people"),
+        ("second.order", ORDER, "plain"),
+    ):
+        table = comparisons.of_networks(results, metric, stage)
+        estimate = comparisons.rank_correlation(table)
+        found |= known(with_interval(f"{key}.correlation", estimate))
+    return found
 
 
 def of_cifar(cifar: Results) -> Numbers:
@@ -217,6 +248,15 @@ def of_enhancement(enhanced: Results) -> Numbers:
 
 
 SENTENCES = {
+    "CS-KD is nearest to people with both networks, as trained and with a temperature for people": (
+        lambda r: all(
+            list(r.of_both(CROSS_ENTROPY, stage).idxmin()) == ["cs_kd"] * 2
+            for stage in ("plain", "people")
+        )
+    ),
+    "Label smoothing blurs which images people doubt with both": lambda r: (
+        list(r.of_both(ORDER).idxmin()) == ["ls"] * 2
+    ),
     "hard labels' mark lies farthest to the right in each panel": lambda r: all(
         r.surest(image) == "none" for image in DIVIDED
     ),
