@@ -8,7 +8,7 @@ from ldlstudy.report.tables import published
 from ldlstudy.studies.cs_kd import numbers, runs
 from ldlstudy.studies.cs_kd.runs import REDUCED, STUDENT
 from ldlstudy.studies.cs_kd.tables import EVERYONE
-from ldlstudy.studies.fast.runs import CIFAR10
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
 
 DIGITS, SMALL = f"quick {runs.DIGITS}", f"quick {STUDENT}"
 FITTED, T = "fitted", "temperature"
@@ -91,10 +91,11 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: r("none", T, FITTED) < 1.25 and r.sorted("none", "cs_kd", metric=ECE)
     ),
     "It does gather the features of a class": lambda r: all(
-        r.on(bench).sorted("cs_kd", "none", metric=SPREAD) for bench in (REDUCED, CIFAR10)
+        r.on(bench).sorted("cs_kd", "none", metric=SPREAD) for bench in (REDUCED, CIFAR10, CIFAR100)
     ),
-    "So it does for a {term}`fast network` that is trained on CIFAR-10 to its end": _fast(
-        lambda r: r.sorted("none", "cs_kd", metric=ECE)
+    "So it does for a {term}`fast network` that is trained to its end, on CIFAR-10 … and on "
+    "CIFAR-100": lambda r: all(
+        r.on(bench).sorted("none", "cs_kd", metric=ECE) for bench in (CIFAR10, CIFAR100)
     ),
     "Cross entropy is too sure of itself": _digits(lambda r: r("none", T, FITTED) > 1),
     "CS-KD lowers the ECE from … and raises R@1 from … in every seed. Its mean error is … lower "
@@ -135,6 +136,21 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         and r(f"{REDUCED} cs_kd", "true_score_on_errors")
         - r(f"{REDUCED} none", "true_score_on_errors")
         < 0.3
+    ),
+    "The fast network on CIFAR-100 shows the first and not the second": lambda r: (
+        r.on(CIFAR100).sorted("cs_kd", "none", metric="predicted_score_on_errors")
+        and r.on(CIFAR100).sorted("cs_kd", "none", metric="true_score_on_errors")
+    ),
+    "With the fast network CS-KD does better in both": lambda r: (
+        r.on(CIFAR100).sorted("none", "cs_kd", metric="superclass_accuracy")
+        and r.on(CIFAR100).sorted("none", "cs_kd", metric="error_within_superclass")
+    ),
+    "Scaled, cross entropy has the lower NLL": lambda r: (
+        r.on(CIFAR100).sorted("none", "cs_kd", metric=NLL, stage=FITTED)
+    ),
+    "On CIFAR-100 the same network is less sure than right with cross entropy already … and CS-KD "
+    "makes it still less sure": lambda r: (
+        1 > r.on(CIFAR100)("none", T, FITTED) > r.on(CIFAR100)("cs_kd", T, FITTED)
     ),
     "do not order the classes better": _digits(
         lambda r: r.sorted("none", "cs_kd", metric="top5_error")
@@ -213,7 +229,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             < max(r(s, R1) for s in EVERYONE)
         )
     ),
-    "How often the superclass is right mostly repeats the error: CS-KD does worse in both": _cifar(
+    "how often the superclass is right mostly repeats the error: CS-KD does worse in both": _cifar(
         lambda r: (
             r.sorted("cs_kd", "none", metric="superclass_accuracy")
             and r.sorted("none", "cs_kd", metric=ERROR)

@@ -15,7 +15,7 @@ from ldlstudy.experiment.records import Run
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.strategies import named
 
-CIFAR10 = "cifar10-fast_cnn"  # the bench of which most chapters speak
+CIFAR10, CIFAR100 = "cifar10-fast_cnn", "cifar100-fast_cnn"  # the benches of full training
 SEEDS = 3
 RECIPE = {
     "epochs": 24,

@@ -17,6 +17,7 @@ from ldlstudy.report.tables import (
     Column,
     published,
 )
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
 from ldlstudy.studies.smoothing import distillation, information, translation
 from ldlstudy.studies.smoothing.runs import (
     ALPHAS,
@@ -30,6 +31,11 @@ from ldlstudy.studies.smoothing.runs import (
 
 ECE = Column("ece_15_left", "ECE")
 SMALL = {DIGITS: "noisy digits", CLEAN: "digits"}  # the benches of the quick profile
+FAST = {
+    CIFAR10: "CIFAR-10, fast CNN",
+    CIFAR100: "CIFAR-100, fast CNN",
+}  # whose rows are strategies'
+OF_ALPHA = {0.0: "none", 0.1: "ls"}  # the strategies of these
 GREEDY = Column("bleu_greedy", "BLEU, greedy", percent=True)
 BEAM = Column("bleu_beam", "BLEU, beam", percent=True)
 HARD_SOFT = (0.0, 0.1)
@@ -82,13 +88,15 @@ def taught(strategy: str) -> str:
 
 def row(bench: str, alpha: float) -> str:
     """Return the row of a bench at a smoothing factor."""
+    if bench in FAST:
+        return f"{bench} {OF_ALPHA.get(alpha, f'{alpha:g}')}"
     known = benches("paper") | benches("quick")
     return row_of(smoothed(known[bench], alpha))
 
 
 def labels() -> dict[str, str]:
-    """Return the paper's benches, and what each is called."""
-    return {name: bench.label for name, bench in benches("paper").items()}
+    """Return the paper's benches and what stands in for some, and what each is called."""
+    return {name: bench.label for name, bench in benches("paper").items()} | FAST
 
 
 def accuracy(results: Results) -> Shown:
@@ -112,7 +120,7 @@ def accuracy(results: Results) -> Shown:
 
 def _of(paper: pd.DataFrame, name: str) -> pd.DataFrame | None:
     """A table of the paper's for those of our lines that it has."""
-    return None if name in (REDUCED, THIRD) or name.endswith(" printed") else paper
+    return None if name in (REDUCED, THIRD, *FAST) or name.endswith(" printed") else paper
 
 
 def table2(results: Results) -> Shown:
@@ -189,7 +197,10 @@ def table3(results: Results) -> Shown:
     """Table 3 but for its last row: ECE by smoothing factor and scaled, ours above the paper's."""
     return tables.grid(
         results,
-        {label: _calibrated(bench, row(bench, 0.0)) for bench, label in labels().items()},
+        {
+            label: _calibrated({a: row(bench, a) for a in ALPHAS}, bench)
+            for bench, label in labels().items()
+        },
     ).saying(
         "ECE by smoothing constant and after temperature scaling (the paper’s Table 3). Where are "
         "hard labels already better calibrated than any smoothing?"
@@ -200,9 +211,10 @@ def transformer(results: Results) -> Shown:
     """Table 3, its last row: the ECE of next words, as the code counts them and of words alone."""
     lines = {}
     for bench in (translation.FULL, translation.REDUCED, translation.INVENTED):
-        hard, counted = row_of(smoothed(bench, 0.0)), f"{bench.label}, padding counted"
-        lines[counted] = _calibrated(bench.name, hard, "coded", "coded_searched")
-        lines[f"{bench.label}, words alone"] = _calibrated("", hard)
+        rows = {a: row_of(smoothed(bench, a)) for a in ALPHAS}
+        counted = f"{bench.label}, padding counted"
+        lines[counted] = _calibrated(rows, bench.name, "coded", "coded_searched")
+        lines[f"{bench.label}, words alone"] = _calibrated(rows)
     return tables.grid(results, lines).saying(
         "ECE of a translator’s next words (the last row of the paper’s Table 3). How much of it is "
         "padding?"
@@ -210,18 +222,21 @@ def transformer(results: Results) -> Shown:
 
 
 def _calibrated(
-    bench: str, hard: str, plain: str = "plain", searched: str = "searched"
+    rows: Mapping[float, str],
+    bench: str = "",
+    plain: str = "plain",
+    searched: str = "searched",
 ) -> dict[str, Asked]:
-    """A line of Table 3: of a bench whose row of hard labels is ``hard``, at two stages."""
+    """A line of Table 3: rows by α, at two stages; the paper's numbers are those of a bench."""
     key, its = (bench, "replication"), _of(published("re_table3") if bench else None, bench)
     its = its if its is None or key in its.index else None
+    hard = rows[0.0]
     line = {
         "α = 0, T searched": Asked(hard, ECE, searched, tables.printed(its, key, "ece_scaled")),
         "that T": Asked(hard, TEMPERATURE, searched, tables.printed(its, key, "temperature")),
         "α = 0, T fitted": Asked(hard, ECE, "fitted" if plain == "plain" else ""),
     }
-    for a in ALPHAS:
-        own = f"{hard.removesuffix(' 0')} {a:g}"
+    for a, own in rows.items():
         line[f"α = {a:g}"] = Asked(own, ECE, plain, tables.printed(its, key, f"ece_{a:g}"))
     return line
 
