@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is first imported
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell in the background starts us so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONG = ("test_notebooks", "test_missing", "test_sweep", "test_build", "test_lab")
 ROOT = Path(__file__).resolve().parents[1]
 CODE = """
 import json, pathlib
@@ -30,6 +31,11 @@ svg = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><path d='M0 0h9
 display({"image/svg+xml": svg, "text/csv": "x\\n1\\n"}, raw=True)
 """
 SHOWN = {"image": {"alt": "a triangle"}, "figure": {"caption": "A triangle.", "name": "fig-toy"}}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules of long tests, lest one worker ends with them while others wait."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 def notebook(*code: str, text: str = "# Toy\n\nA chapter.") -> NotebookNode:
