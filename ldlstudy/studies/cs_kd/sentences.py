@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ldlstudy import studies
 from ldlstudy.report.sentences import Reading
 from ldlstudy.report.tables import published
+from ldlstudy.stats import Estimate
 from ldlstudy.studies.cs_kd import numbers, runs
 from ldlstudy.studies.cs_kd.runs import REDUCED, STUDENT
 from ldlstudy.studies.cs_kd.tables import EVERYONE
@@ -42,6 +43,12 @@ def _rises(r: Reading, metric: str, stage: str = "plain") -> bool:
     return all(
         r.sorted(f"cs_kd T{t} l1", f"cs_kd T{t} l4", metric=metric, stage=stage) for t in (1, 4)
     )
+
+
+def _apart(r: Reading, metric: str) -> Estimate:
+    """CS-KD less cross entropy, of the fast network on CIFAR-100."""
+    of = ((f"{CIFAR100} {name}", "plain") for name in ("cs_kd", "none"))
+    return r.results.difference(*of, metric)
 
 
 def _near(a: float, b: float, within: float) -> bool:
@@ -90,7 +97,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "is hardly overconfident, and there CS-KD makes calibration worse": _cifar(
         lambda r: r("none", T, FITTED) < 1.25 and r.sorted("none", "cs_kd", metric=ECE)
     ),
-    "It does gather the features of a class": lambda r: all(
+    "In all three cases CS-KD gathers the features of a class": lambda r: all(
         r.on(bench).sorted("cs_kd", "none", metric=SPREAD) for bench in (REDUCED, CIFAR10, CIFAR100)
     ),
     "So it does for a {term}`fast network` that is trained to its end, on CIFAR-10 … and on "
@@ -126,8 +133,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             for bench in (DIGITS, REDUCED)
         )
     ),
-    "Figure 2 carries over to both sets: the predicted class gets less and the true class more. "
-    "On CIFAR-100 the second effect is small": lambda r: (
+    "Figure 2 carries over to noisy digits and to the ResNet-20 on CIFAR-100: the predicted class "
+    "gets less and the true class more. With the ResNet-20 the second effect is small": lambda r: (
         all(
             r.on(bench).sorted("cs_kd", "none", metric="predicted_score_on_errors")
             and r.on(bench).sorted("none", "cs_kd", metric="true_score_on_errors")
@@ -137,18 +144,20 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         - r(f"{REDUCED} none", "true_score_on_errors")
         < 0.3
     ),
-    "The fast network on CIFAR-100 shows the first and not the second": lambda r: (
+    "The fast network on CIFAR-100 shows the first and nothing clear of the second … but the "
+    "interval of the difference holds 0": lambda r: (
         r.on(CIFAR100).sorted("cs_kd", "none", metric="predicted_score_on_errors")
-        and r.on(CIFAR100).sorted("cs_kd", "none", metric="true_score_on_errors")
+        and not _apart(r, "true_score_on_errors").excludes_zero
     ),
-    "With the fast network CS-KD does better in both": lambda r: (
+    "With the fast network more superclasses are right with CS-KD … and of the errors … stay in "
+    "the right one": lambda r: (
         r.on(CIFAR100).sorted("none", "cs_kd", metric="superclass_accuracy")
         and r.on(CIFAR100).sorted("none", "cs_kd", metric="error_within_superclass")
     ),
     "Scaled, cross entropy has the lower NLL": lambda r: (
         r.on(CIFAR100).sorted("none", "cs_kd", metric=NLL, stage=FITTED)
     ),
-    "On CIFAR-100 the same network is less sure than right with cross entropy already … and CS-KD "
+    "On CIFAR-100 such a network is less sure than right with cross entropy already … and CS-KD "
     "makes it still less sure": lambda r: (
         1 > r.on(CIFAR100)("none", T, FITTED) > r.on(CIFAR100)("cs_kd", T, FITTED)
     ),

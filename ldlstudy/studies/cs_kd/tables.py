@@ -30,7 +30,7 @@ from ldlstudy.studies.cs_kd.runs import (
     SMALL_DOMAINS,
     STUDENT,
 )
-from ldlstudy.studies.fast.runs import CIFAR10
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
 from ldlstudy.studies.strategies import named
 
 ECE = Column("ece_20_right", "ECE", digits=3)
@@ -45,7 +45,10 @@ MEASURES = {
     "recall_at_1": RECALL,
 }
 TITLES = {f"quick {DIGITS}": "noisy digits", REDUCED: "CIFAR-100, reduced"}
-ALL_TITLES = TITLES | {CIFAR10: "CIFAR-10, fast network"}
+ALL_TITLES = TITLES | {
+    CIFAR10: "CIFAR-10, fast network",
+    CIFAR100: "CIFAR-100, fast network",
+}
 EVERYONE = tuple(  # on noisy digits
     dict.fromkeys(strategy for t in (1, 2, 3) for _, strategy in runs.QUICK_TABLES[t])
 )
@@ -97,7 +100,7 @@ def features(results: Results) -> Shown:
 
 def hierarchy(results: Results) -> Shown:
     """How far errors fall on CIFAR-100."""
-    return _hierarchy(results, REDUCED, "superclass").saying(
+    return _hierarchy(results, [REDUCED, CIFAR100], "superclass").saying(
         "How far errors fall on CIFAR-100. The third column looks at errors alone: how many stay "
         "in the right superclass?",
     )
@@ -105,21 +108,21 @@ def hierarchy(results: Results) -> Shown:
 
 def domains(results: Results) -> Shown:
     """How far errors fall where three small domains are mixed."""
-    return _hierarchy(results, SMALL_DOMAINS, "domain").saying(
+    return _hierarchy(results, [SMALL_DOMAINS], "domain").saying(
         "How far errors fall among three small domains. The third column looks at errors alone: "
         "how many stay in the right domain?",
     )
 
 
-def _hierarchy(results: Results, bench: str, group: str) -> Shown:
-    """Errors on a bench whose classes have groups."""
+def _hierarchy(results: Results, benches: list[str], group: str) -> Shown:
+    """Errors on benches whose classes have groups."""
     columns = (
         ERROR,
         Column("superclass_accuracy", f"right {group}, %", percent=True),
         Column("error_within_superclass", "errors that stay in it, %", percent=True),
         TOP5_ERROR,
     )
-    return of_strategies(results, [bench], ORDER, columns)
+    return of_strategies(results, benches, ORDER, columns)
 
 
 def reduced(results: Results) -> Shown:

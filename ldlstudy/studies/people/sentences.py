@@ -248,7 +248,8 @@ def of_enhancement(enhanced: Results) -> Numbers:
 
 
 SENTENCES = {
-    "CS-KD is nearest to people with both networks, as trained and with a temperature for people": (
+    "Of these, CS-KD is nearest to people with both networks, as trained and with a temperature "
+    "for people": (
         lambda r: all(
             list(r.of_both(CROSS_ENTROPY, stage).idxmin()) == ["cs_kd"] * 2
             for stage in ("plain", "people")
@@ -284,7 +285,7 @@ SENTENCES = {
     "With hard labels this network is as sure as it is right": lambda r: (
         abs(r.cifar("none", "temperature", "fitted") - 1) < 0.05
     ),
-    "No strategy is calibrated against people": lambda r: min(r.all(ECE).values()) > 0.1,
+    "No strategy of LeNet's is calibrated against people": lambda r: min(r.all(ECE).values()) > 0.1,
     "The shares of three people are a better target than anything that is made of one": lambda r: (
         r.of_target("three") < min(r.of_one().values())
     ),

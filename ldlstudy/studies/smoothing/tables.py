@@ -242,6 +242,7 @@ def _calibrated(
         "α = 0, T searched": Asked(hard, ECE, searched, tables.printed(its, key, "ece_scaled")),
         "that T": Asked(hard, TEMPERATURE, searched, tables.printed(its, key, "temperature")),
         "α = 0, T fitted": Asked(hard, ECE, "fitted" if plain == "plain" else ""),
+        "the fitted T": Asked(hard, TEMPERATURE, "fitted" if plain == "plain" else ""),
     }
     for a, own in rows.items():
         line[f"α = {a:g}"] = Asked(own, ECE, plain, tables.printed(its, key, f"ece_{a:g}"))
