@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is first imported
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell in the background starts us so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONG = ("test_notebooks", "test_missing", "test_sweep", "test_build", "test_lab")
+LONG = ["test_notebooks", "test_missing", "test_sweep", "test_build", "test_lab"]
 ROOT = Path(__file__).resolve().parents[1]
 CODE = """
 import json, pathlib
@@ -35,7 +35,7 @@ SHOWN = {"image": {"alt": "a triangle"}, "figure": {"caption": "A triangle.", "n
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules of long tests, lest one worker ends with them while others wait."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    items.sort(key=lambda item: [*LONG, item.path.stem].index(item.path.stem))
 
 
 def notebook(*code: str, text: str = "# Toy\n\nA chapter.") -> NotebookNode:
