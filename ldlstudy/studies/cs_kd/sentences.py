@@ -47,8 +47,8 @@ def _rises(r: Reading, metric: str, stage: str = "plain") -> bool:
 
 def _apart(r: Reading, metric: str) -> Estimate:
     """CS-KD less cross entropy, of the fast network on CIFAR-100."""
-    of = ((f"{CIFAR100} {name}", "plain") for name in ("cs_kd", "none"))
-    return r.results.difference(*of, metric)
+    left, right = ((f"{CIFAR100} {name}", "plain") for name in ("cs_kd", "none"))
+    return r.results.difference(left, right, metric)
 
 
 def _near(a: float, b: float, within: float) -> bool:
