@@ -301,11 +301,11 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "it is as sure as it is right, and its fitted T is": _fast(
         lambda r: r("none", ECE) < 0.01 and _near(r("none", T, FITTED), 1, 0.02)
     ),
-    "CS-KD makes it less sure than right … label smoothing makes it more so": _fast(
+    "CS-KD makes it less sure than right … label smoothing makes it still less sure": _fast(
         lambda r: r("cs_kd", T, FITTED) < 1 and r.sorted("none", "cs_kd", "ls", metric=ECE)
     ),
-    "With a temperature each, none of that is left: CS-KD is no less confident on its errors than "
-    "cross entropy … and the NLL of all three is about the same": _fast(
+    "With a temperature each, nothing of this gain on errors is left: CS-KD is no less confident "
+    "on its errors than cross entropy … and the NLL of all three is about the same": _fast(
         lambda r: (
             r("cs_kd", "confidence_on_errors", FITTED) >= r("none", "confidence_on_errors", FITTED)
             and max(nll := [r(s, NLL, FITTED) for s in ("none", "ls", "cs_kd")]) - min(nll) < 0.005
