@@ -76,10 +76,8 @@ def options_of(name: str) -> dict[str, Any]:
 def _maker(name: str) -> Callable[..., Classifier]:
     library, colon, own = str(name).partition(":")
     if not colon:
-        for known in _families():
-            if name in known:
-                return known[name]
-        checks.one_of("model", name, available())
+        family = next((each for each in _families() if library in each), {})
+        return family[checks.one_of("model", name, family or available())]
     checks.one_of("library of networks", library, _LIBRARIES)
     from ldlstudy.models import libraries
 

@@ -426,7 +426,7 @@ KILLS = """
 import contextlib, importlib, os, pathlib, random, signal, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from ldlstudy import data, device
-from ldlstudy.experiment import sweep
+from ldlstudy.experiment import sweep, workers
 from tests.experiment.runs import KINDS, plans
 
 @contextlib.contextmanager
@@ -462,8 +462,9 @@ def checkpoints():
 def at_work():
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
-data.load("digits")  # its parts are loaded once for all children, as the optimisers' are
-importlib.import_module("torch._dynamo")
+data.load("digits")  # what it needs is loaded once for all children, as workers load the rest
+for name in workers.PRELOADED:
+    importlib.import_module(name)
 for kind in KINDS:
     folder, chance = pathlib.Path(sys.argv[1]) / kind, random.Random(kind)
     for number in range(5):

@@ -43,15 +43,15 @@ def quoted(results: Results) -> Numbers:
         "epochs": epochs,
         "operations": operations(bench) * epochs * IMAGES / 1e12,
     }
-    for dataset in runs.DATASETS:
+    for dataset, name in runs.NAMES.items():
         values[f"{dataset}.said"] = said(results, dataset)
-        values[f"{dataset}.accuracy"] = results.mean(f"{dataset}-fast_cnn none", "accuracy")
+        values[f"{dataset}.accuracy"] = results.mean(f"{name} none", "accuracy")
     return {f"photographs.{key}": value for key, value in numbers.known(values).items()}
 
 
 def said(results: Results, dataset: str) -> str:
     """Return which strategies are told apart from hard labels, as trained and scaled."""
-    begin = f"{dataset}-fast_cnn "
+    begin = f"{runs.NAMES[dataset]} "
     hard, name = f"{begin}none", DATASETS[dataset]
     there = [row for row in results.rows if row.startswith(begin) and row in results]
     others = [row for row in there if row != hard]

@@ -15,7 +15,6 @@ from ldlstudy.experiment.records import Run
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.strategies import named
 
-CIFAR10, CIFAR100 = "cifar10-fast_cnn", "cifar100-fast_cnn"  # the benches of full training
 SEEDS = 3
 RECIPE = {
     "epochs": 24,
@@ -27,7 +26,8 @@ RECIPE = {
     "schedule": "triangle",
 }
 LONG = {"epochs": 96}  # the regime of the papers: the training set is learnt by heart
-DATASETS = ("cifar10", "cifar100")
+NAMES = {dataset: f"{dataset}-fast_cnn" for dataset in ("cifar10", "cifar100")}
+CIFAR10, CIFAR100 = NAMES.values()  # the benches of full training
 FIRST = ("none", "ls", "cs_kd", "off_ldl", "on_ldl-cutmix", "none-held", "ils_fixed")
 THEN = (
     "ils1_fixed", "ils2_fixed", "mixup", "cutmix", "kd", "max_entropy",
@@ -54,14 +54,14 @@ def benches(profile: str) -> dict[str, Bench]:
                   network={"widths": [8, 16, 16], "padding": 1}, level="fast")
         ]  # fmt: skip
     else:
-        made = [bench for name in DATASETS for bench in (_bench(name), _long(_bench(name)))]
+        made = [bench for name in NAMES for bench in (_bench(name), _long(_bench(name)))]
     return {bench.name: bench for bench in made}
 
 
 def _bench(dataset: str) -> Bench:
     augmentation = {"crop": 32, "pad": 2, "flip": True, "normalise": dataset}
     return Bench(
-        f"{dataset}-fast_cnn", dataset, "fast_cnn", RECIPE, augmentation=augmentation,
+        NAMES[dataset], dataset, "fast_cnn", RECIPE, augmentation=augmentation,
         seeds=SEEDS, level="fast",
     )  # fmt: skip
 

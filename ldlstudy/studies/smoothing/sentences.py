@@ -8,12 +8,12 @@ from ldlstudy.report.sentences import Reading
 from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
 from ldlstudy.studies.smoothing import information, interpolation
 from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, REDUCED
+from ldlstudy.studies.smoothing.tables import FAST, OF_ALPHA
 
 TABLES = ("re-table2", "re-table4", "re-figure7", "re-information", "re-transformer")
 NOISY, SMALL, MNIST, FASHION = (
     f"quick {DIGITS}", f"quick {CLEAN}", "mnist-fcn1200", "fashion_mnist-fcn1200",
 )  # fmt: skip
-FAST = (CIFAR10, CIFAR100)  # benches whose rows are strategies'
 SETS = (NOISY, SMALL, MNIST, FASHION, REDUCED, *FAST)
 ACC, KL, ECE, T = "accuracy", "kl_to_truth", "ece_15_left", "temperature"
 INVENTED = "quick synonyms-transformer"
@@ -28,7 +28,8 @@ def facts() -> Reading:
 
 def _pair(bench: str) -> tuple[str, str]:
     """The strategies of hard labels and of smoothing by .1 on a bench."""
-    return ("none", "ls") if bench in FAST else ("0", "0.1")
+    hard, soft = OF_ALPHA.values() if bench in FAST else ("0", "0.1")
+    return hard, soft
 
 
 def _falls(r: Reading, bench: str, metric: str) -> float:
