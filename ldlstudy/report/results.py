@@ -157,30 +157,40 @@ class Results:
     @functools.cached_property
     def frame(self) -> pd.DataFrame:
         """Every number, a line each, with the columns :data:`COLUMNS`."""
-        lines = []
-        for each in self.planned:
-            run, record = each.run, self.recorded[each.run]
-            about = (
-                each.level, run.dataset, json.dumps(dict(run.data), sort_keys=True), run.model,
-                each.bench, each.strategy, row_of(each),
-            )  # fmt: skip
-            for stage in record.values:
-                for metric, (values, low, high) in _derived(record, stage).items():
-                    ends = (low, high) if len(values) == 1 else (math.nan, math.nan)
-                    first = run.seed if len(values) == 1 else 0
-                    lines += [
-                        (*about, first + i, stage, metric, value, *ends, record.id)
-                        for i, value in enumerate(values)
-                    ]
+        lines = [
+            line
+            for each in self.planned
+            for stage in self.recorded[each.run].values
+            for metric in _derived(self.recorded[each.run], stage)
+            for line in self._lines(each, metric, stage)
+        ]
         return pd.DataFrame(lines, columns=list(COLUMNS))
-
-    @functools.cached_property
-    def _by_metric(self) -> dict[Any, pd.DataFrame]:
-        return dict(iter(self.frame.groupby(["metric", "stage"], sort=False)))
 
     def numbers(self, metric: str, stage: str = "plain") -> pd.DataFrame:
         """Return the lines of :attr:`frame` with a metric at a stage; none if there are none."""
-        return self._by_metric.get((metric, stage), self.frame.iloc[:0])
+        lines = [line for each in self.planned for line in self._lines(each, metric, stage)]
+        return pd.DataFrame(lines, columns=list(COLUMNS))
+
+    def _lines(self, planned: Planned, metric: str, stage: str) -> list[tuple[Any, ...]]:
+        """The lines of one run with a metric at a stage, one for each replicate."""
+        run, record = planned.run, self.recorded[planned.run]
+        values, low, high = _derived(record, stage).get(metric, ([], math.nan, math.nan))
+        ends, first = (low, high), run.seed
+        if len(values) > 1:
+            ends, first = (math.nan, math.nan), 0
+        return [
+            (*_about(planned), first + i, stage, metric, value, *ends, record.id)
+            for i, value in enumerate(values)
+        ]
+
+
+@functools.cache
+def _about(planned: Planned) -> tuple[str, ...]:
+    """The columns of a line that are the same for every number of a run."""
+    run = planned.run
+    options = json.dumps(dict(run.data), sort_keys=True)
+    names = (planned.bench, planned.strategy, row_of(planned))
+    return planned.level, run.dataset, options, run.model, *names
 
 
 def row_of(planned: Planned) -> str:
@@ -188,6 +198,7 @@ def row_of(planned: Planned) -> str:
     return f"quick {planned.row}" if planned.level == "quick" else planned.row
 
 
+@functools.cache
 def _derived(record: Record, stage: str) -> dict[str, Values]:
     """The metrics of a record at a stage, and those that follow from them.
 
