@@ -43,7 +43,7 @@ class Options:
     """What a reader may choose on the command line."""
 
     profile: str = "quick"
-    jobs: int | None = None  # notebooks at once; a notebook uses two cores by itself
+    jobs: int | None = None  # notebooks at once; only their training uses two cores
     force: bool = False  # run notebooks and make pages that have not changed, too
     only: str | None = None  # run this notebook alone and leave the site as it is
     stall_seconds: float = STALL_SECONDS
@@ -123,7 +123,7 @@ async def _run_pending(
     on_done: Callable[[str], object],
 ) -> None:
     """Run the notebooks side by side; all finish, then all failures are reported together."""
-    jobs = options.jobs or max(1, device.cores() // 2)
+    jobs = options.jobs or max(min(2, device.cores()), device.cores() // 2)
     free = asyncio.Semaphore(jobs)
     cells = sum(len(nb.read(project.notebooks[name]).cells) + 1 for name in names)
     working: list[str] = []

@@ -24,7 +24,9 @@ def book(
     ] = "quick",
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Notebooks to run at once.", show_default="one for two cores"),
+        typer.Option(
+            min=1, help="Notebooks to run at once.", show_default="two, or one for two cores"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make what is unchanged, too.")] = False,
     only: Annotated[
