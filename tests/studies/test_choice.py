@@ -112,7 +112,7 @@ def test_what_a_cell_says():
     read = pd.read_csv(io.StringIO(export.table(shown)), index_col="row")
     assert read.loc["labels alone", "ECE"] == "mixup -.200 [-.300, -.100]"
     assert numbers.said(found["time", "ece"], less, "time").endswith(
-        "; not clearly more than labels alone allow)"
+        "; labels alone allow about as much)"
     )
     assert numbers.said(found["held", "ece"], less, "held").startswith("even the best loses (ILS, ")
 

@@ -198,4 +198,4 @@ def test_rows_that_are_not_at_the_lower_right_are_those_of_the_printed_tables():
             better = (own["accuracy"] > vanilla["accuracy"]) & (own["ece"] < vanilla["ece"])
             outside += int((~better).sum())
     said_of = said("ldl").written(results({}))["not.lower.right"]
-    assert len(re.findall(r"(?:upper|lower) (?:left|right)", said_of)) == outside > 0
+    assert len(re.findall(r", (?:upper |lower )?(?:left|right)", said_of)) == outside > 0

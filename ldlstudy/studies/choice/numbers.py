@@ -136,7 +136,7 @@ def said(pick: Pick, score: Want, have: str) -> str:
         verdict = "even the best loses" if lost else "no clear difference"
         return f"{verdict} ({name}, {ends}{unit})"
     more = have == "labels" or gains(pick.beyond, score.more)
-    return f"{name} ({ends}{unit}{'' if more else '; not clearly more than labels alone allow'})"
+    return f"{name} ({ends}{unit}{'' if more else '; labels alone allow about as much'})"
 
 
 def _of(own: Facts, want: str) -> list[tuple[Pick, bool]]:

@@ -72,7 +72,7 @@ def _not_lower_right() -> str:
             base, own = printed.loc[(bench, "none")], printed.loc[(bench, strategy)]
             if own["accuracy"] > base["accuracy"] and own["ece"] < base["ece"]:
                 continue
-            where = f"{'upper' if own['ece'] >= base['ece'] else 'lower'} "
+            where = ("lower ", "", "upper ")[1 + int(np.sign(own["ece"] - base["ece"]))]
             where += "right" if own["accuracy"] > base["accuracy"] else "left"
             student = f"{title.partition(',')[0]}'s {NETWORKS[known[bench].model]}"
             found.setdefault(student, []).append(f"{label(strategy)}, {where}")
@@ -155,7 +155,7 @@ def _supervised(r: Reading) -> bool:
     mixing = r.results.figure(f"{DIGITS} on_ldl-cutmix", "supervision")["mixing"][1]
     return (
         alike == [True, False, False, False]
-        and all(a[1] > b[1] for a, b in zip(teacher[2:], truth[2:], strict=True))
+        and all(a[1] > b[1] for a, b in zip(teacher[1:], truth[1:], strict=True))
         and mixing == {"classes": [1, 8], "probabilities": [0.625, 0.375]}
         and (teacher[1][0], truth[1][0]) == (1, 2)
     )
@@ -223,7 +223,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             and r.below("none-held", "on_ldl-ogr", KL, FITTED) == 3
         )
     ),
-    "Mixing helps more than who labels the mixed image": _digits(
+    "As trained, mixing helps more than who labels the mixed image": _digits(
         lambda r: (
             r("none", KL) - r("mixup", KL) > abs(r("mixup", KL) - r("on_ldl-mixup", KL))
             and r.sorted("mixup", "none", metric=KL, stage=FITTED)
@@ -250,7 +250,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "in the second image, five eighths of a 1 and three eighths of an 8, the truth sees a 2 first, "
     "and hardly a 1. The teacher sees a 1 there. Its first class is the truth's in one of these "
-    "four images, the first; in the last two it is surer of a class than the truth is of any": (
+    "four images, the first; in the other three it is surer of a class than the truth is of any": (
         _supervised
     ),
     "are farther from the truth than Vanilla as trained: each makes the network surer of itself": (
@@ -261,8 +261,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             )
         )
     ),
-    "are nearer than Vanilla … in all three seeds. KD with a tenth of its weight on the teacher is "
-    "about Vanilla": _digits(
+    "are nearer than Vanilla … in all three seeds. Scaled, KD, which has a tenth of its weight on "
+    "the teacher, is about Vanilla": _digits(
         lambda r: (
             all(r.below(s, "none", KL, FITTED) == 3 for s in ("wsl", "off_mt_ldl"))
             and abs(r("kd_ldl", KL, FITTED) - r("none", KL, FITTED)) < 0.02
@@ -287,8 +287,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             r(s, T, FITTED) < 1 < r(f"on_ldl-{s}", T, FITTED) for s in ("mixup", "cutmix", "ricap")
         )
     ),
-    "As trained, the own labels are nearer with mixup and CutMix in all three seeds; with CutOut "
-    "and RICAP the seeds disagree. Scaled, the teacher's labels are nearer with mixup … and CutOut "
+    "As trained, the labels mixed by weight or area are nearer with mixup and CutMix in all three "
+    "seeds; with CutOut and RICAP the seeds disagree. Scaled, the teacher's labels are nearer with "
+    "mixup … and CutOut "
     "in two seeds of three, and farther with CutMix": _digits(
         lambda r: (
             [r.below(s, f"on_ldl-{s}", KL) for s in ("mixup", "cutmix")] == [3, 3]
@@ -417,8 +418,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         for s in SHOWN
         for n in (5, 20)
     ),
-    "The worst classes lose more under a teacher's labels than under one-hot ones, the best "
-    "slightly more": lambda r: all(
+    "With a teacher's labels the loss is higher than with one-hot ones, by far in the worst "
+    "classes and slightly in the best": lambda r: all(
         _losses(r.results, s, 5)[1] - _losses(r.results, "none", 5)[1]
         > _losses(r.results, s, 5)[0] - _losses(r.results, "none", 5)[0]
         > 0

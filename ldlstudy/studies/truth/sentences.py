@@ -151,8 +151,8 @@ def _softened(own: Facts) -> str:
     said = f"nearer are {in_prose(nearer)}" if nearer else "none is nearer"
     return (
         f"The strategies that soften labels ({in_prose(there)}) have a KL of {least} to {most}. "
-        f"One temperature, which changes no answer, brings hard labels to {base:.2f}; of the "
-        f"others, scaled as well, {said}"
+        f"One temperature, which changes no answer, brings hard labels to {base:.2f}; of "
+        f"these {in_words(len(there))}, scaled as well, {said}"
     )
 
 
@@ -212,9 +212,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "Nearest without the truth are five teachers that label mixed images": (
         lambda f: _first(f, FITTED, "truth", *TEACHERS)
     ),
-    "still gains little or nothing over hard labels once scaled": (
-        lambda f: f.mean("cs_kd_e", FITTED) > 0.98
-    ),
+    "is no nearer than hard labels once scaled": lambda f: f.mean("cs_kd_e", FITTED) > 1,
     "The network with hard labels is … far too sure": lambda f: (
         f.in_cell()("none", "temperature", FITTED) > 1.3
     ),
@@ -270,8 +268,8 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "Within each, the scaled points rise": lambda f: all(
         f.correlation(kind, FITTED) > 0.3 for kind in ("plain", "changed")
     ),
-    "a teacher's label is nearer than the mixed one, and its student is nearer for mixup, CutMix "
-    "and CutOut, but not for RICAP": lambda f: (
+    "a teacher's label is nearer than the mixed one, and its student, scaled, is nearer for mixup, "
+    "CutMix and CutOut, but not for RICAP": lambda f: (
         all(
             f.labels().loc[f"on_ldl-{mix}", "label"] < f.labels().loc[mix, "label"]
             and _student(f, f"on_ldl-{mix}") < _student(f, mix)
@@ -322,7 +320,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         abs(f.costs["ddgsd"] - 2) < 0.01
         and f.mean("ddgsd", FITTED) < min(f.mean(s, FITTED) for s in ("ricap", "cutmix"))
     ),
-    "as near as five teachers with the ordinary step": (
+    "as near as five teachers come with the ordinary step": (
         lambda f: abs(f.mean("ddgsd", FITTED) - f.mean("on_en_ldl-mixup", FITTED)) < 0.02
     ),
     "buys little beyond the mixing": (
