@@ -107,7 +107,8 @@ def test_what_a_cell_says():
     right = shown.data["right"].map(lambda cell: cell.text)
     assert right["hard labels have"] == "50.0 %"
     assert (
-        right["labels alone"] == "no clear difference <br><small>CutMix +.0 [−10.0, +10.0]</small>"
+        right["labels alone"]
+        == "no clear difference <br><small>CutMix +.00 [−10.00, +10.00]</small>"
     )
     read = pd.read_csv(io.StringIO(export.table(shown)), index_col="row")
     assert read.loc["labels alone", "ECE"] == "mixup -.200 [-.300, -.100]"

@@ -52,7 +52,7 @@ PEOPLE = {
     "ece": Want("ece_15_left", "plain", "ECE as trained"),
     "scaled": Want("ece_15_left", "fitted", "ECE, scaled"),
     "truth": Want("votes_cross_entropy", "people", "cross entropy to people, scaled to them"),
-    "doubt": Want("votes_entropy_order", "plain", "doubts what people doubt", True, 2),
+    "doubt": Want("votes_entropy_order", "plain", "doubts what people doubt", True),
 }
 
 

@@ -77,7 +77,7 @@ def value(score: Want, number: float) -> str:
 
 def difference(score: Want, found: Estimate) -> str:
     """Return a difference with its interval, of a share of right answers in points."""
-    scale, digits = (100, 1) if score.metric == "accuracy" else (1, score.digits)
+    scale, digits = (100, 2) if score.metric == "accuracy" else (1, score.digits)
     rounded = (round(scale * each, digits) + 0 for each in found)  # + 0: no minus zero
     mean, low, high = (short(f"{each:+.{digits}f}").replace("-", "−") for each in rounded)
     return f"{mean} [{low}, {high}]"
