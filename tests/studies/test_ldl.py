@@ -300,3 +300,21 @@ def test_numbers_of_the_prose():
     right = [found.measured(f"{REDUCED} {s}", "accuracy").values[0] for s in ("none", "off_ldl")]
     assert values["loss.off"] == pytest.approx(100 * (right[0] - right[1]))
     assert (values["quick.networks"], values["grid.networks"]) == (len(quick.recorded), 0)
+
+
+def test_like_classes_are_as_near_as_the_corners_of_a_triangle():
+    """Centres 3 apart, both 5 from the third, whatever the clusters' width."""
+    corners = [(0.0, -1.5), (0.0, 1.5), ((25 - 1.5**2) ** 0.5, 0.0)]
+    clusters = [[(x - 1, y), (x + 1, y), (x, y - 2), (x, y + 2)] for x, y in corners]
+    assert numbers.likeness(clusters) == pytest.approx(3 / 5)
+
+
+def test_the_table_of_like_classes_has_the_lines_that_were_run():
+    every = studies.recorded(("fast", "ldl-table1"))
+    table = tables.likeness(every, ("none", "ls_wrong", "ricap")).data
+    lines = [label.text for label in table.index]
+    assert lines == [
+        f"{net}: {s}" for net in ("fast network", "reduced") for s in ("Vanilla", "LS")
+    ]
+    assert len(table.columns) == 4  # two triples, training and test images
+    assert tables.likeness(Results([], {}), ("none",)).data.empty

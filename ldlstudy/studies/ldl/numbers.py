@@ -235,6 +235,17 @@ def sizes(results: Results) -> dict[tuple[float, int], str]:
     return dict(sorted(found.items()))
 
 
+def likeness(points: Sequence[Sequence[Sequence[float]]]) -> float:
+    """Return how near two like classes are: their distance as a share of that to a third class.
+
+    ``points`` are those (N, 2) of three classes on the plane of their templates, the like ones
+    first. Distances are of centres, the one to the third class is the mean of two.
+    """
+    one, two, third = (np.asarray(of).mean(0) for of in points)
+    apart, *others = (np.linalg.norm(a - b) for a, b in ((one, two), (one, third), (two, third)))
+    return float(apart / np.mean(others))
+
+
 def quoted(
     results: Results,
     quick: Results,

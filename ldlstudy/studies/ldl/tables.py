@@ -18,8 +18,12 @@ from ldlstudy.report.tables import (
     TEMPERATURE,
     Asked,
     Column,
+    Number,
+    Text,
 )
+from ldlstudy.stats import Estimate
 from ldlstudy.studies.bench import DATASETS, NETWORKS
+from ldlstudy.studies.fast.runs import CIFAR100
 from ldlstudy.studies.ldl import numbers, runs
 from ldlstudy.studies.ldl.numbers import DIGITS
 from ldlstudy.studies.ldl.runs import REDUCED, SHIFTED, UNSURE, VIEWED
@@ -65,21 +69,53 @@ def rows(bench: str, strategies: Sequence[str]) -> dict[str, str]:
     return {label(strategy): f"{bench} {strategy}" for strategy in strategies}
 
 
+def trained(strategies: Sequence[str]) -> dict[str, str]:
+    """Return their rows on CIFAR-100 with the fast network, which smooths over all classes."""
+    return rows(CIFAR100, ["ls" if strategy == "ls_wrong" else strategy for strategy in strategies])
+
+
 def diagrams(
     results: Results, strategies: Sequence[str]
 ) -> dict[str, dict[str, Mapping[str, Any]]]:
     """Return reliability diagrams as trained, by title of each panel and by strategy."""
     benches = {
-        "noisy digits, 10 bins": (DIGITS, "quick"),
-        "CIFAR-100, reduced, 15 bins": (REDUCED, "reduced"),
+        "noisy digits, 10 bins": (rows(DIGITS, strategies), "quick"),
+        "CIFAR-100, reduced, 15 bins": (rows(REDUCED, strategies), "reduced"),
+        "CIFAR-100, fast network, 10 bins": (trained(strategies), "fast"),
     }
     return {
         title: {
             name: found["plain"]
-            for name, found in results.figures(rows(bench, strategies), runs.diagram(level)).items()
+            for name, found in results.figures(lines, runs.diagram(level)).items()
         }
-        for title, (bench, level) in benches.items()
+        for title, (lines, level) in benches.items()
     }
+
+
+def likeness(results: Results, strategies: Sequence[str]) -> Shown:
+    """Return how near like classes of CIFAR-100 lie, for their distance to a third one."""
+    lines = {
+        f"{title}: {name}": row
+        for title, of in (
+            ("fast network", trained(strategies)),
+            ("reduced", rows(REDUCED, strategies)),
+        )
+        for name, row in of.items()
+    }
+    body = {
+        Text(line, results.records(lines[line])): {
+            f"{' and '.join(triple.split(', ')[:2])}, {images}": Number(
+                Column("", "", digits=2), Estimate(*[numbers.likeness(plane[part])] * 3)
+            )
+            for triple, plane in kept.items()
+            for part, images in (("train", "training images"), ("test", "test images"))
+        }
+        for line, kept in results.figures(lines, "similar").items()
+    }
+    return tables.style(pd.DataFrame.from_dict(body, orient="index")).saying(
+        "How far the centres of two like classes are apart, as a share of their distance to the "
+        "third. Which label draws them together?"
+    )
 
 
 Key = tuple[str, str, str]  # bench, strategy and stage of a published number
