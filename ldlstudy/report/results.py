@@ -27,6 +27,7 @@ COLUMNS = (
 )  # fmt: skip
 ERRORS = {"accuracy": "error", "top5_accuracy": "top5_error"}
 SIDES = 3.92  # width of a 95 % interval in standard errors
+PAIR = 2  # networks, whose range would hold the mean over seeds but half of the time
 MISSING = Estimate(math.nan, math.nan, math.nan)  # of what was not run
 
 Line = tuple[str, str]  # a row of results, and a stage
@@ -136,9 +137,9 @@ class Results:
             for metric, of in _derived(record, stage).items():
                 found.setdefault(metric, []).append((record, of))
         values = {m: [v for _, (each, *_) in of for v in each] for m, of in found.items()}
-        repeated = [metric for metric, each in values.items() if len(each) > 1]
+        alone = {m: _over_images(of) for m, of in found.items()}
+        repeated = [m for m, each in values.items() if len(each) > 1 and not _pair(each, found[m])]
         intervals = zip(repeated, stats.estimates(values[m] for m in repeated), strict=True)
-        alone = {m: Estimate(values[m][0], *of[0][1][1:]) for m, of in found.items()}
         return {
             metric: Measured(values[metric], own, tuple(record for record, _ in found[metric]))
             for metric, own in (alone | dict(intervals)).items()
@@ -223,13 +224,25 @@ def _derived(record: Record, stage: str) -> dict[str, Values]:
     return found
 
 
+def _pair(values: Sequence[float], records: Sequence[object]) -> bool:
+    """Whether these are two networks, and not the replicates of one record."""
+    return len(values) == len(records) == PAIR
+
+
+def _over_images(found: Sequence[tuple[Record, Values]]) -> Estimate:
+    """The mean of a metric of one or two networks, with the interval over test images."""
+    parts = [(values[0], low, high) for _, (values, low, high) in found]
+    return Estimate(*(sum(part) / len(parts) for part in zip(*parts, strict=True)))
+
+
 def difference(left: Measured, right: Measured) -> Estimate:
     """Return ``left - right`` with its interval: within seeds where both were repeated alike.
 
-    Single networks are compared as if their test images were different ones, which is wide of the
-    truth, for they share them; without an interval of their own the difference has none (NaN).
+    One or two networks are compared as if their test images were different ones, which is wide of
+    the truth, for they share them; without an interval of their own the difference has none (NaN).
     """
-    if len(left.values) == len(right.values) > 1:
+    repeated = len(left.values) == len(right.values) > 1
+    if repeated and not _pair(left.values, left.records):
         return stats.difference(left.values, right.values)
     mean = left.estimate.mean - right.estimate.mean
     half = 1.96 * math.hypot(left.error, right.error) or math.nan

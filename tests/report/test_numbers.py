@@ -20,12 +20,15 @@ JUDGED = pd.DataFrame(
 def test_every_mean_with_its_interval_by_row_and_stage():
     known = results(
         {
-            "net 0.1": {"ece": [0.2, 0.4], "best of 12 ece": [0.1, 0.3]},
+            "net 0.1": {"ece": [0.2, 0.4, 0.3], "best of 12 ece": [0.1, 0.3, 0.2]},
             "quick a b": {"ece": (0.3, 0.2)},
         }
     )
     values = numbers.of_results(known)
-    for key, seeds in (("net_0.1.ece", [0.2, 0.4]), ("net_0.1_best_of_12.ece", [0.1, 0.3])):
+    for key, seeds in (
+        ("net_0.1.ece", [0.2, 0.4, 0.3]),
+        ("net_0.1_best_of_12.ece", [0.1, 0.3, 0.2]),
+    ):
         found = tuple(values[f"{key}{end}"] for end in ("", ".low", ".high"))
         assert found == stats.estimate(seeds)
     assert values["quick_a_b.ece"] == 0.3
@@ -64,7 +67,9 @@ def test_devices_and_versions_are_listed_once_and_a_run_of_two_rows_counts_once(
 
 
 def test_differences_and_shares():
-    known = results({"a": {"m": [1.0, 3.0]}, "b": {"fitted m": [0.0, 1.0]}, "c": {"m": [0.0, 0.0]}})
+    known = results(
+        {"a": {"m": [1.0, 3.0, 2.0]}, "b": {"fitted m": [0.0, 1.0, 0.5]}, "c": {"m": [0.0] * 3}}
+    )
     a, b, c = ("a", "plain"), ("b", "fitted"), ("c", "plain")
     values = numbers.differences(known, {"gain": (a, b, "m")})
     assert values == {"gain": 1.5, "gain.low": 1.0, "gain.high": 2.0}

@@ -39,6 +39,19 @@ def test_one_network_keeps_the_interval_of_its_record():
     assert (found.values, found.estimate) == ([0.2], pytest.approx((0.2, 0.15, 0.25)))
 
 
+def test_two_networks_have_the_interval_of_their_images_and_three_that_of_seeds():
+    """The range of two would hold the mean over seeds but half of the time."""
+    two = {"net ls": {"ece": [(0.2, 0.05), (0.4, 0.15)]}, "net kd": {"ece": [(0.1, 0.3), 0.2]}}
+    found = results(two).measured("net ls", "ece")
+    assert found.values == [0.2, 0.4]
+    assert found.estimate == pytest.approx((0.3, 0.2, 0.4))
+    apart = results(two).difference(("net ls", "plain"), ("net kd", "plain"), "ece")
+    half = math.hypot(0.1, 0.15)  # the second one's is of its first network alone
+    assert apart == pytest.approx((0.15, 0.15 - half, 0.15 + half))
+    three = {"net ls": {"ece": [(0.2, 0.05), (0.4, 0.15), 0.3]}}
+    assert results(three).measured("net ls", "ece").estimate == stats.estimate([0.2, 0.4, 0.3])
+
+
 def test_replicates_of_a_run_count_as_seeds():
     run = Run("six_gaussians", "mlp64x5", "ls", replicates=3)
     found = Results([Planned(run, strategy="ls")], {run: record(run, {"ece": [0.1, 0.4, 0.2]})})
