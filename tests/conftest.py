@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from hypothesis import settings
 from nbformat import NotebookNode, v4
 
 from ldlstudy.book import api_pages
@@ -15,6 +16,9 @@ from ldlstudy.book.stage import Project
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is first imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("patient", settings(), deadline=None)  # to be slow is no failure
+settings.load_profile("patient")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell in the background starts us so
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -61,7 +61,6 @@ def test_without_an_error_there_is_no_score():
     assert [part.shape for part in errors.log_probabilities(P, right)] == [(0,), (0,)]
 
 
-@settings(deadline=None)
 @given(samples())
 def test_scores_are_means_of_the_log_probabilities(sample):
     p, y = sample
@@ -88,7 +87,6 @@ def test_a_probability_of_zero_has_a_finite_logarithm(dtype):
     assert math.isfinite(errors.scores(p, y)["true_score_on_errors"])
 
 
-@settings(deadline=None)
 @given(samples())
 def test_f1_is_that_of_scikit_learn(sample):
     p, labels = sample
@@ -97,7 +95,6 @@ def test_f1_is_that_of_scikit_learn(sample):
     np.testing.assert_allclose(errors.f1(p, labels).numpy(), expected, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(samples())
 def test_mean_predictions_are_those_of_groups_of_rows(sample):
     p, labels = sample
@@ -126,7 +123,6 @@ def test_the_predicted_class_counts_not_the_most_probable_group():
     assert errors.group_accuracy(p, torch.tensor([3]), GROUPS) == 1
 
 
-@settings(deadline=None)
 @given(samples(), st.integers(0, 2**32), st.permutations([10, 20, 30]))
 def test_group_accuracy_counts_the_right_and_the_near(sample, seed, numbers):
     p, y = sample
@@ -144,7 +140,6 @@ def test_group_accuracy_counts_the_right_and_the_near(sample, seed, numbers):
     assert errors.error_within_group(p, y, renamed) == within
 
 
-@settings(deadline=None)
 @given(samples(), st.integers(0, 2**32))
 def test_the_confusion_of_groups_counts_pairs(sample, seed):
     p, y = sample

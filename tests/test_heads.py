@@ -32,7 +32,7 @@ def cosine(classes=K, features=4):
     return Cosine(features, classes).double()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SEEDS, st.floats(1e-3, 1e3))
 def test_cosines_are_of_the_angles_between_features_and_templates(seed, length):
     head, features = cosine(), draw(6, 4, seed=seed)
@@ -56,7 +56,7 @@ def scale_by_hand(before, cosines, labels):
     return math.log(total / len(labels)) / math.cos(min(math.pi / 4, median))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SEEDS, st.integers(1, 7), st.booleans())
 def test_the_scale_follows_its_formula(seed, rows, close):
     head, rng = cosine(), np.random.default_rng(seed)

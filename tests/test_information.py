@@ -33,7 +33,6 @@ def as_written(y, mu, averaged):
     return total / n if averaged else total
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(2, 12), st.sampled_from([1e-3, 1.0, 50.0]))
 def test_both_printings_are_their_equations(seed, n, scale):
     rng = np.random.default_rng(seed)
@@ -52,7 +51,7 @@ def test_answers_that_give_their_image_away_say_log_n_and_such_that_do_not_say_n
     assert information.mueller([3.0, -3.0], [0.0, 0.0]) == pytest.approx(0)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seeds, st.integers(1, 6), st.sampled_from([0.1, 1.0, 8.0]), st.sampled_from([0.01, 1, 30]))
 def test_gaussian_channel_against_scipys_quadrature(seed, n, spread, sigma):
     means = spread * sigma * np.random.default_rng(seed).normal(size=n)
@@ -67,7 +66,7 @@ def test_gaussian_channel_against_scipys_quadrature(seed, n, spread, sigma):
     assert information.gaussian_channel(means, sigma) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seeds, st.integers(1, 30), st.floats(-4, 9))
 def test_gaussian_channel_lies_between_nothing_and_the_entropy_of_the_index(seed, n, power):
     means = 10**power * np.random.default_rng(seed).normal(size=n)
@@ -111,7 +110,6 @@ def test_bounds_enclose_the_information_about_a_population_that_is_sampled():
     assert np.mean(lower) < math.log(n) < truth < np.mean(upper)
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(2, 9))
 def test_bounds_are_their_equations_and_ignore_what_all_images_share(seed, n):
     rng = np.random.default_rng(seed)
@@ -141,7 +139,7 @@ def test_noisy_digits_say_what_their_exact_posterior_says():
     assert information.lower_bound(scores, component) == pytest.approx(math.log(60) + loss)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, st.integers(2, 5), st.integers(2, 6), st.integers(1, 4))
 def test_fitted_scores_are_a_normal_density_of_pooled_covariance(seed, n, count, width):
     rng = np.random.default_rng(seed)
@@ -159,7 +157,7 @@ def test_fitted_scores_are_a_normal_density_of_pooled_covariance(seed, n, count,
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, st.integers(2, 5), st.sampled_from([1e-3, 1.0, 1e4]))
 def test_no_temperature_rotation_or_shift_changes_what_answers_say(seed, width, scale):
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Categorical
 
@@ -51,7 +51,6 @@ ALL = {
 TAUGHT = [name for name in ALL if "kd" in name or "divergence" in name or name == "wsl"]
 
 
-@settings(deadline=None)
 @given(batches(), UNIT)
 def test_soft_cross_entropy_of_smooth_labels_is_torchs_label_smoothing(case, epsilon):
     logits, _, labels = case
@@ -63,7 +62,6 @@ def test_soft_cross_entropy_of_smooth_labels_is_torchs_label_smoothing(case, eps
     torch.testing.assert_close(hard, F.cross_entropy(logits, labels))
 
 
-@settings(deadline=None)
 @given(batches())
 def test_soft_cross_entropy_is_divergence_plus_entropy_of_the_target(case):
     student, teacher, _ = case
@@ -72,7 +70,6 @@ def test_soft_cross_entropy_is_divergence_plus_entropy_of_the_target(case):
     torch.testing.assert_close(ours, divergence + entropy(teacher))
 
 
-@settings(deadline=None)
 @given(batches(), st.integers(0, 2**32))
 def test_weights_multiply_each_image_s_cross_entropy(case, seed):
     logits, teacher, _ = case
@@ -85,7 +82,6 @@ def test_weights_multiply_each_image_s_cross_entropy(case, seed):
     assert float(ours) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(batches(), UNIT, HEAT)
 def test_kd_is_the_divergence_plus_the_teachers_entropy(case, weight, temperature):
     student, teacher, labels = case
@@ -107,7 +103,6 @@ def test_t_squared_keeps_the_gradient_at_high_temperature():
     torch.testing.assert_close(student.grad, expected.detach(), rtol=1e-2, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(batches(), UNIT, HEAT)
 def test_the_replications_losses_scale_the_teacher_alone_unless_asked(case, weight, temperature):
     student, teacher, labels = case
@@ -125,7 +120,6 @@ def test_the_replications_losses_scale_the_teacher_alone_unless_asked(case, weig
         torch.testing.assert_close(ours, expected)
 
 
-@settings(deadline=None)
 @given(batches(), HEAT)
 def test_the_slope_of_divergence_is_the_difference_of_probabilities(case, temperature):
     logits, reference = (z.requires_grad_() for z in case[:2])
@@ -135,7 +129,6 @@ def test_the_slope_of_divergence_is_the_difference_of_probabilities(case, temper
     assert reference.grad is None
 
 
-@settings(deadline=None)
 @given(batches(), HEAT, st.floats(0, 5))
 def test_cs_kd_is_cross_entropy_plus_divergence(case, temperature, weight):
     logits, partner, labels = case
@@ -148,7 +141,6 @@ def test_cs_kd_is_cross_entropy_plus_divergence(case, temperature, weight):
     torch.testing.assert_close(ours, expected)
 
 
-@settings(deadline=None)
 @given(batches(), st.floats(0, 5))
 def test_confidence_penalty(case, weight):
     logits, _, labels = case
@@ -218,7 +210,6 @@ def test_no_row_to_learn_from_gives_no_loss():
     assert not z.grad.any()
 
 
-@settings(deadline=None)
 @given(batches(), UNIT)
 def test_easiest_against_sorting(case, share):
     scores, _, truth = case

@@ -89,7 +89,7 @@ def test_online_teachers_are_asked_about_exactly_what_the_student_sees(name, com
     assert ours == pytest.approx(expected * (3 if combine == "sum" else 1), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 5), st.booleans(), st.sampled_from([None, *steps.MIXINGS]), st.floats(0.5, 5))
 def test_the_sum_of_teachers_is_their_number_times_the_ensemble(count, relabel, name, temperature):
     """MT is En: the cross entropy is linear in the label (gradients, too)."""

@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import distance
 from sklearn.calibration import calibration_curve
@@ -49,7 +49,6 @@ def random_sample(rows=2000, classes=7, seed=0):
     return logits.softmax(1), torch.from_numpy(rng.integers(classes, size=rows))
 
 
-@settings(deadline=None)
 @given(samples(), st.randoms(use_true_random=False))
 def test_scores_ignore_the_order_and_the_library_of_samples_and_stay_in_range(sample, random):
     p, y = sample
@@ -63,7 +62,6 @@ def test_scores_ignore_the_order_and_the_library_of_samples_and_stay_in_range(sa
     assert metrics.kl_to_truth(p.numpy(), p) == metrics.kl_to_truth(p, p)
 
 
-@settings(deadline=None)
 @given(samples(), st.permutations(range(5)))
 def test_scores_ignore_the_names_of_classes(sample, names):
     p, y = sample
@@ -186,7 +184,6 @@ def test_norms_of_the_gaps_by_hand():
         metrics.ece(ON_EDGE, ON_EDGE_LABELS, norm="l4")
 
 
-@settings(deadline=None)
 @given(samples(), st.sampled_from(["left", "right", "quantile"]), st.integers(1, 20))
 def test_norms_are_in_order(sample, edges, bins):
     l1, l2, largest = (metrics.ece(*sample, bins, edges, norm) for norm in ("l1", "l2", "max"))
@@ -317,7 +314,6 @@ def test_smoothness_of_smoothed_targets_is_epsilon():
     assert metrics.smoothness(torch.full((4, 4), 0.25), torch.arange(4)) == 1
 
 
-@settings(deadline=None)
 @given(samples(), st.integers(0, 2**32))
 def test_distances_to_the_truth(sample, seed):
     p = sample[0].double()
@@ -402,7 +398,6 @@ def test_nearest_in_a_gallery_against_scikit_learn(columns, block, offset):
     assert metrics.recall_at_1(x, y, gallery, labels, block) == expected.mean()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 12), st.integers(1, 15))
 def test_a_query_searches_the_gallery_of_all_others(seed, rows, block):
     x, y = points(seed, rows)

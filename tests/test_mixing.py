@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, kstest
 
@@ -37,7 +37,6 @@ SIZES = st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(1, 8))
 SEEDS, ALPHAS = st.integers(0, 2**32), st.floats(0.05, 20)
 
 
-@settings(deadline=None)
 @given(SIZES, SEEDS)
 @pytest.mark.parametrize("name", ALL)
 def test_sources_and_weights_are_distributions_over_the_batch(name, size, seed):
@@ -52,7 +51,6 @@ def test_sources_and_weights_are_distributions_over_the_batch(name, size, seed):
     assert torch.equal(mixed.sources.sort(1).values, everyone)  # each part is a permutation
 
 
-@settings(deadline=None)
 @given(SEEDS, ALPHAS)
 def test_mixup_is_the_weighted_sum_of_its_sources(seed, alpha):
     images = torch.randn(5, 3, 4, 4, generator=seeded(seed), dtype=torch.float64)
@@ -62,7 +60,6 @@ def test_mixup_is_the_weighted_sum_of_its_sources(seed, alpha):
     assert torch.equal(mixed.sources[0], torch.arange(5))
 
 
-@settings(deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("name", ALL)
 def test_other_images_are_mixed_as_those_that_a_draw_was_made_for(name, seed):
@@ -75,7 +72,6 @@ def test_other_images_are_mixed_as_those_that_a_draw_was_made_for(name, seed):
     assert torch.equal(both.images, torch.cat([mixed.images, there.images], 1))
 
 
-@settings(deadline=None)
 @given(SIZES, SEEDS, ALPHAS)
 def test_cutmix_pixels_come_from_the_sources_in_exactly_their_shares(size, seed, alpha):
     images = numbered(*size)
@@ -136,7 +132,6 @@ def test_cutmix_mixes_with_its_probability(probability, share):
     assert all(torch.equal(mixed.images, images) for mixed in results if mixed.weights[1, 0] == 0)
 
 
-@settings(deadline=None)
 @given(SIZES, SEEDS, ALPHAS)
 def test_ricap_tiles_are_its_sources_in_exactly_their_shares(size, seed, alpha):
     images = numbered(*size)
@@ -195,7 +190,6 @@ def test_ratios_follow_the_beta_distribution(alpha):
     assert float((weights[:, 0] < 0.5).float().mean()) == pytest.approx(0.5, abs=0.03)
 
 
-@settings(deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("name", ALL)
 def test_the_generator_decides(name, seed):

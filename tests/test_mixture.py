@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import multivariate_normal
@@ -103,7 +103,6 @@ def test_components_come_by_weight_and_points_around_their_centres():
         assert float(points.std()) == pytest.approx(0.5, abs=0.03)
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(np.float32, (6, 2), elements=st.floats(-100, 100, width=32)),
     st.permutations(range(6)),

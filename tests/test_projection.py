@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
@@ -30,7 +30,6 @@ def printed_code(points):
     return np.linalg.qr(columns.T)[0]
 
 
-@settings(deadline=None)
 @given(templates())
 def test_plane_is_the_printed_codes_up_to_signs(w):
     basis, theirs = projection.plane(w), torch.from_numpy(printed_code(w.numpy()))
@@ -38,7 +37,6 @@ def test_plane_is_the_printed_codes_up_to_signs(w):
     torch.testing.assert_close(basis.T @ basis, torch.eye(2, dtype=w.dtype))
 
 
-@settings(deadline=None)
 @given(templates())
 def test_plane_is_the_same_whichever_template_is_the_origin(w):
     projectors = [b @ b.T for b in (projection.plane(w[list(p)]) for p in permutations(range(3)))]
@@ -46,7 +44,6 @@ def test_plane_is_the_same_whichever_template_is_the_origin(w):
         torch.testing.assert_close(other, projectors[0], atol=1e-8, rtol=0)
 
 
-@settings(deadline=None)
 @given(templates())
 def test_axes_point_to_the_second_and_third_template(w):
     w1, w2, w3 = projection.project(w, projection.plane(w))
@@ -56,7 +53,6 @@ def test_axes_point_to_the_second_and_third_template(w):
     assert float((w3 - w1)[1]) > 0
 
 
-@settings(deadline=None)
 @given(templates(), st.integers(0, 2**32))
 def test_projection_keeps_distances_within_the_plane_and_shortens_others(w, seed):
     basis = projection.plane(w)
@@ -88,7 +84,6 @@ def test_nearly_collinear_float32_templates_are_told_apart():
     projection.plane(line + torch.tensor([[0, 0], [0, 0], [0, 1e-3]]))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_cluster_spread_against_scikit_learn(seed, dimensions):
     """With one cluster, k-means' inertia is the sum of squared distances to the mean."""

@@ -56,7 +56,7 @@ def test_overconfident_logits_get_their_factor_back():
     assert fit_temperature(logits[0].float(), labels[0]) == pytest.approx(3.0, rel=0.03)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(st.floats(1e-3, 1e3), st.integers(0, 1000))
 def test_scaling_the_logits_scales_the_temperature(factor, seed):
     logits, labels = models(count=2, seed=seed, sharpness=1.0)
@@ -159,7 +159,6 @@ def test_scale_divides_logits():
     torch.testing.assert_close(both[1], (logits[1] * 2).softmax(1))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1), st.sampled_from([0.1, 3.0, 30.0]))
 def test_the_mean_of_probabilities_as_logits(count, seed, scale):
     logits = torch.from_numpy(np.random.default_rng(seed).normal(scale=scale, size=(count, 3, 4)))

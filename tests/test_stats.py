@@ -41,7 +41,7 @@ def test_the_interval_covers_the_mean_95_times_in_100():
 
 
 @given(st.lists(FINITE, min_size=1, max_size=12))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_an_interval_lies_among_its_values_and_is_reproducible(values):
     e = stats.estimate(values)
     slack = 1e-9 * max(1.0, *(abs(v) for v in values))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta as beta_distribution
 from scipy.stats import kstest
@@ -68,7 +68,6 @@ def test_factors_by_hand():
     torch.testing.assert_close(sinusoidal, torch.tensor(expected, dtype=torch.float64))
 
 
-@settings(deadline=None)
 @given(teachers(), UNIT, st.floats(0, 10), UNIT)
 def test_teacher_strategies_return_distributions(case, p1, p2, epsilon):
     labels, teacher = case
@@ -82,7 +81,6 @@ def test_teacher_strategies_return_distributions(case, p1, p2, epsilon):
         assert_distributions(result, teacher)
 
 
-@settings(deadline=None)
 @given(teachers(), UNIT)
 def test_label_strategies_return_distributions(case, epsilon):
     labels, teacher = case
@@ -97,7 +95,6 @@ def test_label_strategies_return_distributions(case, epsilon):
         assert_distributions(result, like)
 
 
-@settings(deadline=None)
 @given(teachers(), UNIT, st.floats(0, 10), UNIT)
 def test_ils1_is_smoothing_with_a_capped_factor_for_each_row(case, p1, p2, cap):
     labels, teacher = case
@@ -109,7 +106,6 @@ def test_ils1_is_smoothing_with_a_capped_factor_for_each_row(case, p1, p2, cap):
         assert float(row[label]) >= 1 - cap - 1e-6
 
 
-@settings(deadline=None)
 @given(teachers(), st.floats(0.01, 1))
 def test_ils2_keeps_the_ratios_of_the_wrong_classes(case, epsilon):
     labels, teacher = case
@@ -160,7 +156,6 @@ def test_neighbours_share_their_labels():
     torch.testing.assert_close(targets.neighbours(x, y, 3, 99), everyone)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(1, 8))
 def test_neighbours_are_scikit_learn_s(seed, samples, count):
     rng = np.random.default_rng(seed)

@@ -67,7 +67,7 @@ for _name in ("ece", "classwise_ece", "class_conditional_ece", "uce"):
 
 
 @pytest.mark.parametrize("name", SCORES)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(2, 6), st.booleans())
 def test_a_resample_of_terms_is_the_score_of_the_resample(name, seed, rows, classes, single):
     draws = torch.Generator().manual_seed(seed)

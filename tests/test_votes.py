@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import spearmanr
@@ -29,7 +29,6 @@ def test_scores_by_hand():
     assert np.isnan(votes.second_mass(P, torch.eye(3, dtype=torch.long)))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 40), st.integers(2, 6))
 def test_the_order_of_entropies_is_spearman_s(seed, images, classes):
     rng = np.random.default_rng(seed)

@@ -180,7 +180,7 @@ def compare(claim: pd.Series, left: Measured, right: Measured, level: str) -> di
 def show(judged: pd.DataFrame, results: Results) -> Shown:
     """Return the claims as the book shows them; pairs read from the compared row to the claimed.
 
-    A mean leads to its record.
+    A mean leads to its record. Where no claim has a number of its paper, there is no column for it.
     """
     lines = []
     for _, claim in judged.iterrows():
@@ -191,6 +191,8 @@ def show(judged: pd.DataFrame, results: Results) -> Shown:
         paper = Text(f'<span class="paper">{paper}</span>') if paper else ""
         lines.append({"claim": written.pop("claim"), "published": paper, "ours": ours, **written})
     shown = pd.DataFrame(lines, index=list(judged.index))
+    if shown["published"].eq("").all():  # of no comparison; its room goes to the others
+        shown = shown.drop(columns="published")
     found = style(shown, ("claim", "verdict", "evidence"), "study claims")
     return found.saying(summary(judged), strongest(judged) if len(judged) > SIGHT else None)
 

@@ -131,7 +131,7 @@ def test_one_array_is_not_an_image_set_and_missing_arrays_are_listed(tmp_path):
         data.load("mnist", tmp_path)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_changed_byte_is_noticed_or_harmless(tmp_path, data):
     """One flipped byte, or an end cut off, is a ValueError or leaves the same images."""

@@ -72,7 +72,7 @@ def test_the_command_line_lists_and_checks_sets(root):
     assert any(line.startswith("SJAFFE: ") for line in passed("data", "check", "--root", str(root)))
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(1, 25), st.integers(0, 99))
 def test_folds_test_each_sample_once_a_repetition_and_train_on_none_of_them(count, seed):
     features, truth = distributions.read(distributions.MADE, None)

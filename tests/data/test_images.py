@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ldlstudy.data import Dataset, Images, partners, split
@@ -17,7 +17,6 @@ def small(value: int = 0) -> Dataset:
     return Dataset("small", ("a", "b"), train, train.take(torch.tensor([0, 1])))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(4, 40), min_size=1, max_size=5), st.floats(0.13, 0.8), SEEDS)
 def test_a_split_takes_the_same_share_of_every_class(counts, fraction, seed):
     labels = torch.from_numpy(
@@ -38,7 +37,6 @@ def test_a_split_follows_its_seed_and_is_random_within_a_class():
     assert 0.4 < float((first < 500).double().mean()) < 0.6
 
 
-@settings(deadline=None)
 @given(LABELS, SEEDS, st.booleans())
 def test_partners_share_the_class_and_may_be_made_to_be_others(labels, seed, allow_self):
     twice = torch.cat([labels, labels])

@@ -49,7 +49,6 @@ def test_answers_are_the_best_of_each_image(classes):
     assert json.loads(json.dumps(found)) == found
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12_000))
 @example(500)
 @example(501)
@@ -69,7 +68,7 @@ def test_classes_by_hand():
     assert kept == {"f1": [0.6667, 0, 0], "confidence": [0.5, 0.4, None], "best": best}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(2, 13), st.integers(0, 99))
 def test_what_is_kept_of_classes_is_of_the_one_with_the_highest_f1(count, classes, seed):
     p, labels = drawn(count, classes, seed)

@@ -184,7 +184,7 @@ def test_gradients_give_the_label_that_a_method_teaches(method, settings, expect
     torch.testing.assert_close(found, expected.detach(), rtol=0, atol=2e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.floats(0.05, 20))
 def test_any_label_at_any_scale_is_found(seed, scale):
     draws = torch.Generator().manual_seed(seed)

@@ -567,7 +567,7 @@ def test_others_and_runs_on_points_go_alone(study, monkeypatch):
     assert sorted(study.groups) == [1, 1, 1, 1, 2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 9), st.integers(1, 5), st.integers(1, 6))
 def test_groups_are_of_all_runs_and_leave_no_worker_idle(count, together, workers):
     runs = [replace(ALIKE[i % 4], seed=i) for i in range(count)]

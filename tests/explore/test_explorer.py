@@ -75,7 +75,7 @@ def test_the_page_computes_what_the_package_does(name, opened, site):
     explorer = EXPLORERS[name]
     with page(opened, site) as shown:
 
-        @settings(max_examples=40, deadline=None, database=None)
+        @settings(max_examples=40, database=None)
         @given(values_of(explorer))
         def hold(values):
             theirs = shown.evaluate(

@@ -180,7 +180,7 @@ def pixel(images, kind, share, place, i, j):
 
 @pytest.mark.parametrize("kind", mixing.KINDS)
 @given(share=st.integers(0, 8), place=st.integers(0, 8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_images_are_mixed_as_the_controls_say(kind, share, place):
     share, place = share / 8, place / 8
     images = torch.rand(4, 8, 8, generator=explorers.random(0))

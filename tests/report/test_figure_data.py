@@ -22,7 +22,7 @@ def rows(ax, *columns):
     return points(ax)[list(columns)].to_numpy().tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=5))
 def test_a_line_gives_its_points(pairs):
     ax = plt.figure().subplots()

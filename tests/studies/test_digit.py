@@ -23,7 +23,7 @@ SURE = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SURE, st.integers(1, 4))
 def test_the_sum_by_hand_is_the_ece(predictions, bins):
     confidence, right = zip(*predictions, strict=True)

@@ -204,7 +204,7 @@ def test_runs_are_listed_once_for_all_seeds():
     }  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(2, 12), st.integers(0, 2**31))
 def test_several_teachers_are_their_ensemble_with_a_longer_step(teachers, size, classes, seed):
     logits, says = strangers(teachers, size, classes, seed)

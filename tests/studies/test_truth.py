@@ -146,7 +146,7 @@ def test_ranks_and_friedman_are_scipys(grid):
     assert found.critical_difference == pytest.approx(critical, rel=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 12), st.integers(2, 4))
 def test_agreement_is_kendalls(seed, strategies, blocks):
     draws = np.random.default_rng(seed)
@@ -172,7 +172,6 @@ def test_who_is_flattered_and_who_is_slandered():
     assert comparisons.misled(ece.iloc[1:], kl.iloc[1:]).empty
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=12))
 def test_nothing_beats_the_frontier_in_both(points):
     names = [f"s{i}" for i in range(len(points))]

@@ -191,7 +191,7 @@ def test_a_training_pass_mixes_what_it_has_augmented(name):
             assert torch.equal(ours, theirs)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.sampled_from(MIXINGS), st.integers(4, 9), st.integers(2, 5), st.integers(0, 2**32 - 1)
 )  # fmt: skip

@@ -25,7 +25,6 @@ def numbered(count: int, channels: int, height: int, width: int) -> torch.Tensor
     return values.view(count, channels, height, width)
 
 
-@settings(deadline=None)
 @given(
     st.tuples(st.integers(0, 4), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6)),
     st.integers(0, 3),
@@ -56,7 +55,6 @@ def test_crops_take_every_position_equally_often():
     assert chi_squared < 26.1  # the 99.9 % point of 8 degrees of freedom
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), SEEDS)
 def test_a_flip_mirrors_whole_images(count, width, seed):
     images = numbered(count, 2, 2, width)
@@ -70,7 +68,6 @@ def test_half_of_the_images_are_flipped():
     assert float(flipped) == pytest.approx(0.5, abs=0.02)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 6), SEEDS)
 def test_a_shift_is_numpy_s_roll_with_zeros(count, height, width, pixels, seed):
     images = numbered(count, 2, height, width)
@@ -85,7 +82,7 @@ def test_a_shift_is_numpy_s_roll_with_zeros(count, height, width, pixels, seed):
         assert any(np.array_equal(shifted, one) for one in rolled)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.floats(-180, 180),
     st.integers(-3, 3),

@@ -97,7 +97,7 @@ def test_adam_against_torch():
 @given(
     st.integers(1, 20), st.lists(st.integers(1, 40), max_size=3), st.integers(2, 20), st.integers(1)
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_layers_are_aligned_apart_and_whole(inputs, hidden, classes, networks):
     architecture = Architecture(inputs, tuple(hidden), classes)
     rows = torch.zeros(networks % 4 + 1, architecture.size)
