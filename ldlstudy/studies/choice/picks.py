@@ -32,13 +32,12 @@ HAVES = {  # what a strategy asks for beside images and labels
 
 
 class Want(NamedTuple):
-    """A score of a bench: its metric and stage, how it is written, and whether more is better."""
+    """A score of a bench: its metric and stage, what it is called, and whether more is better."""
 
     metric: str
     stage: str
     heading: str
     more: bool = False
-    digits: int = 3
 
 
 DIGITS = {

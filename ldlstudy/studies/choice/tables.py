@@ -10,6 +10,7 @@ from ldlstudy.stats import Estimate
 from ldlstudy.studies.choice.picks import HARD, HAVES, Pick, Want, free, gains, loses
 from ldlstudy.studies.strategies import named
 
+DECIMALS = 3  # of every score but shares of right answers
 STEPS = {
     "step": "operations of a step",
     "seconds": "seconds of a step",
@@ -72,12 +73,12 @@ def value(score: Want, number: float) -> str:
     """Return a score as the page writes it; a share of right answers in per cent."""
     if score.metric == "accuracy":
         return f"{100 * number:.1f} %"
-    return Column(score.metric, "", digits=score.digits).write(number)
+    return Column(score.metric, "", digits=DECIMALS).write(number)
 
 
 def difference(score: Want, found: Estimate) -> str:
     """Return a difference with its interval, of a share of right answers in points."""
-    scale, digits = (100, 2) if score.metric == "accuracy" else (1, score.digits)
+    scale, digits = (100, 2) if score.metric == "accuracy" else (1, DECIMALS)
     rounded = (round(scale * each, digits) + 0 for each in found)  # + 0: no minus zero
     mean, low, high = (short(f"{each:+.{digits}f}").replace("-", "−") for each in rounded)
     return f"{mean} [{low}, {high}]"

@@ -4,7 +4,7 @@ That an ensemble of teachers and several teachers at once are one method with tw
 the paper's own tables say of the sentences around them, and the order of strategies by a metric.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -244,6 +244,18 @@ def likeness(points: Sequence[Sequence[Sequence[float]]]) -> float:
     one, two, third = (np.asarray(of).mean(0) for of in points)
     apart, *others = (np.linalg.norm(a - b) for a, b in ((one, two), (one, third), (two, third)))
     return float(apart / np.mean(others))
+
+
+def likenesses(kept: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """Return the :func:`likeness` of each three classes that a record keeps as ``similar``.
+
+    By the names of the classes, and "train" or "test".
+    """
+    return {
+        (classes, part): likeness(plane[part])
+        for classes, plane in kept.items()
+        for part in ("train", "test")
+    }
 
 
 def quoted(

@@ -205,6 +205,11 @@ def _table(table: int) -> list[tuple[str, str]]:
     return [(hundred[network], m) for network in WIDE for m in (*names, *own, *online)]
 
 
+def with_fast(strategy: str) -> str:
+    """Return what stands for a strategy with the fast network, which smooths over all classes."""
+    return "ls" if strategy == "ls_wrong" else strategy
+
+
 def diagram(level: str) -> str:
     """Return which reliability diagram the runs of a level keep: the paper's, where they can.
 

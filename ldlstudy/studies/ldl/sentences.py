@@ -17,7 +17,7 @@ from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
 from ldlstudy.studies.ldl import numbers
 from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
 from ldlstudy.studies.ldl.numbers import DIGITS
-from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, SHIFTED, benches
+from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, SHIFTED, benches, with_fast
 from ldlstudy.studies.strategies import named
 
 KL, ACC, ECE10, T, FITTED = "kl_to_truth", "accuracy", "ece_10_right", "temperature", "fitted"
@@ -28,7 +28,7 @@ NINE = (
     *(f"on_ldl-{mixing}" for mixing in MIXINGS), *FIVE[:2],
 )  # fmt: skip
 SHOWN = ("none", "ls_wrong", "off_ldl", "on_ldl-cutmix")
-TRAINED = ("none", "ls", "off_ldl", "on_ldl-cutmix")  # the same with the fast network
+TRAINED = tuple(map(with_fast, SHOWN))
 
 
 def facts() -> Reading:
@@ -123,17 +123,19 @@ def _alike(results: Results) -> Numbers:
     """How near like classes are to each other with the fast network, by the first of them."""
     rows = {s: f"{CIFAR100} {s}" for s in TRAINED}
     return {
-        f"alike.{triple.partition(',')[0]}.{strategy}.{part}": numbers.likeness(plane[part])
+        f"alike.{classes.partition(',')[0]}.{strategy}.{part}": found
         for strategy, kept in results.figures(rows, "similar").items()
-        for triple, plane in kept.items()
-        for part in ("train", "test")
+        for (classes, part), found in numbers.likenesses(kept).items()
     }
 
 
-def _likeness(r: Reading, strategy: str) -> list[float]:
-    """How near like classes are, of both triples, on training and on test images."""
-    planes = r.results.figure(f"{CIFAR100} {strategy}", "similar").values()
-    return [numbers.likeness(plane[part]) for plane in planes for part in ("train", "test")]
+def _nearer(r: Reading, strategy: str) -> dict[tuple[str, str], float]:
+    """By how much like classes are nearer than with Vanilla, by classes and by images."""
+    own, base = (
+        numbers.likenesses(r.results.figure(f"{r.bench} {each}", "similar"))
+        for each in (strategy, "none")
+    )
+    return {key: base[key] - found for key, found in own.items()}
 
 
 def _cells(r: Reading) -> dict[tuple[float, int], Reading]:
@@ -280,21 +282,18 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         "off_ldl", "none", "ls", "on_ldl-cutmix", metric="cross_entropy", stage=FITTED
     ),
     "With On-LDL they are nearer in both triples, on training images and on test images": (
-        lambda r: all(
-            own < base
-            for own, base in zip(*(_likeness(r, s) for s in ("on_ldl-cutmix", "none")), strict=True)
-        )
+        lambda r: all(by > 0 for by in _nearer(r.on(CIFAR100), "on_ldl-cutmix").values())
     ),
     "holds for the fast network, which is one seed": lambda r: (
         len(r.on(CIFAR100).seeds("on_ldl-cutmix", ACC)) == 1
     ),
-    "with Off-LDL on training images alone; with label smoothing they are farther": lambda r: all(
-        (own < base) == (part == "train") and base < smoothed
-        for own, base, smoothed, part in zip(
-            *(_likeness(r, s) for s in ("off_ldl", "none", "ls")),
-            ("train", "test") * 2,
-            strict=True,
-        )
+    "with Off-LDL on training images alone; with label smoothing they are farther": lambda r: (
+        all((by > 0) == (key[1] == "train")
+            for key, by in _nearer(r.on(CIFAR100), "off_ldl").items())
+        and all(by < 0 for by in _nearer(r.on(CIFAR100), "ls").values())
+    ),
+    "The ResNet-20 after 20 epochs shows little of it": _reduced(
+        lambda r: all(0 < by < 0.03 for by in _nearer(r, "on_ldl-cutmix").values())
     ),
     "not overconfident to speak of": _fast,
     "with .60 to .83 on its first class, which is the truth's in one image of four": (
@@ -490,6 +489,16 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         and r.on(bench)("on_ldl-cutmix", ECE10) < r.on(bench)("off_ldl", ECE10)
         and min(r.on(bench)(s, T, FITTED) for s in ("none", "off_ldl")) > 1
         for bench in (DIGITS, REDUCED)
+    ),
+    "On noisy digits Vanilla and Off-LDL are far surer than right, On-LDL is so too, and label "
+    "smoothing is not quite sure enough": _digits(
+        lambda r: (
+            min(r(s, T, FITTED) for s in ("none", "off_ldl")) > 2
+            and r("ls_wrong", T, FITTED) < 1 < r("on_ldl-cutmix", T, FITTED)
+        )
+    ),
+    "The ResNet-20 after 20 epochs is as sure as it is right with On-LDL": _reduced(
+        lambda r: abs(r("on_ldl-cutmix", T, FITTED) - 1) < 0.05
     ),
     "the fast network is right as often as it is sure with hard labels at best, and every other "
     "label makes it less sure": lambda r: all(

@@ -42,6 +42,7 @@ PRINTED = {  # by column of the published tables
     "nll": NLL,
     "brier": BRIER,
 }
+IMAGES = {"train": "training images", "test": "test images"}
 STACKED = 7  # the table that prints its students one below the other
 ABOUT = {  # the paper's tables
     table: f"The paper’s Table {table}: {about}."
@@ -70,8 +71,8 @@ def rows(bench: str, strategies: Sequence[str]) -> dict[str, str]:
 
 
 def trained(strategies: Sequence[str]) -> dict[str, str]:
-    """Return their rows on CIFAR-100 with the fast network, which smooths over all classes."""
-    return rows(CIFAR100, ["ls" if strategy == "ls_wrong" else strategy for strategy in strategies])
+    """Return what stands for strategies on CIFAR-100 with the fast network."""
+    return rows(CIFAR100, [runs.with_fast(strategy) for strategy in strategies])
 
 
 def diagrams(
@@ -104,11 +105,10 @@ def likeness(results: Results, strategies: Sequence[str]) -> Shown:
     }
     body = {
         Text(line, results.records(lines[line])): {
-            f"{' and '.join(triple.split(', ')[:2])}, {images}": Number(
-                Column("", "", digits=2), Estimate(*[numbers.likeness(plane[part])] * 3)
+            f"{' and '.join(classes.split(', ')[:2])}, {IMAGES[part]}": Number(
+                Column("", "", digits=2), Estimate(found, found, found)
             )
-            for triple, plane in kept.items()
-            for part, images in (("train", "training images"), ("test", "test images"))
+            for (classes, part), found in numbers.likenesses(kept).items()
         }
         for line, kept in results.figures(lines, "similar").items()
     }
