@@ -19,7 +19,7 @@ from ldlstudy.models.classifier import Classifier, wrap
 __all__ = ["Classifier", "available", "build", "options_of", "wrap"]
 
 _FAMILIES = (  # the others take blocks of torchvision, which is slow to load
-    "fcn", "plain", "fast", "wide_resnet",
+    "fcn", "plain", "fast", "wide_resnet", "inception",
     "cifar_resnet", "densenet", "dla", "preact_resnet", "resnet", "resnext",
 )  # fmt: skip
 _LIBRARIES = ("timm", "torchvision")  # whose names stand after theirs and a colon

@@ -41,6 +41,7 @@ NETWORKS = {
     "fast_cnn": "fast CNN",
     "fcn800": "FCN",
     "fcn1200": "FCN",
+    "inception_v4": "Inception-v4",
     "lenet": "LeNet",
     "preact_resnet10": "ResNet-10",
     "preact_resnet18": "ResNet-18",

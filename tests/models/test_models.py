@@ -25,6 +25,7 @@ PARAMETERS = {
     "fast_cnn": (1_972_802, 1_995_932),
     "fcn1200": (2_395_210, 2_503_300),
     "fcn800": (1_276_810, 1_348_900),
+    "inception_v4": (41_158_186, 41_296_516),
     "lenet": (62_006, 69_656),
     "preact_resnet10": (4_900_554, 4_946_724),
     "preact_resnet18": (11_171_274, 11_217_444),
@@ -216,7 +217,7 @@ def test_images_of_a_wrong_shape_or_type(name, shape):
 @pytest.mark.parametrize(
     ("name", "options", "smallest"),
     [("alexnet32", {}, 13), ("densenet_bc_40_12", {}, 4),
-     ("densenet121", {}, 8), ("densenet121", {"stem": "7x7"}, 29),
+     ("densenet121", {}, 8), ("densenet121", {"stem": "7x7"}, 29), ("inception_v4", {}, 5),
      ("small_cnn", {}, 4)],
 )  # fmt: skip
 def test_the_smallest_image_is_the_smallest(name, options, smallest):
@@ -336,6 +337,36 @@ def test_7x7_stems_are_torchvisions_networks(name):
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), reference(x))
+
+
+def test_inception_v4_is_timms_without_the_strides_of_its_stem():
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    ours = models.build("inception_v4", 5).eval()
+    reference = timm.create_model("inception_v4", num_classes=5).eval()
+    values = ours.state_dict().values()
+    reference.load_state_dict(dict(zip(reference.state_dict(), values, strict=True)))
+    stem, second_reduction = reference.features[:6], reference.features[18]
+    for layer in (*stem[1:].modules(), *second_reduction.modules()):
+        if isinstance(layer, nn.Conv2d):
+            layer.padding = tuple(side // 2 for side in layer.kernel_size)
+        if isinstance(layer, nn.MaxPool2d):
+            layer.padding = 1
+    for layer in stem.modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            layer.stride = 1
+    for layer in reference.modules():  # as in the code that the paper names
+        if isinstance(layer, nn.AvgPool2d):
+            layer.count_include_pad = True
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-5
+    x = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), reference(x))
+
+
+def test_inception_v4_has_as_many_parameters_as_its_authors_on_imagenet():
+    assert count(on_meta("inception_v4", 1000)) == 42_679_816  # strides do not count
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet18", "preact_resnet56", "dla"])

@@ -25,8 +25,9 @@ PAIRS = (  # data set and network, in the order of Table III
 SGD = {"batch": 128, "rate": 0.1, "nesterov": True, "weight_decay": 1e-4, "keep": "best"}
 DEEP = {"epochs": 500, "drops": [250, 325]}  # with stochastic depth
 RECIPES: dict[str, dict[str, Any]] = {  # ILS appendix C-A
-    "resnet18": {**SGD, "epochs": 200, "drops": [80, 150]},  # with the next, of Table IV
+    "resnet18": {**SGD, "epochs": 200, "drops": [80, 150]},  # with the next two, of Table IV
     "resnet50": {**SGD, "epochs": 200, "drops": [80, 150]},
+    "inception_v4": {**SGD, "epochs": 200, "drops": [30, 60, 90], "batch": 256},
     "lenet": {**SGD, "epochs": 300, "drops": [60, 120, 160]},
     "densenet_bc_40_12": {**SGD, "epochs": 300, "drops": [150, 225], "batch": 64},
     "resnet110": {**SGD, "epochs": 200, "drops": [80, 150]},
