@@ -36,9 +36,9 @@ def _unit(
     inputs: int, outputs: int, kernel: Kernel, stride: int = 1, pad: bool = True
 ) -> nn.Module:
     """A convolution that keeps the size, unless it strides or does not pad; batch norm and ReLU."""
-    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = [side // 2 if pad else 0 for side in sides]
-    convolution = nn.Conv2d(inputs, outputs, sides, stride, padding, bias=False)
+    rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (rows // 2, columns // 2) if pad else (0, 0)
+    convolution = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
