@@ -114,7 +114,9 @@ STUDIES: dict[str, Study] = {
         (*(f"ldl-table{n}" for n in range(1, 8)), "fast"),
         ("ldl-methods",),
     ),
-    "truth": Study("one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs}),
+    "truth": Study(
+        "one truth", "05_truth", {"truth": truth.runs, "fast": fast.runs, "few": fast.few}
+    ),
     "people": Study(
         "people",
         "07_people",

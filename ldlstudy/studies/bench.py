@@ -166,7 +166,9 @@ class Bench:
 
     def fitting(self, strategy: Strategy) -> "Bench":
         """Return the bench with what a strategy asks of the network and of the data."""
-        held: dict[str, Any] = {"held": strategy.held} if strategy.held else {}
+        held: dict[str, Any] = {}
+        if strategy.held and "held" not in self.data:
+            held = {"held": strategy.held}
         if strategy.chooses:
             held = dict(VALIDATION) if self.dataset == "noisy_digits" else {"held": 0.1}
         return replace(

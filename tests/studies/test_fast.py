@@ -10,7 +10,7 @@ from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.fast import numbers, runs, tables
 from tests.report.made import filled
 
-WANTED = ("none", "ls", "cs_kd")
+CIFAR10 = (runs.CIFAR10, "on CIFAR-10")
 
 
 def made(values):
@@ -30,7 +30,7 @@ def made(values):
 
 def test_what_is_said_follows_the_intervals():
     found = numbers.said(
-        made({"none": (0.1, 0.1), "ls": (0.2, 0.1), "cs_kd": (0.0, 0.105)}), "cifar10"
+        made({"none": (0.1, 0.1), "ls": (0.2, 0.1), "cs_kd": (0.0, 0.105)}), *CIFAR10
     )
     assert found == (
         "Against hard labels on CIFAR-10: as trained, the ECE of LS is clearly above theirs and "
@@ -41,7 +41,7 @@ def test_what_is_said_follows_the_intervals():
 
 @pytest.mark.parametrize("there", [{}, {"none": (0.1, 0.1)}, {"ls": (0.1, 0.1)}])
 def test_without_two_sides_nothing_is_said(there):
-    assert numbers.said(made(there), "cifar10") == (
+    assert numbers.said(made(there), *CIFAR10) == (
         "On CIFAR-10 nothing stands beside hard labels yet."
     )
     assert "photographs.minutes" in numbers.quoted(made(there)) or not there

@@ -26,7 +26,10 @@ from tests.report.made import record
 
 ALONE = {  # tables that some profiles lack, and those that have them
     **{f"ldl-table{n}": ["paper"] for n in range(1, 8)},
-    **{name: ["paper"] for name in ("re-figure8", "cskd-table5", "cskd-figure4", "annotators")},
+    **{
+        name: ["paper"]
+        for name in ("re-figure8", "cskd-table5", "cskd-figure4", "annotators", "few")
+    },
     **{name: ["paper", "smoke"] for name in ("fast", "ils-images", "ils-students")},
     **{name: ["quick", "smoke"] for name in ("cskd-grid", "ldl-truth", "explore")},
 }

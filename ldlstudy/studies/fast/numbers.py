@@ -44,19 +44,42 @@ def quoted(results: Results) -> Numbers:
         "operations": operations(bench) * epochs * IMAGES / 1e12,
     }
     for dataset, name in runs.NAMES.items():
-        values[f"{dataset}.said"] = said(results, dataset)
+        values[f"{dataset}.said"] = said(results, name, f"on {DATASETS[dataset]}")
         values[f"{dataset}.accuracy"] = results.mean(f"{name} none", "accuracy")
     return {f"photographs.{key}": value for key, value in numbers.known(values).items()}
 
 
-def said(results: Results, dataset: str) -> str:
-    """Return which strategies are told apart from hard labels, as trained and scaled."""
-    begin = f"{runs.NAMES[dataset]} "
-    hard, name = f"{begin}none", DATASETS[dataset]
+def of_few(results: Results) -> Numbers:
+    """Return what prose quotes of few images, each with ``few.`` before it.
+
+    How many ``networks`` there are, their ``seeds`` and the mean ``minutes`` of one; the last
+    training ``loss`` of hard labels; what is ``said`` of strategies.
+    """
+    hard = results.records(f"{runs.FEW_BENCH} none")
+    taken = [numbers.seconds(record.made) for record in results.recorded.values()]
+    values: Numbers = {
+        "images": runs.FEW_IMAGES,
+        "networks": len(taken),
+        "seeds": len(hard),
+        "minutes": float(np.mean(taken)) / 60 if taken else math.nan,
+        "epochs": runs.few_bench().recipe["epochs"],
+        "loss": float(hard[0].figure("history")["loss"][-1]) if hard else math.nan,
+        "said": said(results, runs.FEW_BENCH, f"with {runs.FEW_IMAGES} images of a class"),
+    }
+    return {f"few.{key}": value for key, value in numbers.known(values).items()}
+
+
+def said(results: Results, bench: str, where: str) -> str:
+    """Return which strategies are told apart from hard labels, as trained and scaled.
+
+    ``where`` says what the bench is, in words: "on CIFAR-10".
+    """
+    begin = f"{bench} "
+    hard = f"{begin}none"
     there = [row for row in results.rows if row.startswith(begin) and row in results]
     others = [row for row in there if row != hard]
     if hard not in there or not others:
-        return f"On {name} nothing stands beside hard labels yet."
+        return f"{where[0].upper()}{where[1:]} nothing stands beside hard labels yet."
     found = []
     for words, stage in STAGES.items():
         clear = []
@@ -78,4 +101,4 @@ def said(results: Results, dataset: str) -> str:
             ]
         nothing = "neither ECE nor NLL tells a strategy from them"
         found.append(f"{words}, {listed(clear, nothing)}")
-    return f"Against hard labels on {name}: {'; '.join(found)}."
+    return f"Against hard labels {where}: {'; '.join(found)}."

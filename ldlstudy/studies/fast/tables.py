@@ -1,5 +1,7 @@
 """The tables of the fast network on photographs, and what training costs in operations."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,18 +48,44 @@ def scores(results: Results) -> Shown:
     )
 
 
+def scores_of_few(results: Results) -> Shown:
+    """Return what each strategy's networks score that have seen few images of a class."""
+    return tables.of_rows(results, strategies(results), SCORES).saying(
+        f"CIFAR-100, {runs.FEW_IMAGES} images of a class: the mean over seeds, ± half of the range "
+        "of three. Compare the ECE as trained with that of the table above: these networks are "
+        "too sure."
+    )
+
+
+def strategies(results: Results) -> dict[str, str]:
+    """Return the rows that have been run, each with the label of its strategy."""
+    return {row: named(results.of(row)[0].strategy).label for row in results.rows}
+
+
 def against_hard(results: Results) -> Shown:
     """Return the differences of each strategy from hard labels, with 95 % intervals."""
+    return _against_hard(results, lines(results)).saying(
+        "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "
+        "of 0?"
+    )
+
+
+def few_against_hard(results: Results) -> Shown:
+    """Return the same of few images, where the interval is over seeds."""
+    return _against_hard(results, strategies(results)).saying(
+        f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
+        "seeds. Which labels help as trained alone, and which still do at a temperature?"
+    )
+
+
+def _against_hard(results: Results, labelled: Mapping[str, str]) -> Shown:
     pairs = {}
-    for row, label in lines(results).items():
+    for row, label in labelled.items():
         hard = f"{results.of(row)[0].bench} none"
         if row != hard and hard in results:
             pairs[label] = (row, "plain"), (hard, "plain")
             pairs[f"{label}, scaled"] = (row, "fitted"), (hard, "fitted")
-    return tables.differences(results, pairs, (SHARE, NLL, ECE)).saying(
-        "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "
-        "of 0?"
-    )
+    return tables.differences(results, pairs, (SHARE, NLL, ECE))
 
 
 def networks() -> dict[str, Bench]:
