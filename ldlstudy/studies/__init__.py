@@ -91,7 +91,7 @@ STUDIES: dict[str, Study] = {
         },
         "re_claims",
         "RE",
-        (*_RE, "re-figure8", "re-information", "fast"),
+        (*_RE, "re-figure8", "re-information", "fast", "few"),
         (*_RE, "re-information"),
     ),
     "cs_kd": Study(
@@ -101,7 +101,7 @@ STUDIES: dict[str, Study] = {
         | {"cskd-figure4": cs_kd.figure4, "cskd-grid": cs_kd.grid},
         "cskd_claims",
         "CS",
-        (*_CS, "cskd-table5", "cskd-figure4", "fast"),
+        (*_CS, "cskd-table5", "cskd-figure4", "fast", "few"),
         _CS,
     ),
     "ldl": Study(
@@ -111,7 +111,7 @@ STUDIES: dict[str, Study] = {
         | {f"ldl-{name}": functools.partial(ldl.runs, name) for name in ("methods", "truth")},
         "ldl_claims",
         "LD",
-        (*(f"ldl-table{n}" for n in range(1, 8)), "fast"),
+        (*(f"ldl-table{n}" for n in range(1, 8)), "fast", "few"),
         ("ldl-methods",),
     ),
     "truth": Study(

@@ -34,7 +34,9 @@ TRAINED = tuple(map(with_fast, SHOWN))
 def facts() -> Reading:
     """Return the committed records, as the conditions read them."""
     small = studies.recorded(("ldl-methods", "ldl-truth"), "quick")
-    return Reading(studies.recorded([*(f"ldl-table{n}" for n in range(1, 8)), "fast"]) | small)
+    return Reading(
+        studies.recorded([*(f"ldl-table{n}" for n in range(1, 8)), "fast", "few"]) | small
+    )
 
 
 def written(results: Results) -> Numbers:
