@@ -50,8 +50,13 @@ def results(rows: Mapping[str, Numbers], **facts: Mapping[str, Any]) -> Results:
     return Results(planned, recorded)
 
 
-def filled(planned: Iterable[Planned], numbers: Callable[[Planned], Numbers | None]) -> Results:
+def filled(
+    planned: Iterable[Planned],
+    numbers: Callable[[Planned], Numbers | None],
+    figures: Mapping[str, Any] | None = None,
+) -> Results:
     """Return what is planned with its ``numbers``; a run for which they are None has no record."""
     planned = list(planned)
     found = {each.run: numbers(each) for each in planned}
-    return Results(planned, {run: record(run, n) for run, n in found.items() if n is not None})
+    made = {run: record(run, n, figures) for run, n in found.items() if n is not None}
+    return Results(planned, made)

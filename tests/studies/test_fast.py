@@ -4,7 +4,9 @@ import io
 
 import pandas as pd
 import pytest
+import torch
 
+from ldlstudy.data.images import split
 from ldlstudy.report import export
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.fast import numbers, runs, tables
@@ -52,6 +54,56 @@ def test_differences_stand_as_trained_and_scaled():
     table = pd.read_csv(io.StringIO(export.table(shown)), index_col=0)
     assert list(table.index) == ["CIFAR-10: LS", "CIFAR-10: LS, scaled"]
     assert table["ECE"].tolist() == pytest.approx([0.1, 0.02])
+
+
+def few(values):
+    """Results of three seeds on few images: ECE and last training loss by strategy and seed."""
+    planned = [each for each in runs.few("paper") if each.strategy in values]
+
+    def give(each):
+        found = values[each.strategy][each.run.seed]
+        return {"ece_15_left": found, "fitted ece_15_left": 0.02, "accuracy": 0.4}
+
+    return filled(planned, give, {"history": {"loss": [4.0, 0.03]}})
+
+
+def test_few_images_are_as_many_as_cub_200_has():
+    bench = runs.few_bench()
+    labels = torch.arange(100).repeat(runs.ALL_IMAGES)
+    shown, held = split(labels, bench.data["held"], 0)
+    assert labels[shown].bincount().unique().tolist() == [30]
+    assert labels[held].bincount().unique().tolist() == [470]
+    # ILS, which holds images out elsewhere, is taught by and compared with the same networks
+    for each in runs.few("paper"):
+        assert each.run.data == bench.data
+        assert {teacher.method for teacher in each.run.teachers} <= {"none"}
+        assert all(teacher.data == bench.data for teacher in each.run.teachers)
+
+
+def test_of_few_images_the_difference_is_within_seeds():
+    results = few({"none": (0.2, 0.25, 0.3), "cs_kd": (0.1, 0.13, 0.19), "ls": (0.2, 0.2, 0.4)})
+    quoted = numbers.of_few(results)
+    assert quoted["few.said"] == (
+        "Against hard labels with 30 images of a class: as trained, the ECE of CS-KD is clearly "
+        "below theirs; scaled, neither ECE nor NLL tells a strategy from them."
+    )
+    assert (quoted["few.seeds"], quoted["few.networks"], quoted["few.loss"]) == (3, 9, 0.03)
+    shown = tables.few_against_hard(results)
+    table = pd.read_csv(io.StringIO(export.table(shown)), index_col=0)
+    assert table.loc["CS-KD", "ECE"] == pytest.approx(-0.11)
+    assert list(table.index) == ["LS", "LS, scaled", "CS-KD", "CS-KD, scaled"]
+    scores = pd.read_csv(io.StringIO(export.table(tables.scores_of_few(results))), index_col=0)
+    assert scores.loc["hard labels", "ECE"] == pytest.approx(0.25)
+
+
+def test_without_networks_of_few_images_nothing_is_said():
+    assert numbers.of_few(few({})) == {
+        "few.images": 30,
+        "few.networks": 0,
+        "few.seeds": 0,
+        "few.epochs": 60,
+        "few.said": "With 30 images of a class nothing stands beside hard labels yet.",
+    }
 
 
 def test_operations_of_a_network_of_three_convolutions_by_hand():
