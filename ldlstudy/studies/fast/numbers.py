@@ -17,12 +17,25 @@ from ldlstudy.studies.strategies import in_prose, named
 STAGES = {"as trained": "plain", "scaled": "fitted"}
 PICTURED = ("none", "ls", "cs_kd", "off_ldl")  # planes of the first seed
 CLASSES = ("airplane", "automobile", "bird")  # the first three of CIFAR-10
+REGIMES = {
+    f"all {runs.ALL_IMAGES} images of a class": runs.CIFAR100,
+    f"{runs.FEW_IMAGES} images of a class": runs.FEW_BENCH,
+}
+SURE = ("none", "ls", "cs_kd", "on_ldl-cutmix")  # reliability diagrams of the first seed
 
 
 def pictured(results: Results) -> dict[str, Any]:
     """Return the penultimate planes of four kinds of labels on CIFAR-10, by title."""
     return {
         named(name).label: results.figure(f"{runs.CIFAR10} {name}", "plane") for name in PICTURED
+    }
+
+
+def diagrams(results: Results) -> dict[str, dict[str, Any]]:
+    """Return reliability diagrams on CIFAR-100 by how many images are shown, and by label."""
+    return {
+        title: results.figures({named(s).label: f"{bench} {s}" for s in SURE}, "reliability")
+        for title, bench in REGIMES.items()
     }
 
 
