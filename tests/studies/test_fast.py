@@ -87,11 +87,13 @@ def test_of_few_images_the_difference_is_within_seeds():
         "Against hard labels with 30 images of a class: as trained, the ECE of CS-KD is clearly "
         "below theirs; scaled, neither ECE nor NLL tells a strategy from them."
     )
-    assert (quoted["few.seeds"], quoted["few.networks"], quoted["few.loss"]) == (3, 9, 0.03)
+    assert (quoted["few.seeds"], quoted["few.networks"], quoted["few.loss"]) == (3, 12, 0.03)
     shown = tables.few_against_hard(results)
     table = pd.read_csv(io.StringIO(export.table(shown)), index_col=0)
     assert table.loc["CS-KD", "ECE"] == pytest.approx(-0.11)
-    assert list(table.index) == ["LS", "LS, scaled", "CS-KD", "CS-KD, scaled"]
+    others = ("LS", "CS-KD", "hard labels, weight decay × 20")
+    assert list(table.index) == [f"{name}{stage}" for name in others for stage in ("", ", scaled")]
+    assert table.loc[others[2], "ECE"] == 0  # as made
     scores = pd.read_csv(io.StringIO(export.table(tables.scores_of_few(results))), index_col=0)
     assert scores.loc["hard labels", "ECE"] == pytest.approx(0.25)
 

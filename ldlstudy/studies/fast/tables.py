@@ -50,21 +50,25 @@ def scores(results: Results) -> Shown:
 
 def scores_of_few(results: Results) -> Shown:
     """Return what each strategy's networks score that have seen few images of a class."""
-    return tables.of_rows(results, strategies(results), SCORES).saying(
+    return tables.of_rows(results, of_few(results), SCORES).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: the mean over seeds, ± half of the range "
         "of three. Compare the ECE as trained with that of the table above: these networks are "
         "too sure."
     )
 
 
-def strategies(results: Results) -> dict[str, str]:
-    """Return the rows that have been run, each with the label of its strategy."""
-    return {row: named(results.of(row)[0].strategy).label for row in results.rows}
+def of_few(results: Results) -> dict[str, str]:
+    """Return the rows of few images that have been run, each with its label."""
+    decay = runs.DECAYED["weight_decay"] / runs.FEW["weight_decay"]
+    more = {runs.DECAYED_BENCH: f", weight decay × {decay:g}"}
+    first = {row: results.of(row)[0] for row in results.rows}
+    return {row: named(p.strategy).label + more.get(p.bench, "") for row, p in first.items()}
 
 
 def against_hard(results: Results) -> Shown:
     """Return the differences of each strategy from hard labels, with 95 % intervals."""
-    return _against_hard(results, lines(results)).saying(
+    hard = {name: f"{name} none" for name in runs.benches("paper")}
+    return _against_hard(results, lines(results), hard).saying(
         "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "
         "of 0?"
     )
@@ -72,16 +76,20 @@ def against_hard(results: Results) -> Shown:
 
 def few_against_hard(results: Results) -> Shown:
     """Return the same of few images, where the interval is over seeds."""
-    return _against_hard(results, strategies(results)).saying(
+    hard = dict.fromkeys((runs.FEW_BENCH, runs.DECAYED_BENCH), f"{runs.FEW_BENCH} none")
+    return _against_hard(results, of_few(results), hard).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
         "seeds. Which labels help as trained alone, and which still do at a temperature?"
     )
 
 
-def _against_hard(results: Results, labelled: Mapping[str, str]) -> Shown:
+def _against_hard(
+    results: Results, labelled: Mapping[str, str], hard_labels: Mapping[str, str]
+) -> Shown:
+    """Differences of labelled rows from the row of hard labels, which is given by bench."""
     pairs = {}
     for row, label in labelled.items():
-        hard = f"{results.of(row)[0].bench} none"
+        hard = hard_labels[results.of(row)[0].bench]
         if row != hard and hard in results:
             pairs[label] = (row, "plain"), (hard, "plain")
             pairs[f"{label}, scaled"] = (row, "fitted"), (hard, "fitted")
