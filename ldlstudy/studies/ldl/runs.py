@@ -52,6 +52,7 @@ ARCHITECTURES = ("resnext29_4x64d", "densenet121", "dla")
 TEACHERS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")  # of En and MT
 DEEP = ("resnet18", "resnet50", "resnet101", "resnet152")
 REDUCED = "cifar100-resnet20-reduced"
+SHOWN = ("none", "ls_wrong", "off_ldl", "on_ldl-cutmix")  # in figures of photographs
 COMPARED = ("none", "ls_wrong", "mixup", "off_ldl", "on_ldl-mixup", "truth")  # by size and noise
 PLANES = ("none", "ls_wrong", "kd_ldl", "off_ldl")  # and all that mix: Figures 7 and 9
 LOSSES = ("none", "ls_wrong", "off_ldl", "on_ldl")  # bases of Figure 8

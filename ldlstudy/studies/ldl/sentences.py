@@ -17,7 +17,7 @@ from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
 from ldlstudy.studies.ldl import numbers
 from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
 from ldlstudy.studies.ldl.numbers import DIGITS
-from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, SHIFTED, benches, with_fast
+from ldlstudy.studies.ldl.runs import COMPARED, REDUCED, RIVALS, SHIFTED, SHOWN, benches, with_fast
 from ldlstudy.studies.strategies import named
 
 KL, ACC, ECE10, T, FITTED = "kl_to_truth", "accuracy", "ece_10_right", "temperature", "fitted"
@@ -27,7 +27,6 @@ NINE = (
     "none", "ls_wrong", "kd_ldl", "off_ldl", "off_en_ldl", "off_mt_ldl",
     *(f"on_ldl-{mixing}" for mixing in MIXINGS), *FIVE[:2],
 )  # fmt: skip
-SHOWN = ("none", "ls_wrong", "off_ldl", "on_ldl-cutmix")
 TRAINED = tuple(map(with_fast, SHOWN))
 
 
