@@ -62,7 +62,7 @@ BESIDE = {
 }
 # what else names files of records, or is trained by name
 TAKEN = ("circumstances", "six_gaussians", distributions.MADE, translation.MADE)
-COMMON = ("held", "seed", "votes", "annotator")  # options of every set
+COMMON = ("per_class", "held", "seed", "votes", "annotator")  # options of every set
 
 
 def default_root() -> Path:
@@ -84,6 +84,7 @@ def load(
     name: str | Path,
     root: Path | None = None,
     *,
+    per_class: int | None = None,
     held: float = 0.0,
     seed: int = 0,
     votes: str | None = None,
@@ -99,10 +100,12 @@ def load(
         of an ``.npz`` file with ``images`` and ``labels``.
     root : Path, optional
         Folder of the sets with a name; `default_root` by default.
+    per_class : int, optional
+        How many training images of each class to keep, drawn at random; all by default.
     held : float
         Share of the training set to keep out of it, stratified, in [0, 1).
     seed : int
-        Of the split into training and held-out images, where there is one.
+        Of what is drawn, and of the split into training and held-out images, where there is one.
     votes : str, optional
         Votes of people to join, a key of ``PEOPLE`` in `ldlstudy.data.people`: the shares of those
         on an image are its ``truth``.
@@ -128,7 +131,7 @@ def load(
     if not isinstance(name, str):
         raise ValueError(f"a data set is named by a text or a path, got {name!r}")
     checks.in_range("held", held, 0, 1)
-    if checks.whole("seed", seed, 0) and not held:
+    if checks.whole("seed", seed, 0) and not held and per_class is None:
         raise ValueError(f"seed {seed} is of the images to hold out, got held={held:g}")
     path = options.pop("path", name if own.is_path(name, available()) else None)
     known = options_of(name if path is None else path)
@@ -147,6 +150,8 @@ def load(
         dataset = people.join(dataset, votes, root, annotator)
     elif annotator is not None:
         raise ValueError(f"whose annotator {annotator!r} is has to be said with votes")
+    if per_class is not None:
+        dataset = dataset.few(per_class, seed)
     return dataset.hold(held, seed) if held else dataset
 
 

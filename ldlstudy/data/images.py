@@ -193,6 +193,26 @@ class Dataset:
             self, train=self.train.to(device), test=self.test.to(device), held=held
         )
 
+    def few(self, per_class: int, seed: int) -> "Dataset":
+        """The same data set with ``per_class`` training images of each class, drawn at random.
+
+        A class that has fewer is a ValueError.
+        """
+        checks.whole("per_class", per_class, 1)
+        y = self.train.labels.cpu().numpy()
+        rng = np.random.default_rng(seed_of(checks.whole("seed", seed, 0), "few"))
+        kept = []
+        for label, name in enumerate(self.classes):
+            members = np.flatnonzero(y == label)
+            if len(members) < per_class:
+                raise ValueError(
+                    f"per_class={per_class}: {self.name} has {len(members)} training images of "
+                    f"class {name}"
+                )
+            kept.append(rng.permutation(members)[:per_class])
+        index = torch.from_numpy(np.sort(np.concatenate(kept)))
+        return dataclasses.replace(self, train=self.train.take(index.to(self.train.labels.device)))
+
     def hold(self, fraction: float, seed: int) -> "Dataset":
         """The same data set with a part of ``train`` in ``held``, see `split`.
 
