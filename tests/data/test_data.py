@@ -3,6 +3,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from ldlstudy import data, mixture
@@ -25,6 +27,25 @@ def test_digits_are_scikit_learn_s():
     assert found == expected
     assert dataset.train.pixels.dtype == torch.uint8
     assert dataset.shape == (1, 8, 8)
+
+
+@given(per_class=st.integers(1, 40), seed=st.integers(0, 3))
+def test_so_many_images_of_each_class_are_kept(per_class, seed):
+    whole, few = data.load("digits"), data.load("digits", per_class=per_class, seed=seed)
+    assert few.train.labels.bincount().tolist() == [per_class] * 10
+    assert torch.equal(few.test.labels, whole.test.labels)
+    known = {image.numpy().tobytes() for image in whole.train.pixels}
+    own = [image.numpy().tobytes() for image in few.train.pixels]
+    assert len(set(own)) == len(own)  # none twice
+    assert set(own) <= known
+    again = data.load("digits", per_class=per_class, seed=seed)
+    assert torch.equal(again.train.pixels, few.train.pixels)
+
+
+def test_few_images_are_split_as_all_are():
+    dataset = data.load("digits", per_class=20, held=0.25, seed=1)
+    assert dataset.train.labels.bincount().tolist() == [15] * 10
+    assert dataset.held.labels.bincount().tolist() == [5] * 10
 
 
 def test_runs_share_the_test_digits_whatever_is_held_out():
@@ -117,6 +138,12 @@ def test_a_check_gives_counts_and_digest(tmp_path):
         (lambda: data.load("digits", held=1.5), "held must lie in [0, 1], got 1.5"),
         (lambda: data.load("digits", held=-0.1), "held must lie in [0, 1], got -0.1"),
         (lambda: data.load("digits", held=0.1, seed=-1), "seed must be a whole number"),
+        (lambda: data.load("digits", per_class=0), "per_class must be a whole number of at least"),
+        (lambda: data.load("digits", per_class=2.5), "per_class must be a whole number"),
+        (
+            lambda: data.load("digits", per_class=500),
+            "per_class=500: digits has 142 training images of class 0",
+        ),
         (lambda: data.load("noisy_digits", sigma=0), "sigma must lie in (0"),
         (lambda: data.load("noisy_digits", train=0), "train must be a whole number"),
         (lambda: data.load("noisy_digits", test=0), "test must be a whole number"),
