@@ -30,7 +30,7 @@ from ldlstudy.studies.cs_kd.runs import (
     SMALL_DOMAINS,
     STUDENT,
 )
-from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH, FEW_IMAGES
 from ldlstudy.studies.strategies import named
 
 ECE = Column("ece_20_right", "ECE", digits=3)
@@ -48,6 +48,7 @@ TITLES = {f"quick {DIGITS}": "noisy digits", REDUCED: "CIFAR-100, reduced"}
 ALL_TITLES = TITLES | {
     CIFAR10: "CIFAR-10, fast network",
     CIFAR100: "CIFAR-100, fast network",
+    FEW_BENCH: f"CIFAR-100, {FEW_IMAGES} images of a class",
 }
 EVERYONE = tuple(  # on noisy digits
     dict.fromkeys(strategy for t in (1, 2, 3) for _, strategy in runs.QUICK_TABLES[t])

@@ -33,9 +33,13 @@ def pictured(results: Results) -> dict[str, Any]:
 
 def diagrams(results: Results) -> dict[str, dict[str, Any]]:
     """Return reliability diagrams on CIFAR-100 by how many images are shown, and by label."""
-    return {
+    found = {
         title: results.figures({named(s).label: f"{bench} {s}" for s in SURE}, "reliability")
         for title, bench in REGIMES.items()
+    }
+    return {
+        title: {label: bins["plain"] for label, bins in lines.items()}
+        for title, lines in found.items()
     }
 
 

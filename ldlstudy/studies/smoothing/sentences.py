@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ldlstudy import studies
 from ldlstudy.report.sentences import Reading
-from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH
 from ldlstudy.studies.smoothing import information, interpolation
 from ldlstudy.studies.smoothing.runs import ALPHAS, CLEAN, DIGITS, REDUCED
 from ldlstudy.studies.smoothing.tables import FAST, OF_ALPHA
@@ -123,6 +123,10 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "three wide clusters with hard labels, three small tight ones nearer to the origin": (
         lambda r: _falls(r, NOISY, "test_spread") > 0.3 and _falls(r, NOISY, "test_distance") > 0.3
     ),
+    "On the 30 images of a class of CIFAR-100 it falls on training images alone; on test images it "
+    "rises": lambda r: (
+        _falls(r, FEW_BENCH, "train_ratio") > 0 > _falls(r, FEW_BENCH, "test_ratio")
+    ),
     "Clusters tighten on every set": (
         lambda r: all(_falls(r, bench, "test_spread") > 0 for bench in SETS)
     ),
@@ -184,9 +188,19 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         r.on(CIFAR100)("none", T, "fitted") < 1 and r.on(CIFAR100).sorted("none", "ls", metric=ECE)
     ),
     "On every set of images that was run, temperature scaling has a lower ECE than α = .1. So have "
-    "hard labels without any temperature": lambda r: all(
-        max(r(hard, ECE, "fitted"), r(hard, ECE)) < r(soft, ECE)
-        for hard, soft in ([f"{bench} {name}" for name in _pair(bench)] for bench in SETS)
+    "hard labels without any temperature, but for those few images": lambda r: all(
+        r(hard, ECE, "fitted") < r(soft, ECE)
+        and (r(hard, ECE) < r(soft, ECE)) == (bench != FEW_BENCH)
+        for bench in SETS
+        for hard, soft in [[f"{bench} {name}" for name in _pair(bench)]]
+    ),
+    "learns them by heart and is far too sure … and α = .1 lowers it to … One fitted temperature "
+    "does more: with it, hard labels come to … and keep the … of right answers of which smoothing "
+    "leaves": lambda r: (
+        (own := r.on(FEW_BENCH))("none", ECE) > 0.15
+        and own("none", T, "fitted") > 1.4
+        and all(own.below("ls", "none", m) == len(own.seeds("ls", m)) for m in (ECE, ACC))
+        and own("none", ECE, "fitted") < own("ls", ECE)
     ),
     "Networks of smoothed labels lie above the diagonal, temperature-scaled ones near it": (
         lambda r: all(

@@ -17,7 +17,7 @@ from ldlstudy.report.tables import (
     Column,
     published,
 )
-from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH, FEW_IMAGES
 from ldlstudy.studies.smoothing import distillation, information, translation
 from ldlstudy.studies.smoothing.runs import (
     ALPHAS,
@@ -34,6 +34,7 @@ SMALL = {DIGITS: "noisy digits", CLEAN: "digits"}  # the benches of the quick pr
 FAST = {
     CIFAR10: "CIFAR-10, fast CNN",
     CIFAR100: "CIFAR-100, fast CNN",
+    FEW_BENCH: f"CIFAR-100, {FEW_IMAGES} images of a class, fast CNN",
 }  # whose rows are strategies'
 OF_ALPHA = {0.0: "none", 0.1: "ls"}  # the strategies of these
 GREEDY = Column("bleu_greedy", "BLEU, greedy", percent=True)
