@@ -7,7 +7,7 @@ records when a page is built, so a sentence that they no longer bear out stops t
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from ldlstudy.report.results import Measured, Results
@@ -69,9 +69,27 @@ class Reading:
         return sum(values) / len(values)
 
     def below(self, left: str, right: str, metric: str, stage: str = "plain") -> int:
-        """Return in how many seeds ``left`` has the lower value, the same seeds of both."""
-        sides = (self.seeds(each, metric, stage) for each in (left, right))
-        return sum(a < b for a, b in zip(*sides, strict=True))
+        """Return in how many of the seeds that both have ``left`` has the lower value."""
+        return sum(a < b for a, b in self._pairs(left, right, metric, stage))
+
+    def always_below(self, left: str, right: str, metric: str, stage: str = "plain") -> bool:
+        """Return whether ``left`` has the lower value in every seed that both have."""
+        return all(a < b for a, b in self._pairs(left, right, metric, stage))
+
+    def _pairs(
+        self, left: str, right: str, metric: str, stage: str
+    ) -> Iterator[tuple[float, float]]:
+        """The values of two rows, seed by seed."""
+        one, other = (self._by_seed(each, metric, stage) for each in (left, right))
+        return ((one[seed], other[seed]) for seed in one if seed in other)
+
+    def _by_seed(self, strategy: str, metric: str, stage: str) -> dict[int, float]:
+        """A metric of a row by seed; replicates of one run are numbered."""
+        values = self.seeds(strategy, metric, stage)
+        planned = self.results.of(f"{self.bench} {strategy}".strip())
+        numbers = [each.run.seed for each in planned]
+        known = len(numbers) == len(values)
+        return dict(zip(numbers if known else range(len(values)), values, strict=True))
 
     def sorted(self, *strategies: str, metric: str, stage: str = "plain") -> bool:
         """Return whether the means rise from each strategy to the next."""

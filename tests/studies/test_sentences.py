@@ -105,7 +105,7 @@ def test_every_condition_on_records_fails_in_some_world(chapter, monkeypatch):
     for seed in range(40):
         read = world(seed, monkeypatch)
         if chapter == "truth":
-            facts = own.Facts(facts.quick, facts.grid, facts.fast)  # which keeps what it has read
+            facts = own.facts()  # the old ones keep what they have read
         for sentence, holds in list(left.items()):
             read.clear()
             if not holds(facts) or not read:  # what reads no record is of the papers' tables
@@ -114,10 +114,15 @@ def test_every_condition_on_records_fails_in_some_world(chapter, monkeypatch):
 
 
 def test_a_reading_of_made_rows():
-    made = results({"b x": {"ece": [0.1, 0.3, 0.2]}, "b y": {"ece": [0.2, 0.2, 0.3]}})
+    made = results({"b x": {"ece": [0.1, 0.3, 0.2]}, "b y": {"ece": [0.2, 0.2, 0.3]},
+                    "b x2": {"ece": [0.2, 0.4, 0.3]}, "b x1": {"ece": [0.1, 0.3]}})  # fmt: skip
     reading = Reading(made).on("b")
     assert reading("x", "ece") == pytest.approx(0.2)
     assert (reading.below("x", "y", "ece"), reading.below("y", "x", "ece")) == (2, 1)
+    assert not reading.always_below("x", "y", "ece")
+    assert reading.always_below("x", "x2", "ece")
+    assert reading.below("y", "x1", "ece") == 1  # of the two seeds that both have
+    assert reading.always_below("x1", "x2", "ece")
     assert reading.sorted("x", "y", metric="ece")
     assert not reading.sorted("y", "x", metric="ece")
     with pytest.raises(NoRecordError, match="'b z' has no ece at plain"):

@@ -42,13 +42,6 @@ def _few(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
     return lambda r: holds(r.on(FEW_BENCH))
 
 
-def _every_seed(r: Reading, low: str, high: str, *metrics: str, stage: str = "plain") -> bool:
-    """Whether one strategy is below another in every seed, by each of some metrics."""
-    return all(
-        r.below(low, high, metric, stage) == len(r.seeds(low, metric, stage)) for metric in metrics
-    )
-
-
 def _rises(r: Reading, metric: str, stage: str = "plain") -> bool:
     """Whether a metric is higher at the heaviest weight than at the lightest, at both T."""
     return all(
@@ -117,26 +110,29 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "Where the fast network is far too sure, having seen 30 images of each class, CS-KD has fewer "
     "errors and a lower ECE, and is better than cross entropy at a temperature, too": _few(
-        lambda r: r("none", T, FITTED) > 1.4 and _every_seed(r, "cs_kd", "none", ERROR, ECE)
-        and _every_seed(r, "cs_kd", "none", NLL, stage=FITTED)
+        lambda r: (
+            r("none", T, FITTED) > 1.4
+            and all(r.always_below("cs_kd", "none", metric) for metric in (ERROR, ECE))
+            and r.always_below("cs_kd", "none", NLL, FITTED)
+        )
     ),
     "it is as much too sure as the paper's networks … its ECE is … its error … its R@1 … each in "
     "every seed. A temperature takes cross entropy to a still lower ECE … but not to CS-KD's NLL": (
         _few(
             lambda r: (
                 _near(r("none", ECE), 0.1545, 0.05)
-                and _every_seed(r, "cs_kd", "none", ERROR, ECE)
-                and _every_seed(r, "none", "cs_kd", R1)
+                and all(r.always_below("cs_kd", "none", m) for m in (ERROR, ECE))
+                and r.always_below("none", "cs_kd", R1)
                 and r("none", ECE, FITTED) < r("cs_kd", ECE)
-                and _every_seed(r, "cs_kd", "none", NLL, stage=FITTED)
+                and r.always_below("cs_kd", "none", NLL, FITTED)
             )
         )
     ),
     "Label smoothing lowers the ECE as far … and its error is higher than cross entropy's. What "
     "does not come out is the tighter class: on test images CS-KD's features vary more": _few(
         lambda r: _near(r("ls", ECE), r("cs_kd", ECE), 0.01)
-        and _every_seed(r, "none", "ls", ERROR)
-        and _every_seed(r, "none", "cs_kd", SPREAD)
+        and r.always_below("none", "ls", ERROR)
+        and r.always_below("none", "cs_kd", SPREAD)
     ),
     "Cross entropy is too sure of itself": _digits(lambda r: r("none", T, FITTED) > 1),
     "CS-KD lowers the ECE from … and raises R@1 from … in every seed. Its mean error is … lower "

@@ -199,7 +199,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "leaves": lambda r: (
         (own := r.on(FEW_BENCH))("none", ECE) > 0.15
         and own("none", T, "fitted") > 1.4
-        and all(own.below("ls", "none", m) == len(own.seeds("ls", m)) for m in (ECE, ACC))
+        and all(own.always_below("ls", "none", metric) for metric in (ECE, ACC))
         and own("none", ECE, "fitted") < own("ls", ECE)
     ),
     "Networks of smoothed labels lie above the diagonal, temperature-scaled ones near it": (

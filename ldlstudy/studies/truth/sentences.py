@@ -13,7 +13,7 @@ from ldlstudy import studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
-from ldlstudy.studies.fast.runs import CIFAR10
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH
 from ldlstudy.studies.strategies import in_prose, named
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth.runs import row
@@ -28,9 +28,10 @@ PLAIN_LABELS = ("ls", "ls_chosen", "similarity", "ils1", "ils2", "ils")
 class Facts:
     """The cell of the quick profile, the grid and photographs, as the conditions read them."""
 
-    def __init__(self, quick: Results, grid: Results, fast: Results) -> None:
+    def __init__(self, quick: Results, grid: Results, fast: Results, few: Results) -> None:
         self.quick, self.grid, self.fast = quick, grid, fast
         self.photographs = Reading(fast, CIFAR10)
+        self.few = Reading(few, FEW_BENCH)
 
     @functools.cache  # noqa: B019 - facts live as long as the page
     def table(self, metric: str = KL, stage: str = "plain") -> pd.DataFrame:
@@ -91,12 +92,13 @@ def facts() -> Facts:
         studies.recorded("truth", "quick"),
         studies.recorded("truth", "paper"),
         studies.recorded("fast"),
+        studies.recorded("few"),
     )
 
 
 def written(quick: Results, grid: Results) -> Numbers:
     """Return the sentences that are written from the records; what has none is not in them."""
-    own = Facts(quick, grid, Results([], {}))
+    own = Facts(quick, grid, Results([], {}), Results([], {}))
     if "none" not in own.table().index:  # with which all are compared
         return {}
     far = own.everywhere(farther=True, stage=FITTED)
@@ -172,12 +174,38 @@ def _student(own: Facts, strategy: str) -> float:
 
 
 TEACHERS = ("on_en_ldl-mixup", "on_mt_ldl-mixup")
+MENDED = ("ls", "cs_kd", "off_ldl", "on_ldl-cutmix")
 SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "This one is hardly so": lambda own: (
         abs(own.photographs("none", "temperature", FITTED) - 1) < 0.1
     ),
     "one seed each": lambda own: all(
         len(own.photographs.on("").seeds(row, "accuracy")) == 1 for row in own.fast.rows
+    ),
+    "With all images the network is hardly too sure, and each of these labels leaves its ECE "
+    "higher than hard labels do. With few it is far too sure, and the same labels mend "
+    "it": lambda own: (
+        all(
+            own.photographs.on(CIFAR100).always_below("none", label, "ece_15_left")
+            and own.few.always_below(label, "none", "ece_15_left")
+            for label in MENDED
+        )
+        and own.few("none", "temperature", FITTED) > 1.4
+    ),
+    "CS-KD's NLL stays below that of hard labels, and it is right more often; label smoothing's "
+    "NLL is far above, and it is right less often": lambda own: (
+        own.few.always_below("cs_kd", "none", "cross_entropy", FITTED)
+        and own.few.always_below("none", "cs_kd", "accuracy")
+        and own.few("ls", "cross_entropy", FITTED) > own.few("none", "cross_entropy", FITTED) + 0.1
+        and own.few.always_below("ls", "none", "accuracy")
+    ),
+    "On-LDL with CutMix is level by NLL, and right less often": lambda own: (
+        abs(
+            own.few("on_ldl-cutmix", "cross_entropy", FITTED)
+            - own.few("none", "cross_entropy", FITTED)
+        )
+        < 0.02
+        and own.few("on_ldl-cutmix", "accuracy") < own.few("none", "accuracy")
     ),
     "tight ones, nearer to one another, with LS and CS-KD": lambda own: all(
         own.photographs(tight, f"{part}_{what}", "plane")
