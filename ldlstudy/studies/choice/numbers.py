@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ldlstudy import stats, studies
-from ldlstudy.report.numbers import Numbers
+from ldlstudy.report.numbers import Numbers, known
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import in_words
 from ldlstudy.studies.choice import picks, tables
 from ldlstudy.studies.choice.picks import DIGITS, HARD, PEOPLE, Pick, Want, gains, loses
-from ldlstudy.studies.fast.runs import CIFAR10
+from ldlstudy.studies.fast.runs import CIFAR10, FEW_BENCH
 from ldlstudy.studies.people import annotators
 from ldlstudy.studies.people import runs as people
 from ldlstudy.studies.strategies import in_prose
 from ldlstudy.studies.truth import comparisons
 
-FAST = f"{CIFAR10} {HARD}"
+FAST, FEW = f"{CIFAR10} {HARD}", f"{FEW_BENCH} {HARD}"
 CROSS_ENTROPY = Want("cross_entropy", "plain", "")
 OF_PEOPLE = Want("votes_cross_entropy", "plain", "")
 
@@ -98,7 +98,8 @@ def quoted(own: Facts) -> Numbers:
 
 def _others() -> Numbers:
     """What benches say that the tables do not hold."""
-    fast, ils, annotated, grid = map(studies.recorded, ("fast", "ils", "annotators", "truth"))
+    tables_of = ("fast", "few", "ils", "annotators", "truth")
+    fast, few, ils, annotated, grid = map(studies.recorded, tables_of)
     pairs = {
         "student.ls": (ils, ("distil_ls", "distil_none"), CROSS_ENTROPY),
         "student.ils": (ils, ("distil_ils", "distil_none"), CROSS_ENTROPY),
@@ -117,13 +118,13 @@ def _others() -> Numbers:
         if {name, HARD} <= set(cells.index):
             found = stats.difference(cells.loc[name].tolist(), cells.loc[HARD].tolist())
             values[f"five.{name}"] = tables.difference(near, found)
-    for key, stage, metric in (
-        ("fast.ece", "plain", "ece_15_left"),
-        ("fast.scaled", "fitted", "ece_15_left"),
-        ("fast.temperature", "fitted", "temperature"),
-    ):
-        value = fast.mean(FAST, metric, stage)
-        values |= {} if math.isnan(value) else {key: value}
+    for bench, (results, row) in {"fast": (fast, FAST), "few": (few, FEW)}.items():
+        found = {
+            f"{bench}.ece": results.mean(row, "ece_15_left"),
+            f"{bench}.scaled": results.mean(row, "ece_15_left", "fitted"),
+            f"{bench}.temperature": results.mean(row, "temperature", "fitted"),
+        }
+        values |= known(found)
     return values
 
 
