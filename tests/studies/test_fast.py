@@ -83,6 +83,8 @@ def test_of_few_images_the_difference_is_within_seeds():
         "below theirs; scaled, neither ECE nor NLL tells a strategy from them."
     )
     assert (quoted["few.seeds"], quoted["few.networks"], quoted["few.loss"]) == (3, 12, 0.03)
+    assert quoted["few.cs_kd.ece"] == pytest.approx(0.14)
+    assert "few.on_ldl-cutmix.ece" not in quoted  # which was not run
     shown = tables.few_against_hard(results)
     table = pd.read_csv(io.StringIO(export.table(shown)), index_col=0)
     assert table.loc["CS-KD", "ECE"] == pytest.approx(-0.11)

@@ -47,8 +47,8 @@ def quoted(results: Results) -> Numbers:
     """Return what prose quotes, each with ``photographs.`` before it.
 
     How many ``networks`` there are of those ``planned``; the median ``minutes`` of one, its
-    ``epochs`` and its ``operations`` in 10¹²; by data set the ``accuracy`` of hard labels, and what
-    is ``said`` of it.
+    ``epochs`` and its ``operations`` in 10¹²; by data set the ``accuracy`` of hard labels, what
+    is ``said`` of it, and the ``ece`` by label.
     """
     bench = runs.benches("paper")[runs.CIFAR10]
     epochs = bench.recipe["epochs"]
@@ -63,6 +63,7 @@ def quoted(results: Results) -> Numbers:
     for dataset, name in runs.NAMES.items():
         values[f"{dataset}.said"] = said(results, name, f"on {DATASETS[dataset]}")
         values[f"{dataset}.accuracy"] = results.mean(f"{name} none", "accuracy")
+        values |= {f"{dataset}.{key}": value for key, value in _eces(results, name).items()}
     return {f"photographs.{key}": value for key, value in numbers.known(values).items()}
 
 
@@ -70,7 +71,7 @@ def of_few(results: Results) -> Numbers:
     """Return what prose quotes of few images, each with ``few.`` before it.
 
     How many ``networks`` there are, their ``seeds`` and the mean ``minutes`` of one; the last
-    training ``loss`` of hard labels; what is ``said`` of strategies.
+    training ``loss`` of hard labels; what is ``said`` of strategies, and the ``ece`` by label.
     """
     hard = results.records(f"{runs.FEW_BENCH} none")
     taken = [numbers.seconds(record.made) for record in results.recorded.values()]
@@ -82,8 +83,14 @@ def of_few(results: Results) -> Numbers:
         "epochs": runs.few_bench().recipe["epochs"],
         "loss": float(hard[0].figure("history")["loss"][-1]) if hard else math.nan,
         "said": said(results, runs.FEW_BENCH, f"with {runs.FEW_IMAGES} images of a class"),
+        **_eces(results, runs.FEW_BENCH),
     }
     return {f"few.{key}": value for key, value in numbers.known(values).items()}
+
+
+def _eces(results: Results, bench: str) -> Numbers:
+    """The ECE of the strategies whose reliability is drawn."""
+    return {f"{s}.ece": results.mean(f"{bench} {s}", ECE.metric) for s in SURE}
 
 
 def said(results: Results, bench: str, where: str) -> str:

@@ -13,7 +13,7 @@ from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
 from ldlstudy.report.tables import published, short
 from ldlstudy.studies.bench import NETWORKS
-from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH
 from ldlstudy.studies.ldl import numbers
 from ldlstudy.studies.ldl.figures import PANELS, label, printed_changes
 from ldlstudy.studies.ldl.numbers import DIGITS
@@ -218,7 +218,36 @@ def _fast(r: Reading) -> bool:
     return own("none", ECE10) < 0.01 and abs(own("none", T, FITTED) - 1) < 0.05
 
 
+def _printed_ece() -> list[float]:
+    """The ECE of Vanilla in the paper's Table 3, network by network."""
+    return [float(e) for e in published("ldl_table3").xs("none", level="strategy")["ece"]]
+
+
+def _few(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
+    return lambda r: holds(r.on(FEW_BENCH))
+
+
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
+    "learns them by heart, and with hard labels it is far too sure … more so than the paper's": (
+        _few(lambda r: r("none", ECE10) > max(_printed_ece()) and r("none", T, FITTED) > 1.4)
+    ),
+    "Both lower the NLL as well. A joint rise it is not: with On-LDL … of the answers are right": (
+        _few(
+            lambda r: (
+                r.always_below("off_ldl", "none", "cross_entropy")
+                and r.always_below("on_ldl-cutmix", "none", "cross_entropy")
+                and r.always_below("on_ldl-cutmix", "none", ACC)
+            )
+        )
+    ),
+    "Where that network has seen 30 images of each class and is far too sure, On-LDL mends the ECE "
+    "… and lowers the accuracy all the same": _few(
+        lambda r: (
+            r.always_below("on_ldl-cutmix", "none", ECE10)
+            and r("on_ldl-cutmix", ECE10) < r("none", ECE10) / 2
+            and r.always_below("on_ldl-cutmix", "none", ACC)
+        )
+    ),
     "Labels fixed once make the better calibrated student, in all three seeds": _shifted(
         lambda r: r.below("off_ldl", "off_ldl_views", ECE10) == 3
     ),
