@@ -119,12 +119,12 @@ def _others() -> Numbers:
             found = stats.difference(cells.loc[name].tolist(), cells.loc[HARD].tolist())
             values[f"five.{name}"] = tables.difference(near, found)
     for bench, (results, row) in {"fast": (fast, FAST), "few": (few, FEW)}.items():
-        found = {
+        scores: Numbers = {
             f"{bench}.ece": results.mean(row, "ece_15_left"),
             f"{bench}.scaled": results.mean(row, "ece_15_left", "fitted"),
             f"{bench}.temperature": results.mean(row, "temperature", "fitted"),
         }
-        values |= known(found)
+        values |= known(scores)
     return values
 
 
