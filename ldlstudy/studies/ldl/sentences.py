@@ -240,6 +240,15 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             )
         )
     ),
+    "That is the mixing's doing: CutMix alone comes to … And a teacher that is itself far too sure "
+    "adds nothing to it: CutMix alone has the lower ECE … and, with a temperature each, the lower "
+    "NLL": _few(
+        lambda r: (
+            r.always_below("cutmix", "none", ACC)
+            and r.always_below("cutmix", "on_ldl-cutmix", ECE10)
+            and r.always_below("cutmix", "on_ldl-cutmix", "cross_entropy", FITTED)
+        )
+    ),
     "Where that network has seen 30 images of each class and is far too sure, On-LDL mends the ECE "
     "… and lowers the accuracy all the same": _few(
         lambda r: (
