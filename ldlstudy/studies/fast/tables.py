@@ -52,7 +52,7 @@ def scores_of_few(results: Results) -> Shown:
     """Return what each strategy's networks score that have seen few images of a class."""
     return tables.of_rows(results, of_few(results), SCORES).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: the mean over seeds, ± half of the range "
-        "of three. Compare the ECE as trained with that of the table above: these networks are "
+        "of three or of the interval of test images. Compare the ECE as trained with that of the table above: these networks are "
         "too sure."
     )
 
@@ -79,7 +79,8 @@ def few_against_hard(results: Results) -> Shown:
     hard = dict.fromkeys((runs.FEW_BENCH, runs.DECAYED_BENCH), f"{runs.FEW_BENCH} none")
     return _against_hard(results, of_few(results), hard).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
-        "seeds. Which labels help as trained alone, and which still do at a temperature?"
+        "seeds where both have three, else with the interval of test images. Which labels help as "
+        "trained alone, and which still do at a temperature?"
     )
 
 
