@@ -52,8 +52,8 @@ def scores_of_few(results: Results) -> Shown:
     """Return what each strategy's networks score that have seen few images of a class."""
     return tables.of_rows(results, of_few(results), SCORES).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: the mean over seeds, ± half of the range "
-        "of three or of the interval of test images. Compare the ECE as trained with that of the table above: these networks are "
-        "too sure."
+        "of three or of the interval of test images. Compare the ECE as trained with that of the "
+        "table above: these networks are too sure."
     )
 
 
@@ -75,7 +75,7 @@ def against_hard(results: Results) -> Shown:
 
 
 def few_against_hard(results: Results) -> Shown:
-    """Return the same of few images, where the interval is over seeds."""
+    """Return the same of few images."""
     hard = dict.fromkeys((runs.FEW_BENCH, runs.DECAYED_BENCH), f"{runs.FEW_BENCH} none")
     return _against_hard(results, of_few(results), hard).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
