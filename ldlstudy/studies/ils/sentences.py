@@ -7,9 +7,9 @@ import numpy as np
 from ldlstudy import stats, studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
-from ldlstudy.report.sentences import Reading
+from ldlstudy.report.sentences import NoRecordError, Reading
 from ldlstudy.report.tables import agrees, published
-from ldlstudy.studies.ils import numbers
+from ldlstudy.studies.ils import image_numbers, numbers, tabular
 from ldlstudy.studies.ils.tables import BUDGETS, planned_ways
 
 CE, ECE, EQ2, CONDITIONAL = (
@@ -94,7 +94,41 @@ def _equal_budgets(r: Reading, metric: str, label: str) -> stats.Estimate:
 
 
 MAPS = ("ls", "ils1", "ils2", "ils", "distil_bayes")
+SMALLEST = ("iris", "wine", "breast_cancer")
+OF_DISTRIBUTIONS = ("Yeast_cold", "SBU_3DFE")
+
+
+def _tabular(holds: Callable[[dict[str, float]], bool]) -> Callable[[Reading], bool]:
+    """A condition on the shares of sure samples by set, where all six have been run."""
+
+    def on_all(_: Reading) -> bool:
+        results = studies.recorded("ils-tabular")
+        shares = image_numbers.sure(results)
+        known = {n: shares[t] for n, t in tabular.SETS.items() if t in shares}
+        if not {*SMALLEST, *OF_DISTRIBUTIONS} <= known.keys():
+            raise NoRecordError("not all tabular sets have been run")
+        return holds(known)
+
+    return on_all
+
+
+def _worse_scaled(name: str) -> bool:
+    """Whether a fitted temperature makes the cross entropy of hard labels higher on a set."""
+    results, row = studies.recorded("ils-tabular"), tabular.row(name, "none")
+    return results.mean(row, CE, "scaled") > results.mean(row, CE)
+
+
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
+    "those of scikit-learn are. Where the label is the best class of a distribution that is nearly "
+    "even, few samples are": _tabular(
+        lambda share: (
+            all((of < 0.1) == (n in OF_DISTRIBUTIONS) for n, of in share.items())
+            and min(of for n, of in share.items() if n not in OF_DISTRIBUTIONS) > 0.5
+        )
+    ),
+    "These sets, the smallest, are too small for it": _tabular(
+        lambda share: all(_worse_scaled(name) == (name in SMALLEST) for name in share)
+    ),
     "Softer labels help here, as the paper says": lambda r: r("ls", CE) < r("none", CE),
     "The Bayes row, where nothing is trained, agrees with the paper in every column": (
         lambda r: _as_printed(r.results, "bayes")
