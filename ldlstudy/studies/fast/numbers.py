@@ -84,6 +84,7 @@ def of_few(results: Results) -> Numbers:
         "loss": float(hard[0].figure("history")["loss"][-1]) if hard else math.nan,
         "said": said(results, runs.FEW_BENCH, f"with {runs.FEW_IMAGES} images of a class"),
         **_eces(results, runs.FEW_BENCH),
+        "decayed.ece": results.mean(f"{runs.DECAYED_BENCH} none", ECE.metric),
     }
     return {f"few.{key}": value for key, value in numbers.known(values).items()}
 

@@ -13,7 +13,7 @@ from ldlstudy import studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
-from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH
+from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, DECAYED, DECAYED_BENCH, FEW, FEW_BENCH
 from ldlstudy.studies.strategies import in_prose, named
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth.runs import row
@@ -200,6 +200,16 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and own.few.always_below("none", "cs_kd", "accuracy")
         and own.few("ls", "cross_entropy", FITTED) > own.few("none", "cross_entropy", FITTED) + 0.1
         and own.few.always_below("ls", "none", "accuracy")
+    ),
+    "hard labels with twenty times the weight decay are as well calibrated as any of these without "
+    "a temperature (one seed, ECE … and pay for it as label smoothing does": lambda own: (
+        own.few.on(DECAYED_BENCH)("none", ECE)
+        < 1.2 * min(own.few(label, ECE) for label in (*MENDING, "off_ldl"))
+        and len(own.few.on(DECAYED_BENCH).seeds("none", ECE)) == 1
+        and DECAYED["weight_decay"] == 20 * FEW["weight_decay"]
+        and own.few.on(DECAYED_BENCH)("none", "accuracy") < own.few("none", "accuracy")
+        and own.few.on(DECAYED_BENCH)("none", "cross_entropy", FITTED)
+        > own.few("none", "cross_entropy", FITTED) + 0.05
     ),
     "On-LDL with CutMix is level by NLL, and right less often": lambda own: (
         abs(
