@@ -1,5 +1,7 @@
 """What the chapter on people says of its records, and when it is true."""
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from ldlstudy import stats, studies
@@ -225,6 +227,17 @@ def of_annotators(annotated: Results) -> Numbers:
     }
 
 
+def _run_on(complete: Collection[object]) -> str:
+    """On how many of the sets every strategy has been run, as a sentence."""
+    missing = [name for name in distributions.SETS if name not in complete]
+    if not missing:
+        return "Every strategy has been run on all of them"
+    return (
+        f"With all strategies {in_words(len(complete))} have been run; what is missing, of "
+        f"{listed(missing)}, takes longest"
+    )
+
+
 def of_enhancement(enhanced: Results) -> Numbers:
     """Return the order of strategies on the sets of label distributions, and what it is worth."""
     ranks = comparisons.enhancement_ranks(enhanced)
@@ -238,7 +251,7 @@ def of_enhancement(enhanced: Results) -> Numbers:
     return {
         "enhancement.order": in_prose(mean.index),
         "enhancement.sets": in_words(len(complete)),
-        "enhancement.missing": listed(n for n in distributions.SETS if n not in complete),
+        "enhancement.run": _run_on(complete),
         "enhancement.hard": float(mean["none"]),
         "enhancement.best": in_prose(others.index[:1]),
         "enhancement.best.rank": float(others.iloc[0]),
