@@ -53,7 +53,7 @@ def scores_of_few(results: Results) -> Shown:
     return tables.of_rows(results, of_few(results), SCORES).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: the mean over seeds, ± half of the range "
         "of three or of the interval of test images. Compare the ECE as trained with that of the "
-        "table above: these networks are too sure."
+        "networks above, which have seen all images: these are too sure."
     )
 
 

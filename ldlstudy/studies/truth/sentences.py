@@ -194,6 +194,13 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and own.few("off_ldl", ECE) > 0.8 * own.few("none", ECE)
         and all(own.few(label, ECE) < own.few("none", ECE) / 3 for label in MENDING)
     ),
+    "that of hard labels lies far below it, those of LS and CS-KD near it, that of On-LDL "
+    "between": lambda own: (
+        own.few("none", "temperature", FITTED) > 1.4
+        and all(abs(own.few(label, "temperature", FITTED) - 1) < 0.15 for label in ("ls", "cs_kd"))
+        and own.few.sorted("cs_kd", "on_ldl-cutmix", "none", metric="temperature", stage=FITTED)
+        and own.few.sorted("cs_kd", "on_ldl-cutmix", "none", metric=ECE)
+    ),
     "CS-KD's NLL stays below that of hard labels, and it is right more often; label smoothing's "
     "NLL is far above, and it is right less often": lambda own: (
         own.few.always_below("cs_kd", "none", "cross_entropy", FITTED)
