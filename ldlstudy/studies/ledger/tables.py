@@ -5,6 +5,7 @@ What is shown is HTML that follows the theme and fits a phone; beside it goes th
 
 import html
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
@@ -112,10 +113,14 @@ def place(made: list[Record]) -> str:
 
 
 def source(made: list[Record]) -> str:
-    """Return what a comparison rests on: how many networks, on which device."""
+    """Return what a comparison rests on: how many networks, on which device.
+
+    Seeds are those that both sides have.
+    """
     runs = [record.specification for record in made]
     replicates = max(run["replicates"] for run in runs)
-    seeds = len({run["seed"] for run in runs})
+    times = Counter(run["seed"] for run in runs)
+    seeds = sum(count == max(times.values()) for count in times.values())
     many = f"{replicates} replicates" if replicates > 1 else f"{seeds} seeds"
     if replicates == seeds == 1:
         many = "one network a side"
