@@ -303,7 +303,9 @@ def test_the_source_of_a_number_says_seeds_and_devices():
     def made(seed, replicates, device):
         return Record({"seed": seed, "replicates": replicates}, {}, {}, {"device": device})
 
-    both = [made(0, 1, "GPU <x>"), made(1, 1, "CPU"), made(0, 1, "CPU")]
+    both = [made(0, 1, "GPU <x>"), made(1, 1, "CPU"), made(0, 1, "CPU"), made(1, 1, "CPU")]
     assert tables.source(both) == "2 seeds; CPU, GPU &lt;x&gt;"
+    assert tables.source([*both, made(2, 1, "CPU")]) == "2 seeds; CPU, GPU &lt;x&gt;"
+    assert tables.source(both[:3]) == "one network a side; CPU, GPU &lt;x&gt;"
     assert tables.source([both[0]]) == "one network a side; GPU &lt;x&gt;"
     assert tables.source([made(0, 100, "CPU")]) == "100 replicates; CPU"
