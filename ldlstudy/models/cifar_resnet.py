@@ -15,7 +15,7 @@ from torchvision.models.resnet import BasicBlock
 
 from ldlstudy import checks
 from ldlstudy.models.classifier import Classifier
-from ldlstudy.models.layers import he_normal, pool, stage, stem
+from ldlstudy.models.layers import he_normal, pool, stage, unit
 
 LAST_SURVIVAL = 0.5  # of the last block (Huang et al. 2016, section 3)
 
@@ -61,7 +61,7 @@ def resnet(
     checks.whole("channels", channels, 1)
     n = (depth - 2) // 6
     body = nn.Sequential(
-        stem(channels, 16),
+        unit(channels, 16),
         stage(block, 16, 16, n),
         stage(block, 16, 32, n, 2, PadShortcut),
         stage(block, 32, 64, n, 2, PadShortcut),

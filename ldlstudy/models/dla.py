@@ -14,7 +14,7 @@ from torchvision.models.resnet import BasicBlock
 
 from ldlstudy import checks
 from ldlstudy.models.classifier import Classifier
-from ldlstudy.models.layers import he_normal, pool, stage, stem
+from ldlstudy.models.layers import he_normal, pool, stage, unit
 
 
 class Tree(nn.Module):
@@ -24,7 +24,7 @@ class Tree(nn.Module):
         super().__init__()
         self.left = stage(BasicBlock, inputs, outputs, 1, stride)
         self.right = BasicBlock(outputs, outputs)
-        self.root = stem(2 * outputs, outputs, kernel=1)
+        self.root = unit(2 * outputs, outputs, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C', H / stride, W / stride)."""
@@ -43,7 +43,7 @@ class DeepTree(nn.Module):
         self.input = stage(BasicBlock, inputs, outputs, 1, stride)
         self.below = Tree(inputs, outputs, stride)
         self.left, self.right = BasicBlock(outputs, outputs), BasicBlock(outputs, outputs)
-        self.root = stem(4 * outputs, outputs, kernel=1)
+        self.root = unit(4 * outputs, outputs, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C', H / stride, W / stride)."""
@@ -56,9 +56,9 @@ def dla(classes: int, *, channels: int = 3) -> Classifier:
     """Return DLA, for images of any size, usually 32 x 32."""
     checks.whole("channels", channels, 1)
     body = nn.Sequential(
-        stem(channels, 16),
-        stem(16, 16),
-        stem(16, 32),
+        unit(channels, 16),
+        unit(16, 16),
+        unit(16, 32),
         Tree(32, 64, 1),
         DeepTree(64, 128, 2),
         DeepTree(128, 256, 2),

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from ldlstudy import checks
 from ldlstudy.models.classifier import Classifier
-from ldlstudy.models.layers import pool
+from ldlstudy.models.layers import Kernel, pool, unit
 
 DROPOUT = 0.2  # what is not kept of the last features
 SMALLEST = 5  # pixels of which the stem and two reductions leave one place
-Kernel = int | tuple[int, int]
 
 
 class Branches(nn.Module):
@@ -32,49 +31,39 @@ class Branches(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-def _unit(
-    inputs: int, outputs: int, kernel: Kernel, stride: int = 1, pad: bool = True
-) -> nn.Module:
-    """A convolution that keeps the size, unless it strides or does not pad; batch norm and ReLU."""
-    rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = (rows // 2, columns // 2) if pad else (0, 0)
-    convolution = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
 def _chain(
     inputs: int, *layers: tuple[int, Kernel], last: nn.Module | None = None
 ) -> nn.Sequential:
     """Units of ``(channels, kernel)``, one after the other, and a ``last`` layer."""
     units = []
     for outputs, kernel in layers:
-        units.append(_unit(inputs, outputs, kernel))
+        units.append(unit(inputs, outputs, kernel))
         inputs = outputs
     return nn.Sequential(*units, *([last] if last is not None else []))
 
 
 def _pooled(inputs: int, outputs: int) -> nn.Module:
     """The mean over 3 x 3 places, and a unit."""
-    return nn.Sequential(nn.AvgPool2d(3, 1, padding=1), _unit(inputs, outputs, 1))
+    return nn.Sequential(nn.AvgPool2d(3, 1, padding=1), unit(inputs, outputs, 1))
 
 
 def _stem(channels: int) -> nn.Sequential:
     """To 384 channels, two places less a side."""
     steep, flat = (7, 1), (1, 7)
     return nn.Sequential(
-        _unit(channels, 32, 3, pad=False),
+        unit(channels, 32, 3, pad=False),
         _chain(32, (32, 3), (64, 3)),
-        Branches(nn.MaxPool2d(3, 1, padding=1), _unit(64, 96, 3)),
+        Branches(nn.MaxPool2d(3, 1, padding=1), unit(64, 96, 3)),
         Branches(
             _chain(160, (64, 1), (96, 3)), _chain(160, (64, 1), (64, flat), (64, steep), (96, 3))
         ),
-        Branches(_unit(192, 192, 3), nn.MaxPool2d(3, 1, padding=1)),
+        Branches(unit(192, 192, 3), nn.MaxPool2d(3, 1, padding=1)),
     )
 
 
 def _a() -> nn.Module:
     return Branches(
-        _unit(384, 96, 1),
+        unit(384, 96, 1),
         _chain(384, (64, 1), (96, 3)),
         _chain(384, (64, 1), (96, 3), (96, 3)),
         _pooled(384, 96),
@@ -83,8 +72,8 @@ def _a() -> nn.Module:
 
 def _from_a_to_b() -> nn.Module:
     return Branches(
-        _unit(384, 384, 3, stride=2, pad=False),
-        _chain(384, (192, 1), (224, 3), last=_unit(224, 256, 3, stride=2, pad=False)),
+        unit(384, 384, 3, stride=2, pad=False),
+        _chain(384, (192, 1), (224, 3), last=unit(224, 256, 3, stride=2, pad=False)),
         nn.MaxPool2d(3, 2),
     )
 
@@ -92,7 +81,7 @@ def _from_a_to_b() -> nn.Module:
 def _b() -> nn.Module:
     steep, flat = (7, 1), (1, 7)
     return Branches(
-        _unit(1024, 384, 1),
+        unit(1024, 384, 1),
         _chain(1024, (192, 1), (224, flat), (256, steep)),
         _chain(1024, (192, 1), (192, steep), (224, flat), (224, steep), (256, flat)),
         _pooled(1024, 128),
@@ -101,8 +90,8 @@ def _b() -> nn.Module:
 
 def _from_b_to_c() -> nn.Module:
     return Branches(
-        _chain(1024, (192, 1), last=_unit(192, 192, 3, stride=2)),
-        _chain(1024, (256, 1), (256, (1, 7)), (320, (7, 1)), last=_unit(320, 320, 3, stride=2)),
+        _chain(1024, (192, 1), last=unit(192, 192, 3, stride=2)),
+        _chain(1024, (256, 1), (256, (1, 7)), (320, (7, 1)), last=unit(320, 320, 3, stride=2)),
         nn.MaxPool2d(3, 2, padding=1),
     )
 
@@ -111,10 +100,10 @@ def _c() -> nn.Module:
     steep, flat = (3, 1), (1, 3)
 
     def both(inputs: int) -> nn.Module:
-        return Branches(_unit(inputs, 256, flat), _unit(inputs, 256, steep))
+        return Branches(unit(inputs, 256, flat), unit(inputs, 256, steep))
 
     return Branches(
-        _unit(1536, 256, 1),
+        unit(1536, 256, 1),
         _chain(1536, (384, 1), last=both(384)),
         _chain(1536, (384, 1), (448, steep), (512, flat), last=both(512)),
         _pooled(1536, 256),

@@ -31,15 +31,29 @@ def stage(
     return nn.Sequential(first, *rest)
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution that keeps the size (of each ``stride``-th place), without a bias."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+Kernel = int | tuple[int, int]
 
 
-def stem(channels: int, width: int, kernel: int = 3) -> nn.Sequential:
-    """Return the first layers of a network for small images: convolution, batch norm, ReLU."""
+def convolution(
+    inputs: int, outputs: int, kernel: Kernel, stride: int = 1, pad: bool = True
+) -> nn.Conv2d:
+    """Return a convolution without a bias.
+
+    It keeps the size (of each ``stride``-th place), unless it does not ``pad``.
+    """
+    rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (rows // 2, columns // 2) if pad else (0, 0)
+    return nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, bias=False)
+
+
+def unit(
+    inputs: int, outputs: int, kernel: Kernel = 3, stride: int = 1, pad: bool = True
+) -> nn.Sequential:
+    """Return a :func:`convolution`, a batch norm and a ReLU: the stem of a network, and more."""
     return nn.Sequential(
-        convolution(channels, width, kernel), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        convolution(inputs, outputs, kernel, stride, pad),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )
 
 

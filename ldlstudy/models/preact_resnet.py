@@ -46,7 +46,7 @@ def preact_resnet(blocks: int, classes: int, *, channels: int = 3) -> Classifier
     """
     checks.whole("channels", channels, 1)
     body = nn.Sequential(
-        layers.stem(channels, 64),
+        layers.unit(channels, 64),
         stage(PreActBlock, 64, 64, blocks),
         stage(PreActBlock, 64, 128, blocks, 2, conv1x1),
         stage(PreActBlock, 128, 256, blocks, 2, conv1x1),
@@ -72,7 +72,7 @@ def preact_resnet56(classes: int, *, channels: int = 3, stem: str = "3x3") -> Cl
     checks.whole("channels", channels, 1)
     kernel = KERNELS[checks.one_of("stem", stem, KERNELS)]
     body = nn.Sequential(
-        layers.stem(channels, 16, kernel),
+        layers.unit(channels, 16, kernel),
         stage(PreActBlock, 16, 32, 9),
         stage(PreActBlock, 32, 64, 9, 2),
         stage(PreActBlock, 64, 128, 9, 2),

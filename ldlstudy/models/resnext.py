@@ -12,7 +12,7 @@ from torchvision.models.resnet import Bottleneck
 
 from ldlstudy import checks
 from ldlstudy.models.classifier import Classifier
-from ldlstudy.models.layers import he_normal, pool, stage, stem
+from ldlstudy.models.layers import he_normal, pool, stage, unit
 
 GROUPS = 4
 
@@ -35,7 +35,7 @@ def resnext29_4x64d(classes: int, *, channels: int = 3) -> Classifier:
     """Return ResNeXt29_4x64d, for images of any size, usually 32 x 32."""
     checks.whole("channels", channels, 1)
     body = nn.Sequential(
-        stem(channels, 64, kernel=1),
+        unit(channels, 64, kernel=1),
         stage(GroupedBottleneck, 64, 512, 3),
         stage(GroupedBottleneck, 512, 1024, 3, 2),
         stage(GroupedBottleneck, 1024, 2048, 3, 2),

@@ -165,12 +165,15 @@ class Bench:
         return self.plan(name, run, keep)
 
     def fitting(self, strategy: Strategy) -> "Bench":
-        """Return the bench with what a strategy asks of the network and of the data."""
+        """Return the bench with what a strategy asks of the network and of the data.
+
+        Images that the bench holds out by itself serve every strategy.
+        """
         held: dict[str, Any] = {}
-        if strategy.held and "held" not in self.data:
-            held = {"held": strategy.held}
         if strategy.chooses:
             held = dict(VALIDATION) if self.dataset == "noisy_digits" else {"held": 0.1}
+        elif strategy.held:
+            held = {"held": strategy.held}
         return replace(
-            self, network={**self.network, **strategy.network}, data={**self.data, **held}
+            self, network={**self.network, **strategy.network}, data={**held, **self.data}
         )

@@ -189,10 +189,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "On every set of images that was run, temperature scaling has a lower ECE than α = .1. So have "
     "hard labels without any temperature, but for those few images": lambda r: all(
-        r(hard, ECE, "fitted") < r(soft, ECE)
-        and (r(hard, ECE) < r(soft, ECE)) == (bench != FEW_BENCH)
-        for bench in SETS
-        for hard, soft in [[f"{bench} {name}" for name in _pair(bench)]]
+        r.on(bench)(hard, ECE, "fitted") < r.on(bench)(soft, ECE)
+        and r.on(bench).sorted(hard, soft, metric=ECE) == (bench != FEW_BENCH)
+        for bench, (hard, soft) in ((bench, _pair(bench)) for bench in SETS)
     ),
     "learns them by heart and is far too sure … and α = .1 lowers it to … One fitted temperature "
     "does more: with it, hard labels come to … and keep the … of right answers of which smoothing "

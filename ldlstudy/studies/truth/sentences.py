@@ -208,6 +208,10 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and own.few("ls", "cross_entropy", FITTED) > own.few("none", "cross_entropy", FITTED) + 0.1
         and own.few.always_below("ls", "none", "accuracy")
     ),
+    "There CS-KD is better at a temperature, too, and label smoothing worse": lambda own: (
+        own.few.always_below("cs_kd", "none", "cross_entropy", FITTED)
+        and own.few.always_below("none", "ls", "cross_entropy", FITTED)
+    ),
     "hard labels with twenty times the weight decay are as well calibrated as any of these without "
     "a temperature (one seed, ECE … and pay for it as label smoothing does": lambda own: (
         own.few.on(DECAYED_BENCH)("none", ECE)
