@@ -22,6 +22,7 @@ from ldlstudy.experiment import lines
 from ldlstudy.stats import Estimate
 
 CIRCUMSTANCES = "circumstances"
+TELLS = ("accuracy", "cross_entropy")  # that no two trainings share to six digits
 Values = dict[str, dict[str, Any]]  # stage to metric to a number, or to one for each replicate
 
 
@@ -189,7 +190,14 @@ def save(record: Record, results: Path | None = None) -> None:
     """Add a record to the others of its data set, each file written whole or not at all.
 
     Processes that save at once wait for one another. A record with the same id keeps the values
-    that it has, and gets those that it lacks.
+    that it has, and gets those that it lacks, if both are of one training (:func:`alike`). A record
+    of another training takes its place where that one has something for figures and tables that the
+    first lacks, else it is not saved: no record has numbers of two networks.
+
+    Raises
+    ------
+    ValueError
+        If each has something that the other, of another training, lacks.
     """
     results = results or folder()
     dataset = record.specification["dataset"]
@@ -197,8 +205,12 @@ def save(record: Record, results: Path | None = None) -> None:
     with filelock.FileLock(results / f".{dataset}.lock"):
         file = _file(results, dataset)
         known = _record(file, record.id)
-        if known is not None:
+        if known is not None and alike(known, record):
             record = _completed(known, record)
+        elif known is not None:
+            if set(record.kept) <= set(known.kept):
+                return
+            record = _in_its_place(known, record)
         machine = {k: record.made[k] for k in record.made if k in _OF_MACHINE}
         with filelock.FileLock(results / f".{CIRCUMSTANCES}.lock"):
             circumstances = _file(results, CIRCUMSTANCES)
@@ -214,6 +226,25 @@ def save(record: Record, results: Path | None = None) -> None:
 _OF_MACHINE = (
     "device", "python", "versions", "source", "precision", "channels_last", "compile", "threads",
 )  # fmt: skip
+
+
+def alike(one: Record, other: Record) -> bool:
+    """Return whether two records of a run are of one training, by the numbers that tell.
+
+    The same run on another processor is another training, whose last digits differ.
+    """
+    first, second = (files.rounded(each.values.get("plain", {})) for each in (one, other))
+    return all(first[name] == second[name] for name in TELLS if name in first and name in second)
+
+
+def _in_its_place(old: Record, new: Record) -> Record:
+    """The new record, which is also found by the old one's former ids."""
+    if lost := sorted(set(old.kept) - set(new.kept)):
+        raise ValueError(
+            f"record {old.id} is of another training than this one, which lacks "
+            f"{', '.join(lost)}: keep these, too, or delete the record first"
+        )
+    return dataclasses.replace(new, formerly=tuple(dict.fromkeys((*old.formerly, *new.formerly))))
 
 
 def _completed(old: Record, new: Record) -> Record:

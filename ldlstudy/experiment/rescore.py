@@ -27,7 +27,8 @@ def rescore(
     Parameters
     ----------
     planned : iterable of Planned
-        Runs of images; those without a record or without weights are left out.
+        Runs of images; those without a record or without weights are left out, and, with a line
+        that says so, those whose weights are of another training than the record.
     execution, results, work, say
         As in :func:`ldlstudy.experiment.sweep.sweep`.
     """
@@ -40,7 +41,11 @@ def rescore(
         if known is None or not there or not images.takes(each.run.dataset):
             continue
         with execution.limited():
-            records.save(_measured(each, known, execution, work), results)
+            found = _measured(each, known, execution, work)
+        if not records.alike(known, found):
+            say(f"left out {each.name}: {each.run.id}, whose weights are of another training")
+            continue
+        records.save(found, results)
         count += 1
         say(f"{count} {each.name}: {each.run.id}")
     return count

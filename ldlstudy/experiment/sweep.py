@@ -68,6 +68,7 @@ def perform(
         todo = [each for each in planned if not done(each, results, work, each.run in teaches)]
         if not todo:
             return {}
+        todo = [_with_what_was_kept(each, results) for each in todo]
         try:
             made = execute(todo, execution, work, title)
         except Exception:  # of any kind: together they may not fit into a GPU's memory
@@ -82,6 +83,13 @@ def perform(
         except Exception as error:
             failed[each.run] = _in_words(error)
     return failed
+
+
+def _with_what_was_kept(planned: Planned, results: Path) -> Planned:
+    """Plan to keep what the record of a run has, too, whose place the new one may take."""
+    record = records.load(planned.run, results)
+    kept = record.kept if record is not None else ()
+    return replace(planned, keep=tuple(dict.fromkeys((*planned.keep, *kept))))
 
 
 def _saved(

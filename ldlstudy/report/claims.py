@@ -139,6 +139,8 @@ def judge_optimum(losses: np.ndarray, claimed: int, level: str = OWN) -> dict[st
 def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
     """Return each claim with both measured means, their paired difference and the verdict.
 
+    All are of the seeds that both sides have.
+
     Parameters
     ----------
     results : Results
@@ -156,20 +158,18 @@ def judge(results: Results, listed: pd.DataFrame) -> pd.DataFrame:
     """
     out = []
     for key, claim in listed.iterrows():
-        left, right = (
-            results.measured(claim[side], claim["metric"], claim[f"{side}_stage"])
-            for side in ("left", "right")
-        )
+        left, right = ((claim[side], claim[f"{side}_stage"]) for side in ("left", "right"))
+        pair = results.pair(left, right, claim["metric"])
         result: dict[str, Any] = {"id": key, **claim, **UNJUDGED}
-        if left is not None and right is not None:
-            result |= compare(claim, left, right, results.of(claim["left"])[0].level)
+        if pair is not None:
+            result |= compare(claim, *pair, results.of(claim["left"])[0].level)
         out.append(result)
     return pd.DataFrame(out).set_index("id")
 
 
 def compare(claim: pd.Series, left: Measured, right: Measured, level: str) -> dict[str, Any]:
     """Return what :func:`judge` adds to a claim on two sides that were measured at a level."""
-    paired = len(left.values) == len(right.values) > 1
+    paired = measured.repeated(left, right)
     p = stats.paired_p(left.values, right.values) if paired else math.nan
     change = measured.difference(left, right)
     numbers = (left.estimate.mean, right.estimate.mean, *change, p)

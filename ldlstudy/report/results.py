@@ -48,6 +48,11 @@ class Measured:
         return cls(list(values), stats.estimate(values), tuple(records))
 
     @property
+    def seeds(self) -> frozenset[int]:
+        """The seeds of the records."""
+        return frozenset(record.specification["seed"] for record in self.records)
+
+    @property
     def error(self) -> float:
         """Standard error of the mean."""
         return (self.estimate.high - self.estimate.low) / SIDES
@@ -130,10 +135,17 @@ class Results:
         return self._measured(row, stage).get(metric)
 
     @functools.cache  # noqa: B019 - results live as long as the page
-    def _measured(self, row: str, stage: str) -> dict[str, Measured]:
-        """Every metric of a row at a stage; the intervals of all are estimated at once."""
+    def _measured(
+        self, row: str, stage: str, seeds: frozenset[int] | None = None
+    ) -> dict[str, Measured]:
+        """Every metric of a row at a stage; the intervals of all are estimated at once.
+
+        Of all seeds that there are, or of some alone.
+        """
         found: dict[str, list[tuple[Record, Values]]] = {}
         for record in self.records(row):
+            if seeds is not None and record.specification["seed"] not in seeds:
+                continue
             for metric, of in _derived(record, stage).items():
                 found.setdefault(metric, []).append((record, of))
         values = {m: [v for _, (each, *_) in of for v in each] for m, of in found.items()}
@@ -150,10 +162,29 @@ class Results:
         found = self.measured(row, metric, stage)
         return math.nan if found is None else found.estimate.mean
 
+    def pair(self, left: Line, right: Line, metric: str) -> tuple[Measured, Measured] | None:
+        """Return a metric of two lines, of the seeds that both have; None where one has none.
+
+        Lines that share no seed are returned with all of theirs.
+        """
+        found = [self.measured(row, metric, stage) for row, stage in (left, right)]
+        if found[0] is None or found[1] is None:
+            return None
+        shared = found[0].seeds & found[1].seeds
+        one, other = (
+            side if not shared or side.seeds == shared else self._measured(*line, shared)[metric]
+            for side, line in zip(found, (left, right), strict=True)
+            if side is not None
+        )
+        return one, other
+
     def difference(self, left: Line, right: Line, metric: str) -> Estimate:
-        """Return a metric of ``left`` less that of ``right`` (:func:`difference`)."""
-        one, other = (self.measured(row, metric, stage) for row, stage in (left, right))
-        return MISSING if one is None or other is None else difference(one, other)
+        """Return a metric of ``left`` less that of ``right``, on the seeds that both have.
+
+        As :func:`difference` says; NaN where one of them was not measured.
+        """
+        pair = self.pair(left, right, metric)
+        return MISSING if pair is None else difference(*pair)
 
     @functools.cached_property
     def frame(self) -> pd.DataFrame:
@@ -241,12 +272,16 @@ def difference(left: Measured, right: Measured) -> Estimate:
     One or two networks are compared as if their test images were different ones, which is wide of
     the truth, for they share them; without an interval of their own the difference has none (NaN).
     """
-    repeated = len(left.values) == len(right.values) > 1
-    if repeated and not _pair(left.values, left.records):
+    if repeated(left, right):
         return stats.difference(left.values, right.values)
     mean = left.estimate.mean - right.estimate.mean
     half = 1.96 * math.hypot(left.error, right.error) or math.nan
     return Estimate(mean, mean - half, mean + half)
+
+
+def repeated(left: Measured, right: Measured) -> bool:
+    """Return whether both were repeated alike, so often that seeds have an interval."""
+    return len(left.values) == len(right.values) > 1 and not _pair(left.values, left.records)
 
 
 def pivot(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:

@@ -433,9 +433,9 @@ def best(results: Results, lines: Sequence[Line], metric: str) -> set[Line]:
 
 def _level(results: Results, line: Line, top: Line, metric: str) -> bool:
     """Whether a line may be as good as the best: zero lies in the interval of their difference."""
-    one, other = (results.measured(row, metric, stage) for row, stage in (line, top))
-    if one and other and len(one.values) == len(other.values) > FEW:  # faster than a bootstrap
-        apart = [a - b for a, b in zip(one.values, other.values, strict=True)]
+    pair = results.pair(line, top, metric)
+    if pair and len(pair[0].values) == len(pair[1].values) > FEW:  # faster than a bootstrap
+        apart = [a - b for a, b in zip(*(side.values for side in pair), strict=True)]
         return abs(statistics.fmean(apart)) <= 1.96 * stats.standard_error(apart)
     difference = results.difference(line, top, metric)
     return difference.low <= 0 <= difference.high

@@ -225,7 +225,7 @@ def test_a_record_that_is_there_gets_what_it_lacks_and_keeps_what_it_has(tmp_pat
     old = record_of(intervals={}, formerly=("0" * 12,), figures={"note": 1})
     records.save(old, tmp_path)
     new = record_of(
-        values={"plain": {"accuracy": 0.1, "brier": 0.3}, "scaled": {"accuracy": 0.2}},
+        values={"plain": {"brier": 0.3}, "scaled": {"accuracy": 0.2}},
         intervals={"plain": {"brier": [0.2, 0.4]}},
         kept=("curves",),
         figures={"note": 2, "curves": [3]},
@@ -245,6 +245,23 @@ def test_a_record_that_is_there_gets_what_it_lacks_and_keeps_what_it_has(tmp_pat
         assert record.made == old.made
         assert record.formerly == ("0" * 12, "1" * 12)
         assert records.ids("six_gaussians", tmp_path) == {RUN.id}
+
+
+def test_a_record_has_no_numbers_of_two_trainings(tmp_path):
+    """One of another training takes the place of the first if it has all of that and more."""
+    first = record_of(formerly=("0" * 12,), figures={"map": 1})
+    records.save(first, tmp_path)
+    other = {"values": {"plain": {"accuracy": [0.8, 0.81, 0.7], "brier": 0.3}}, "intervals": {}}
+    records.save(record_of(**other, figures={"map": 2}), tmp_path)  # of a teacher trained again
+    assert records.load(RUN, tmp_path).values == first.values
+    with pytest.raises(ValueError, match="another training than this one, which lacks map: keep"):
+        records.save(record_of(**other, kept=("curves",), figures={"curves": 3}), tmp_path)
+    assert records.load(RUN, tmp_path).values == first.values
+    more = {"kept": ("curves", "map"), "figures": {"map": 2, "curves": 3}}
+    records.save(record_of(**other, **more, formerly=("1" * 12,)), tmp_path)
+    found = records.load(RUN, tmp_path)
+    assert (found.values, found.all_figures) == (other["values"], more["figures"])
+    assert found.formerly == ("0" * 12, "1" * 12)
 
 
 def test_a_completed_record_is_still_of_the_machine_that_made_it(tmp_path):

@@ -84,6 +84,20 @@ def test_values_that_a_record_has_stay_whatever_is_measured_now(study, monkeypat
     assert set(after.figure("reliability")) == {"plain", "fitted", "searched"}
 
 
+def test_weights_of_another_training_give_a_record_nothing(study):
+    study.run(Planned(ALONE))
+    known = study.record(ALONE)
+    figures = known.all_figures
+    for file in study.files():
+        file.unlink()
+    values = {**known.values["plain"], "accuracy": known.values["plain"]["accuracy"] - 0.01}
+    values = {**known.values, "plain": values}
+    records.save(replace(known, values=values, figures=figures), study.results)
+    assert study.again(Planned(ALONE, ("reliability",))) == 0
+    assert study.record(ALONE).kept == ()
+    assert study.said[0].endswith(f"{ALONE.id}, whose weights are of another training")
+
+
 def test_measured_again_a_record_that_lacks_nothing_stays_as_it_is(study):
     planned = Planned(ALONE, ("by_class", "neighbours"))
     study.run(planned)

@@ -168,6 +168,28 @@ def test_difference_of_unequal_numbers_of_seeds_is_not_paired():
     assert found.high - found.mean == pytest.approx(math.hypot(1.96 * many.error, 0.1))
 
 
+def test_rows_are_compared_on_the_seeds_that_both_have():
+    """A third seed of one alone, however odd, changes nothing of the difference."""
+    one = [(0.3, 0.05), (0.5, 0.05), (9.0, 0.05)]
+    known = results({"net ls": {"ece": one}, "net none": {"ece": [(0.2, 0.12), (0.3, 0.12)]}})
+    lines = (("net ls", "plain"), ("net none", "plain"))
+    left, right = known.pair(*lines, "ece")
+    assert (left.values, right.values) == ([0.3, 0.5], [0.2, 0.3])
+    assert left.estimate == pytest.approx((0.4, 0.35, 0.45))
+    assert known.difference(*lines, "ece") == pytest.approx((0.15, 0.02, 0.28))
+    assert known.difference(*lines[::-1], "ece") == pytest.approx((-0.15, -0.28, -0.02))
+    assert known.pair(*lines, "uce") is None
+    assert not measured.repeated(left, right)  # two seeds have no interval, and no p
+
+
+def test_rows_without_a_seed_in_common_are_compared_whole():
+    known = results({"net ls": {"ece": [(0.3, 0.05)]}, "net none": {"ece": [(0.2, 0.12)] * 2}})
+    planned = [each for each in known.planned if (each.strategy, each.run.seed) != ("none", 0)]
+    apart = Results(planned, known.recorded)
+    found = apart.difference(("net ls", "plain"), ("net none", "plain"), "ece")
+    assert found == pytest.approx((0.1, -0.03, 0.23))
+
+
 @pytest.mark.parametrize(("half", "ends"), [(0.0, (math.nan, math.nan)), (0.2, (0.8, 1.2))])
 def test_one_interval_is_enough_for_a_difference(half, ends):
     found = measured.difference(single(1.0, 0), single(0.0, half))

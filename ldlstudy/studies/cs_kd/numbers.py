@@ -17,7 +17,7 @@ from ldlstudy import checks, metrics, scaling, stats
 from ldlstudy.data.images import Images
 from ldlstudy.report import numbers, tables
 from ldlstudy.report.numbers import Numbers
-from ldlstudy.report.results import Results, difference
+from ldlstudy.report.results import Results
 from ldlstudy.studies.bench import DATASETS
 from ldlstudy.studies.cs_kd import runs
 from ldlstudy.studies.cs_kd.runs import DIGITS, PROTOCOLS, REDUCED
@@ -260,9 +260,7 @@ def quoted(
         ("gain.best_difference", (f"{digits} cs_kd", best), (f"{digits} none", best)),
         ("cifar.error_points", (f"{reduced} none", last), (f"{reduced} cs_kd", last)),
     ):
-        one, other = results.measured(*left), results.measured(*right)
-        if one is not None and other is not None:
-            values[name] = 100 * difference(one, other).mean
+        values[name] = 100 * (results.mean(*left) - results.mean(*right))
     right_, ece = (
         results.mean(f"{reduced} max_entropy", metric) for metric in ("accuracy", "ece_20_right")
     )

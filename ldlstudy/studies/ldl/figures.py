@@ -29,7 +29,7 @@ from ldlstudy.report.figures import (
     legend,
     nothing,
 )
-from ldlstudy.report.results import Results, difference
+from ldlstudy.report.results import Results
 from ldlstudy.report.tables import ACCURACY, KL, published
 from ldlstudy.studies.bench import NETWORKS
 from ldlstudy.studies.ldl import numbers
@@ -90,9 +90,9 @@ def change_by_size(results: Results) -> Figure:
             strategy, own = _line(first.strategy), known.get(first.bench)
             if strategy not in BY_SIZE or own is None or own.dataset != "cifar100":
                 continue
-            found = [results.measured(r, metric.metric) for r in (row, f"{own.name} none")]
-            if own.model in students and found[0] is not None and found[1] is not None:
-                change = difference(found[0], found[1]).mean
+            both = ((row, "plain"), (f"{own.name} none", "plain"))
+            change = results.difference(*both, metric.metric).mean
+            if own.model in students and change == change:  # else it was not run
                 kind = "measured, reduced" if own.name == REDUCED else "measured"
                 look = {"color": BY_SIZE[strategy][0], "label": f"{label(strategy)}, {kind}"}
                 ax.plot(parameters(own.model), scale * change, ls="", **look, **KINDS[kind])

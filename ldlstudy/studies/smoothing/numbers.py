@@ -8,7 +8,7 @@ import torch
 
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
-from ldlstudy.report.results import Results, difference, row_of
+from ldlstudy.report.results import Results, row_of
 from ldlstudy.report.tables import NLL, TEMPERATURE, Column
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.smoothing import distillation, information, interpolation, translation
@@ -25,9 +25,8 @@ def quoted(results: Results, paper: Results, judged: pd.DataFrame, profile: str)
     claims with their verdicts.
     """
     values = numbers.of_results(results) | numbers.verdicts(judged)
-    soft, hard = (results.measured(row("mnist-fcn1200", a), "accuracy") for a in (0.1, 0.0))
-    if soft is not None and hard is not None:
-        values["mnist-fcn1200_gain_points"] = 100 * difference(soft, hard).mean
+    soft, hard = ((row("mnist-fcn1200", a), "plain") for a in (0.1, 0.0))
+    values["mnist-fcn1200_gain_points"] = 100 * results.difference(soft, hard, "accuracy").mean
     # the largest probability of logits of 1 and nine zeros
     values["cap"] = float(torch.tensor([1.0] + [0.0] * 9).softmax(0)[0])
     values |= of_series(results)
