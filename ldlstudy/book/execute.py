@@ -27,7 +27,10 @@ START_SECONDS = 120  # for the kernel to answer
 STOP_SECONDS = 10  # for an interrupted papermill to end its kernel
 LINE_BYTES = 2**24  # papermill logs the outputs, a table may be one long line
 CHILD = f"""
-import os, signal, threading, time
+import os, signal, sys, threading, time
+
+# nbformat loads it to check addresses, which no notebook of a book has: it takes a second
+sys.modules["rfc3987_syntax"] = None
 
 def end_with_parent():
     os.read(0, 1)  # nothing comes before the parent's end, however it ends

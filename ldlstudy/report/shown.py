@@ -10,7 +10,9 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 PAPER = '<span class="paper">the paper</span>'
-BEST = "<b>Bold</b>: the best of its data and network, and what intervals do not tell from it."
+BEST = (
+    "<b>Bold</b>: the best on its data and network, and those that intervals do not tell from it."
+)
 PRINTED = f"Slanted: {PAPER}."
 AGREEMENT = "≈ agrees with ours, ≠ does not."
 CAPTION = '<span class="caption">'  # the book puts a number behind it

@@ -406,7 +406,7 @@ def chance(results: Results, cells: Iterable[Asked]) -> str:
     ends = [column.write(value) for value, column in (min(found), max(found))]
     unit = " %" if found[0][1].percent else ""
     said = " to ".join(dict.fromkeys(ends))
-    return f"By chance alone, a calibrated network as sure as these has an ECE of {said}{unit}."
+    return f"Chance alone gives a calibrated network as sure as these an ECE of {said}{unit}."
 
 
 def best(results: Results, lines: Sequence[Line], metric: str) -> set[Line]:

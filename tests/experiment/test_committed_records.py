@@ -61,6 +61,22 @@ def test_every_record_is_found_by_all_its_ids_and_gives_its_run_back(committed):
         assert records.load(run, RESULTS).values == record.values
 
 
+def test_numbers_and_figures_of_a_record_are_of_one_training(committed):
+    """The bins of a diagram are right as often, taken together, as the accuracy says."""
+    checked = 0
+    for record in committed:
+        for name in (n for n in record.all_figures if n.startswith("reliability")):
+            for stage, bins in record.figure(name).items():
+                right = sum(
+                    n * a for n, a in zip(bins["count"], bins["accuracy"], strict=True) if n
+                )
+                accuracy = record.values["plain"]["accuracy"]  # that no temperature changes
+                found = right / sum(bins["count"])
+                assert found == pytest.approx(accuracy, abs=1e-4), (record.id, name, stage)
+                checked += 1
+    assert checked > 500
+
+
 def test_files_are_sorted_and_of_one_data_set(committed):
     for file in RESULTS.glob("*.jsonl"):
         ids = [line[7:19] for line in file.read_text(encoding="utf-8").splitlines()]

@@ -102,7 +102,7 @@ def test_what_a_cell_says():
     assert cells["labels alone"] == "<strong>mixup</strong> <br><small>−.200 [−.300, −.100]</small>"
     assert cells["labels, and time for a longer step"].startswith("CS-KD ")
     assert cells["a teacher"].startswith("<strong>KD</strong>")
-    assert cells["held-out images to choose settings on"].startswith("a loss ")
+    assert cells["held-out images, for settings or a teacher's temperature"].startswith("a loss ")
     assert cells["five teachers"] == ""
     right = shown.data["right"].map(lambda cell: cell.text)
     assert right["hard labels have"] == "50.0 %"

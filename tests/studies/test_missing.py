@@ -1,8 +1,8 @@
 """A strategy that was not run leaves its cells empty: no table, figure or number fails for it.
 
 Each chapter is made from the committed records without half of its strategies, some times, and
-without each of its data sets. A strategy is missing in half of the times, no two in the same ones:
-each is missing once while any other one is there.
+without half of its data sets. A strategy, or a set, is missing in half of the times, no two in the
+same ones: each is missing once while any other one is there.
 """
 
 import ast
@@ -163,6 +163,17 @@ def check(full, left, planned, dropped, relative):
         assert {key for key in keys if names.isdisjoint(key.split("."))} <= values.keys()
 
 
+def halves(names):
+    """Groups of names: each is in half of them, no two names in the same ones."""
+    times = next(n for n in itertools.count(2, 2) if math.comb(n, n // 2) >= len(names))
+    groups = [set() for _ in range(times)]
+    own = itertools.combinations(range(times), times // 2)
+    for name, places in zip(sorted(names), own, strict=False):
+        for place in places:
+            groups[place].add(name)
+    return groups
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_what_was_not_run_empties_nothing_else(study, monkeypatch):
     planned = {}
@@ -171,15 +182,9 @@ def test_what_was_not_run_empties_nothing_else(study, monkeypatch):
             found = few(tables, profile)
             planned |= {each: found.recorded[each.run] for each in found.planned}
     full = chapter(study, monkeypatch)
-    strategies = sorted({each.strategy for each in planned})
-    times = next(n for n in itertools.count(2, 2) if math.comb(n, n // 2) >= len(strategies))
-    halves = itertools.combinations(range(times), times // 2)
-    groups = [set() for _ in range(times)]
-    for strategy, half in zip(strategies, halves, strict=False):
-        for number in half:
-            groups[number].add(strategy)
+    groups = halves({each.strategy for each in planned})
     sets = {each.run.dataset for each in planned}
-    for group in [*groups, *({name} for name in sets if len(sets) > 1)]:
+    for group in groups + (halves(sets) if len(sets) > 1 else []):
         gone = {each for each in planned if not group.isdisjoint((each.strategy, each.run.dataset))}
         left = chapter(study, monkeypatch, gone.__contains__)
         check(full, left, planned, gone, study == "truth")

@@ -21,6 +21,7 @@ from ldlstudy.studies.truth import comparisons
 FAST, FEW = f"{CIFAR10} {HARD}", f"{FEW_BENCH} {HARD}"
 CROSS_ENTROPY = Want("cross_entropy", "plain", "")
 OF_PEOPLE = Want("votes_cross_entropy", "plain", "")
+AT_PEOPLE = OF_PEOPLE._replace(stage="people")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def quoted(own: Facts) -> Numbers:
     ``<bench>.hard.<want>`` is what hard labels have, ``cost.<strategy>`` operations in all.
     ``five.<strategy>`` is its distance to the truth less hard labels' over all seeds,
     ``student.<teacher>`` a student's cross entropy less that of the student of hard labels,
-    ``three`` what the shares of three people are nearer than one person's labels.
+    ``three`` what the shares of three people are nearer than one person's labels, and ``most``
+    the label that most of them gave, each as trained and ``scaled`` to people.
     """
     values: Numbers = {}
     for bench, (found, wants) in own.benches.items():
@@ -103,10 +105,11 @@ def _others() -> Numbers:
     pairs = {
         "student.ls": (ils, ("distil_ls", "distil_none"), CROSS_ENTROPY),
         "student.ils": (ils, ("distil_ils", "distil_none"), CROSS_ENTROPY),
-        "three": (
-            annotated, [people.row(n, annotators.NAME) for n in ("three", HARD)], OF_PEOPLE,
-        ),
-    }  # fmt: skip
+    }
+    for target in ("three", "most"):
+        both = tuple(people.row(name, annotators.NAME) for name in (target, HARD))
+        pairs |= {target: (annotated, both, OF_PEOPLE)}
+        pairs |= {f"{target}.scaled": (annotated, both, AT_PEOPLE)}
     values: Numbers = {}
     for key, (results, (left, right), score) in pairs.items():
         found = results.difference((left, score.stage), (right, score.stage), score.metric)
@@ -162,7 +165,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and not gains(found["held", "truth"].difference, more=False)
         for bench, (found, _) in own.benches.items()
     ),
-    "Label smoothing is nobody's choice here": lambda own: (
+    "On these two benches label smoothing is never the best": lambda own: (
         not any(
             pick.strategy in ("ls", "ls_chosen")
             for found, _ in own.benches.values()

@@ -25,7 +25,7 @@ HARD = "none"
 HAVES = {  # what a strategy asks for beside images and labels
     "labels": "labels alone",
     "time": "labels, and time for a longer step",
-    "held": "held-out images to choose settings on",
+    "held": "held-out images, for settings or a teacher's temperature",
     "teacher": "a teacher",
     "teachers": "five teachers",
 }

@@ -143,10 +143,10 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             and r.below("none", "cs_kd", ERROR) == 2
         )
     ),
-    "AdaCos and DDGSD have fewer errors than CS-KD in all three seeds, and mixup helps most. CS-KD "
-    "on top of mixup lowers the error once more, at the price of its calibration": _digits(
+    "DDGSD has fewer errors than CS-KD in all three seeds, and mixup helps most. CS-KD on top of "
+    "mixup lowers the error once more, at the price of its calibration": _digits(
         lambda r: (
-            all(r.below(s, "cs_kd", ERROR) == 3 for s in ("adacos", "ddgsd"))
+            r.below("ddgsd", "cs_kd", ERROR) == 3
             and set(sorted(EVERYONE, key=lambda s: r(s, ERROR))[:2]) == set(MIXED)
             and r.sorted("mixup_cs_kd", "mixup", metric=ERROR)
             and r.sorted("mixup", "mixup_cs_kd", metric=ECE)
@@ -229,7 +229,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: min(EVERYONE, key=lambda s: r(s, KL, FITTED)) == "mixup_cs_kd"
     ),
     "ECE and KL grow at both temperatures. Scaled, KL falls a little and R@1 rises, but no pair is "
-    "on average nearer to the truth than cross entropy scaled": _digits(
+    "on average clearly nearer to the truth than cross entropy scaled": _digits(
         lambda r: (
             _rises(r, ECE)
             and _rises(r, KL)
@@ -238,7 +238,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
                 r.sorted(f"cs_kd T{t} l1", f"cs_kd T{t} l4", metric=KL, stage=FITTED)
                 for t in (1, 4)
             )
-            and min(r(s, KL, FITTED) for s in GRID) >= r("none", KL, FITTED)
+            and min(r(s, KL, FITTED) for s in GRID) > r("none", KL, FITTED) - 0.01
         )
     ),
     "T = 1, λ = 1 is better calibrated, and T = 4, λ = 4 errs least": _digits(

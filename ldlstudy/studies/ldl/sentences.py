@@ -188,8 +188,8 @@ def _supervised(r: Reading) -> bool:
     alike = [a[0] == b[0] for a, b in zip(teacher, truth, strict=True)]
     mixing = r.results.figure(f"{DIGITS} on_ldl-cutmix", "supervision")["mixing"][1]
     return (
-        alike == [True, False, False, False]
-        and all(a[1] > b[1] for a, b in zip(teacher[1:], truth[1:], strict=True))
+        alike == [True, False, True, False]
+        and all(teacher[i][1] > truth[i][1] for i in (1, 3))
         and mixing == {"classes": [1, 8], "probabilities": [0.625, 0.375]}
         and (teacher[1][0], truth[1][0]) == (1, 2)
     )
@@ -301,7 +301,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             and r.sorted("mixup", "none", metric=KL, stage=FITTED)
         )
     ),
-    "level once scaled": _digits(lambda r: 0 < r.below("off_ldl", "none", KL, FITTED) < 3),
+    "about level once scaled": _digits(
+        lambda r: abs(r("off_ldl", KL, FITTED) - r("none", KL, FITTED)) < 0.01
+    ),
     "**Five teachers online are the best of the nine**": _digits(
         lambda r: set(sorted(NINE, key=lambda s: r(s, KL, FITTED))[:2]) == set(FIVE[:2])
     ),
@@ -335,18 +337,10 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: all(0 < by < 0.03 for by in _nearer(r, "on_ldl-cutmix").values())
     ),
     "not overconfident to speak of": _fast,
-    "with .60 to .83 on its first class, which is the truth's in one image of four": (
-        lambda r: (
-            _supervised(r)
-            and round(min(p for _, p in _first_classes(r, "teacher")), 2) == 0.6
-            and round(max(p for _, p in _first_classes(r, "teacher")), 2) == 0.83
-        )
-    ),
+    "the teacher's, whose first class is the truth's in two images of four": _supervised,
     "in the second image, five eighths of a 1 and three eighths of an 8, the truth sees a 2 first, "
-    "and hardly a 1. The teacher sees a 1 there. Its first class is the truth's in one of these "
-    "four images, the first; in the other three it is surer of a class than the truth is of any": (
-        _supervised
-    ),
+    "and hardly a 1. The teacher sees a 1 there. Its first class is the truth's in two of these "
+    "four images; in the other two it is surer of a class than the truth is of any": _supervised,
     "are farther from the truth than Vanilla as trained: each makes the network surer of itself": (
         _digits(
             lambda r: all(
@@ -355,10 +349,11 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             )
         )
     ),
-    "are nearer than Vanilla … in all three seeds. Scaled, KD, which has a tenth of its weight on "
-    "the teacher, is about Vanilla": _digits(
+    "are nearer than Vanilla … on average, WSL in all three seeds. Scaled, KD, which has a tenth "
+    "of its weight on the teacher, is about Vanilla": _digits(
         lambda r: (
-            all(r.below(s, "none", KL, FITTED) == 3 for s in ("wsl", "off_mt_ldl"))
+            r.sorted("off_mt_ldl", "none", metric=KL, stage=FITTED)
+            and r.below("wsl", "none", KL, FITTED) == 3
             and abs(r("kd_ldl", KL, FITTED) - r("none", KL, FITTED)) < 0.02
         )
     ),
@@ -383,21 +378,19 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     ),
     "As trained, the labels mixed by weight or area are nearer with mixup and CutMix in all three "
     "seeds; with CutOut and RICAP the seeds disagree. Scaled, the teacher's labels are nearer with "
-    "mixup … and CutOut "
-    "in two seeds of three, and farther with CutMix": _digits(
+    "mixup … in all three seeds and with CutOut in two, and farther with CutMix": _digits(
         lambda r: (
             [r.below(s, f"on_ldl-{s}", KL) for s in ("mixup", "cutmix")] == [3, 3]
             and all(0 < r.below(s, f"on_ldl-{s}", KL) < 3 for s in ("cutout", "ricap"))
-            and [r.below(f"on_ldl-{s}", s, KL, FITTED) for s in ("mixup", "cutout")] == [2, 2]
+            and [r.below(f"on_ldl-{s}", s, KL, FITTED) for s in ("mixup", "cutout")] == [3, 2]
             and [r.below(s, f"on_ldl-{s}", KL, FITTED) for s in ("cutmix", "ricap")] == [3, 3]
         )
     ),
-    "are the nearest of all once scaled, and summed the most accurate on average (CutMix alone is "
-    "ahead in one seed of three); as trained they are level with mixup alone": _digits(
+    "are the nearest of all once scaled, and summed the most accurate on average; as trained they "
+    "are level with mixup alone": _digits(
         lambda r: (
             set(sorted(_others(r), key=lambda s: r(s, KL, FITTED))[:3]) == set(FIVE)
             and max(_others(r), key=lambda s: r(s, ACC)) == FIVE[1]
-            and r.below(FIVE[1], "cutmix", ACC) == 1
             and all(abs(r(s, KL) - r("mixup", KL)) < 0.03 for s in FIVE[:2])
         )
     ),
@@ -452,12 +445,12 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         and _cells(r)[0.4, 200].below("on_ldl-mixup", "mixup", KL) == 2
         and _cells(r)[0.5, 50].below("mixup", "on_ldl-mixup", KL) == 2
     ),
-    "scaled, On-LDL has the lower mean in all nine cells, in five of them with all three seeds": (
+    "scaled, On-LDL has the lower mean in all nine cells, in six of them with all three seeds": (
         lambda r: (
             all(of.sorted("on_ldl-mixup", "mixup", metric=KL, stage=FITTED)
                 for of in _cells(r).values())
             and sum(of.below("on_ldl-mixup", "mixup", KL, FITTED) == 3
-                    for of in _cells(r).values()) == 5
+                    for of in _cells(r).values()) == 6
         )
     ),
     "LS is the farthest at σ = .4 with 50 and 100 images, and at .5 with 50": lambda r: {

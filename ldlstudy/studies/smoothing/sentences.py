@@ -123,11 +123,11 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "three wide clusters with hard labels, three small tight ones nearer to the origin": (
         lambda r: _falls(r, NOISY, "test_spread") > 0.3 and _falls(r, NOISY, "test_distance") > 0.3
     ),
-    "On the 30 images of a class of CIFAR-100 it falls on training images alone; on test images it "
-    "rises": lambda r: (
+    "With 30 images of each class of CIFAR-100 it falls on these training images … and rises on "
+    "test images": lambda r: (
         _falls(r, FEW_BENCH, "train_ratio") > 0 > _falls(r, FEW_BENCH, "test_ratio")
     ),
-    "Clusters tighten on every set": (
+    "On every set the clusters shrink": (
         lambda r: all(_falls(r, bench, "test_spread") > 0 for bench in SETS)
     ),
     "It falls by half on MNIST, less on Fashion-MNIST … and by about a twentieth on CIFAR-100 and "
@@ -193,9 +193,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         and r.on(bench).sorted(hard, soft, metric=ECE) == (bench != FEW_BENCH)
         for bench, (hard, soft) in ((bench, _pair(bench)) for bench in SETS)
     ),
-    "learns them by heart and is far too sure … and α = .1 lowers it to … One fitted temperature "
-    "does more: with it, hard labels come to … and keep the … of right answers of which smoothing "
-    "leaves": lambda r: (
+    "learns them by heart and is far too sure … and α = .1 lowers it to … One temperature does "
+    "more. Fitted on 3,000 more labelled images, as many as were trained on, it takes hard labels "
+    "to … and leaves their … of right answers as they are; smoothing has": lambda r: (
         (own := r.on(FEW_BENCH))("none", ECE) > 0.15
         and own("none", T, "fitted") > 1.4
         and all(own.always_below("ls", "none", metric) for metric in (ECE, ACC))
