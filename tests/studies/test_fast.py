@@ -9,6 +9,7 @@ from ldlstudy.report import export
 from ldlstudy.studies.bench import Bench
 from ldlstudy.studies.fast import numbers, runs, tables
 from tests.report.made import filled
+from tests.report.made import results as made_up
 
 CIFAR10 = (runs.CIFAR10, "on CIFAR-10")
 
@@ -33,9 +34,27 @@ def test_what_is_said_follows_the_intervals():
         made({"none": (0.1, 0.1), "ls": (0.2, 0.1), "cs_kd": (0.0, 0.105)}), *CIFAR10
     )
     assert found == (
-        "Against hard labels on CIFAR-10: as trained, the ECE of LS is clearly above theirs and "
-        "the ECE of CS-KD is clearly below theirs; scaled, neither ECE nor NLL tells a strategy "
+        "Against hard labels on CIFAR-10: as trained, the ECE of LS is clearly above and the ECE "
+        "of CS-KD is clearly below theirs; scaled, neither ECE nor NLL tells a strategy "
         "from them."
+    )
+
+
+def test_scores_that_tell_the_same_strategies_apart_are_said_together():
+    row = runs.CIFAR10
+    of = {"ls": (0.2, 2.0), "cs_kd": (0.05, 2.0), "none": (0.1, 1.0), "kd": (0.2, 3.0)}
+    both = {
+        f"{row} {name}": {"ece_15_left": (ece, 0.01), "cross_entropy": (nll, 0.01)}
+        for name, (ece, nll) in of.items()
+    }
+    one = both | {f"{row} cs_kd": {"ece_15_left": (0.1, 0.01)}}
+    begin = "Against hard labels on CIFAR-10: as trained, "
+    assert numbers.said(made_up(one), *CIFAR10).startswith(
+        f"{begin}the ECE and NLL of LS and KD are clearly above theirs; scaled, "
+    )
+    assert numbers.said(made_up(both), *CIFAR10).startswith(
+        f"{begin}the ECE of LS and KD is clearly above, the ECE of CS-KD is clearly below and the "
+        "NLL of LS, CS-KD and KD is clearly above theirs; scaled, "
     )
 
 

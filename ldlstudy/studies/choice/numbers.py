@@ -107,7 +107,7 @@ def _others() -> Numbers:
         "student.ils": (ils, ("distil_ils", "distil_none"), CROSS_ENTROPY),
     }
     for target in ("three", "most"):
-        both = tuple(people.row(name, annotators.NAME) for name in (target, HARD))
+        both = (people.row(target, annotators.NAME), people.row(HARD, annotators.NAME))
         pairs |= {target: (annotated, both, OF_PEOPLE)}
         pairs |= {f"{target}.scaled": (annotated, both, AT_PEOPLE)}
     values: Numbers = {}

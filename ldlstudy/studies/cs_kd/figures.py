@@ -193,7 +193,9 @@ def score_histograms(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any
 
 
 @of_there
-def embeddings(networks: Mapping[str, Mapping[str, Any]], classes: Sequence[str]) -> Figure:
+def embeddings(
+    networks: Mapping[str, Mapping[str, Any]], classes: Sequence[str], every: int = 1
+) -> Figure:
     """CS-KD Figure 3: t-SNE of penultimate features, a panel a network (scikit-learn, seed 0).
 
     Parameters
@@ -202,13 +204,16 @@ def embeddings(networks: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
         Title to ``points`` (n, d) and ``labels`` (n,) of a network's test images.
     classes : sequence of str
         Names of the classes that the labels count.
+    every : int
+        Of so many images one is drawn.
     """
     from sklearn.manifold import TSNE
 
     fig, axes = panels(len(networks), 2, 3.4)
     for ax, (title, figure) in zip(axes, networks.items(), strict=True):
         tsne = TSNE(perplexity=PERPLEXITY, init="pca", random_state=0)
-        found, labels = tsne.fit_transform(np.array(figure["points"])), np.array(figure["labels"])
+        points, labels = (np.array(figure[name])[::every] for name in ("points", "labels"))
+        found = tsne.fit_transform(points)
         for k, (name, marker) in enumerate(zip(classes, "osv^D<>pPX", strict=True)):
             x, y = found[labels == k].T
             colour = plt.get_cmap("tab10")(k)

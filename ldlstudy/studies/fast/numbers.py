@@ -107,7 +107,7 @@ def said(results: Results, bench: str, where: str) -> str:
         return f"{where[0].upper()}{where[1:]} nothing stands beside hard labels yet."
     found = []
     for words, stage in STAGES.items():
-        clear = []
+        clear: dict[tuple[str, str], list[str]] = {}  # scores by who is on which side
         for column in (ECE, NLL):
             changes = {
                 row.removeprefix(begin): results.difference(
@@ -119,11 +119,13 @@ def said(results: Results, bench: str, where: str) -> str:
                 "above": [s for s, change in changes.items() if change.low > 0],
                 "below": [s for s, change in changes.items() if change.high < 0],
             }
-            clear += [
-                f"the {column.heading} of {in_prose(side)} is clearly {word} theirs"
-                for word, side in sides.items()
-                if side
-            ]
+            for word, side in sides.items():
+                if side:
+                    clear.setdefault((word, in_prose(side)), []).append(column.heading)
         nothing = "neither ECE nor NLL tells a strategy from them"
-        found.append(f"{words}, {listed(clear, nothing)}")
+        told = [
+            f"the {listed(of)} of {side} {'are' if len(of) > 1 else 'is'} clearly {word}"
+            for (word, side), of in clear.items()
+        ]
+        found.append(f"{words}, {f'{listed(told)} theirs' if told else nothing}")
     return f"Against hard labels {where}: {'; '.join(found)}."
