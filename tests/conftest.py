@@ -23,6 +23,14 @@ settings.load_profile("patient")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell in the background starts us so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Work on one module more than there are cores, for tests of builds and sweeps mostly wait."""
+    from ldlstudy import device  # loads torch, which a worker does later
+
+    return device.cores() + 1
+
+
 LONG = ["test_notebooks", "test_missing", "test_sweep", "test_build", "test_lab"]
 ROOT = Path(__file__).resolve().parents[1]
 CODE = """
