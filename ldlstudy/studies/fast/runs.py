@@ -36,6 +36,7 @@ NAMES = {dataset: f"{dataset}-fast_cnn" for dataset in ("cifar10", "cifar100")}
 CIFAR10, CIFAR100 = NAMES.values()  # the benches of full training
 FEW_BENCH = f"{CIFAR100}-few"
 DECAYED_BENCH = f"{FEW_BENCH}-decayed"
+DOUBLED_BENCH = f"{FEW_BENCH}-doubled"
 FIRST = ("none", "ls", "cs_kd", "off_ldl", "on_ldl-cutmix", "none-held", "ils_fixed")
 THEN = (
     "ils1_fixed", "ils2_fixed", "mixup", "cutmix", "kd", "max_entropy",
@@ -114,14 +115,24 @@ def decayed_bench() -> Bench:
     return replace(own, name=DECAYED_BENCH, recipe={**own.recipe, **DECAYED})
 
 
+def doubled_bench() -> Bench:
+    """Return that which trains on the images that the others hold out as well."""
+    images = 2 * FEW_IMAGES
+    return replace(
+        few_bench(), name=DOUBLED_BENCH, data={"per_class": images},
+        smaller=f"{images} images of a class",
+    )  # fmt: skip
+
+
 def few(profile: str) -> list[Planned]:
     """Return the runs on few images, a seed at a time; another profile than paper is a ValueError.
 
     All seeds see the same images, as those of a small data set do. Hard labels are run once more
-    with a large weight decay.
+    with a large weight decay, and on the images that are held out as well.
     """
     checks.one_of("profile of few images", profile, ["paper"])
-    wanted = [*((few_bench(), strategy) for strategy in OF_FEW), (decayed_bench(), "none")]
+    wanted = [(few_bench(), strategy) for strategy in OF_FEW]
+    wanted += [(decayed_bench(), "none"), (doubled_bench(), "none")]
     return [plan(bench, strategy, seed) for seed in range(SEEDS) for bench, strategy in wanted]
 
 

@@ -60,7 +60,10 @@ def scores_of_few(results: Results) -> Shown:
 def of_few(results: Results) -> dict[str, str]:
     """Return the rows of few images that have been run, each with its label."""
     decay = runs.DECAYED["weight_decay"] / runs.FEW["weight_decay"]
-    more = {runs.DECAYED_BENCH: f", weight decay × {decay:g}"}
+    more = {
+        runs.DECAYED_BENCH: f", weight decay × {decay:g}",
+        runs.DOUBLED_BENCH: ", on twice the images",
+    }
     first = {row: results.of(row)[0] for row in results.rows}
     return {row: named(p.strategy).label + more.get(p.bench, "") for row, p in first.items()}
 
@@ -76,7 +79,8 @@ def against_hard(results: Results) -> Shown:
 
 def few_against_hard(results: Results) -> Shown:
     """Return the same of few images."""
-    hard = dict.fromkeys((runs.FEW_BENCH, runs.DECAYED_BENCH), f"{runs.FEW_BENCH} none")
+    benches = (runs.FEW_BENCH, runs.DECAYED_BENCH, runs.DOUBLED_BENCH)
+    hard = dict.fromkeys(benches, f"{runs.FEW_BENCH} none")
     return _against_hard(results, of_few(results), hard).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
         "seeds where both have three, else with the interval of test images. Which labels help as "
