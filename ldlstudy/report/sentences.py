@@ -52,7 +52,8 @@ class Reading:
     """
 
     def __init__(self, results: Results, bench: str = "") -> None:
-        self.results, self.bench = Known(results.planned, results.recorded), bench
+        self.results = _known(results)
+        self.bench = bench
 
     def on(self, bench: str) -> "Reading":
         """Return the reading of another bench."""
@@ -95,6 +96,21 @@ class Reading:
         """Return whether the means rise from each strategy to the next."""
         means = [self(each, metric, stage) for each in strategies]
         return all(a < b for a, b in itertools.pairwise(means))
+
+
+def _known(results: Results) -> Known:
+    """The same results where they are known already, for they remember what they have estimated."""
+    if isinstance(results, Known):
+        return results
+    return Known(results.planned, results.recorded)
+
+
+Condition = Callable[[Reading], bool]
+
+
+def reading(bench: str) -> Callable[[Condition], Condition]:
+    """Return a decorator of conditions, which then read the rows of a bench."""
+    return lambda holds: lambda r: holds(r.on(bench))
 
 
 def untrue(sentences: Mapping[str, Callable[[T], bool]], facts: T) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ldlstudy import studies
-from ldlstudy.report.sentences import Reading
+from ldlstudy.report.sentences import Reading, reading
 from ldlstudy.report.tables import published
 from ldlstudy.stats import Estimate
 from ldlstudy.studies.cs_kd import numbers, runs
@@ -24,22 +24,6 @@ def facts() -> Reading:
     names = [f"cskd-table{n}" for n in range(1, 6)]
     small = studies.recorded((*names[:4], "cskd-grid"), "quick")
     return Reading(studies.recorded((*names, "fast", "few")) | small)
-
-
-def _digits(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(DIGITS))
-
-
-def _cifar(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(REDUCED))
-
-
-def _fast(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(CIFAR10))
-
-
-def _few(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(FEW_BENCH))
 
 
 def _rises(r: Reading, metric: str, stage: str = "plain") -> bool:
@@ -77,6 +61,11 @@ def _calibrated(r: Reading) -> bool:
     nearer = all(a < b / 2 for a, b in zip(small, large, strict=True))
     return nearer and 0.28 < sum(small) / sum(large) < 0.38
 
+
+_digits = reading(DIGITS)
+_cifar = reading(REDUCED)
+_fast = reading(CIFAR10)
+_few = reading(FEW_BENCH)
 
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "has a third of the ECE … of the convolutional one with batch norm": _calibrated,

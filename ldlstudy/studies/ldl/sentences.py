@@ -10,7 +10,7 @@ from ldlstudy import studies
 from ldlstudy.data.cifar100 import CLASSES
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
-from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds
+from ldlstudy.report.sentences import NoRecordError, Reading, listed, of_seeds, reading
 from ldlstudy.report.tables import published, short
 from ldlstudy.studies.bench import NETWORKS
 from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, FEW_BENCH
@@ -155,14 +155,6 @@ def _falls(r: Reading, strategy: str, sigma: float) -> bool:
     return all(b < a for a, b in itertools.pairwise(own))
 
 
-def _digits(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(DIGITS))
-
-
-def _reduced(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(REDUCED))
-
-
 def _others(r: Reading) -> list[str]:
     """What is on noisy digits beside the rivals and what was taught the truth."""
     return [s for s in numbers.nearest(r.results, DIGITS) if s not in (*RIVALS, "truth")]
@@ -208,10 +200,6 @@ def _touch(r: Reading) -> bool:
     return wide < 1.1 * hard and 0.55 < far / apart < 0.8
 
 
-def _shifted(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(f"quick {SHIFTED}"))
-
-
 def _fast(r: Reading) -> bool:
     """Whether the fast network on CIFAR-10 is as sure as right, within what chance explains."""
     own = r.on(CIFAR10)
@@ -223,9 +211,10 @@ def _printed_ece() -> list[float]:
     return [float(e) for e in published("ldl_table3").xs("none", level="strategy")["ece"]]
 
 
-def _few(holds: Callable[[Reading], bool]) -> Callable[[Reading], bool]:
-    return lambda r: holds(r.on(FEW_BENCH))
-
+_digits = reading(DIGITS)
+_reduced = reading(REDUCED)
+_shifted = reading(f"quick {SHIFTED}")
+_few = reading(FEW_BENCH)
 
 SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "learns them by heart, and with hard labels it is far too sure … more so than the paper's": (
