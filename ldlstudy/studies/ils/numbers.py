@@ -12,7 +12,7 @@ from ldlstudy.report.results import Results
 from ldlstudy.report.tables import Line, published
 from ldlstudy.studies.ils import image_numbers
 from ldlstudy.studies.ils.runs import RESTARTS, SETUPS
-from ldlstudy.studies.ils.tables import EVERY, STUDENTS
+from ldlstudy.studies.ils.tables import EVERY, ONE_PART, STUDENTS
 
 PRINTED = (0.8, 2.0)  # the P1 and P2 that the paper finds best
 TUNED = ("ls", "ils1", "ils2", "ils", "sinusoidal", "similarity")
@@ -154,7 +154,7 @@ def _gaps(results: Results) -> Numbers:
 
 def _ranks(results: Results) -> Numbers:
     """Rank correlation of the calibration errors with the KL to the truth over the methods."""
-    rows = [line for line in (EVERY | STUDENTS).values() if line[0] != "bayes"]
+    rows = [ln for ln in (EVERY | ONE_PART | STUDENTS).values() if ln[0] != "bayes"]
     kl, found = pd.Series([results.mean(row, "kl_to_truth", s) for row, s in rows]), Numbers()
     names = {"ece": "ece_15_right", "classwise_ece": "", "class_conditional_ece": ""}
     for name, metric in names.items():

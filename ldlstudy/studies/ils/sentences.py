@@ -178,7 +178,7 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         lambda r: r("ls", "held_out_loss", "scaled") < r("ls", "held_out_loss")
     ),
     "does not help either": lambda r: r("ls", CE, "scaled") >= r("ls", CE),
-    "Which temperature sets the factor of ILS does not matter either": (
+    "Nor can it be told which temperature should set the factor of ILS": (
         lambda r: (
             _number(r, numbers.other_reading, "grid_reading.low")
             <= 0

@@ -21,10 +21,10 @@ from ldlstudy.studies.ledger import verdicts
 from ldlstudy.studies.ledger.verdicts import CATEGORIES, CONTRADICTED, PAPERS, Evidence
 
 METRICS = {  # as the page calls them, where it is not by their own name
-    "ece_15_left": "ECE",
-    "ece_15_right": "ECE",
-    "ece_10_right": "ECE",
-    "ece_20_right": "ECE",
+    "ece_15_left": "ECE (15 bins)",
+    "ece_15_right": "ECE (15 bins)",
+    "ece_10_right": "ECE (10 bins)",
+    "ece_20_right": "ECE (20 bins)",
     "classwise_ece": "class-wise ECE",
     "class_conditional_ece": "class-conditional ECE",
     "recall_at_1": "R@1",

@@ -66,7 +66,7 @@ class Facts(Reading):
 
     def only_truth_is_apart(self) -> bool:
         """Return whether no strategy has another rank than hard labels, but the true posterior."""
-        said = of_enhancement(self.enhanced)
+        said = _ranked(self.enhanced)
         if not said:
             raise NoRecordError("no set of label distributions has records")
         ranks = comparisons.enhancement_ranks(self.enhanced)[KL]
@@ -215,16 +215,15 @@ def of_annotators(annotated: Results) -> Numbers:
     found = comparisons.by_strategy(annotated, CROSS_ENTROPY, bench=annotators.NAME)
     if "none" not in found.index:
         return {}
-    made = found[[name in annotators.STRATEGIES for name in found.index]]
     order = [annotators.label(str(name)) for name in found.sort_values().index]
-    return {
-        "annotators.order": "; ".join(order),
-        "annotators.farther": in_prose(made[made > made["none"]].index),
-        "annotators.nearer": in_prose(made[made < made["none"]].index),
-        "annotators.seeds": in_words(
-            max(len(annotated.records(row(str(n), annotators.NAME))) for n in found.index)
-        ),
-    }
+    seeds = max(len(annotated.records(row(str(n), annotators.NAME))) for n in found.index)
+    said: Numbers = {"annotators.order": "; ".join(order), "annotators.seeds": in_words(seeds)}
+    for stage, words in (("plain", "annotators"), ("people", "annotators.people")):
+        ends = _apart(annotated, CROSS_ENTROPY, stage, bench=annotators.NAME)
+        made = {name: each for name, each in ends.items() if name in annotators.STRATEGIES}
+        said[f"{words}.farther"] = in_prose(n for n, each in made.items() if each.low > 0)
+        said[f"{words}.nearer"] = in_prose(n for n, each in made.items() if each.high < 0)
+    return said
 
 
 def _run_on(complete: Collection[object]) -> str:
@@ -240,6 +239,12 @@ def _run_on(complete: Collection[object]) -> str:
 
 def of_enhancement(enhanced: Results) -> Numbers:
     """Return the order of strategies on the sets of label distributions, and what it is worth."""
+    found = _ranked(enhanced)
+    return found and found | _smoothed(enhanced)
+
+
+def _ranked(enhanced: Results) -> Numbers:
+    """The order by mean ranks, and who is apart from hard labels by a test of ranks."""
     ranks = comparisons.enhancement_ranks(enhanced)
     if "none" not in ranks.index:
         return {}
@@ -257,6 +262,18 @@ def of_enhancement(enhanced: Results) -> Numbers:
         "enhancement.best.rank": float(others.iloc[0]),
         "enhancement.critical_difference": apart,
         "enhancement.apart": in_prose(name for name in differ if name != "truth"),
+    }
+
+
+def _smoothed(enhanced: Results) -> Numbers:
+    """On how many of the sets label smoothing is clearly nearer than hard labels, or farther."""
+    sets = comparisons.enhancement(enhanced, KL).columns
+    ends = [
+        enhanced.difference((f"{name} ls", "plain"), (f"{name} none", "plain"), KL) for name in sets
+    ]
+    return {
+        "enhancement.ls.nearer": in_words(sum(each.high < 0 for each in ends)),
+        "enhancement.ls.farther": in_words(sum(each.low > 0 for each in ends)),
     }
 
 
@@ -278,7 +295,7 @@ SENTENCES = {
         list(r.of_known("votes_kl").sort_values().index)
         == list(r.of_known("kl_to_truth").sort_values().index)
     ),
-    "TV by votes is higher than it is by less than a hundredth": lambda r: (
+    "TV by votes exceeds the exact TV by less than a hundredth": lambda r: (
         (r.of_known("votes_total_variation") - r.of_known("total_variation")).between(0, 0.01).all()
     ),
     "Scaled to the labels, hard labels have an ECE near what chance gives, and the same network is "
@@ -299,6 +316,7 @@ SENTENCES = {
         abs(r.cifar("none", "temperature", "fitted") - 1) < 0.05
     ),
     "No strategy of LeNet's is calibrated against people": lambda r: min(r.all(ECE).values()) > 0.1,
+    "the official labels nearer still": lambda r: r.of_target("official") < r.of_target("three"),
     "The shares of three people are a better target than anything that is made of one": lambda r: (
         r.of_target("three") < min(r.of_one().values())
     ),
