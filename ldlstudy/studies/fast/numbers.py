@@ -71,7 +71,8 @@ def of_few(results: Results) -> Numbers:
     """Return what prose quotes of few images, each with ``few.`` before it.
 
     How many ``networks`` there are, their ``seeds`` and the mean ``minutes`` of one; the last
-    training ``loss`` of hard labels; what is ``said`` of strategies, and the ``ece`` by label.
+    training ``loss`` of hard labels; what is ``said`` of strategies, and the ``ece`` by label; the
+    ``accuracy`` and the scaled ``nll`` of hard labels, and of those on twice the images.
     """
     hard = results.records(f"{runs.FEW_BENCH} none")
     taken = [numbers.seconds(record.made) for record in results.recorded.values()]
@@ -85,8 +86,21 @@ def of_few(results: Results) -> Numbers:
         "said": said(results, runs.FEW_BENCH, f"with {runs.FEW_IMAGES} images of a class"),
         **_eces(results, runs.FEW_BENCH),
         "decayed.ece": results.mean(f"{runs.DECAYED_BENCH} none", ECE.metric),
+        "accuracy": results.mean(f"{runs.FEW_BENCH} none", "accuracy"),
+        "scaled.nll": results.mean(f"{runs.FEW_BENCH} none", NLL.metric, "fitted"),
+        **_doubled(results),
     }
     return {f"few.{key}": value for key, value in numbers.known(values).items()}
+
+
+def _doubled(results: Results) -> Numbers:
+    """What hard labels come to that are taught the images that are held out elsewhere as well."""
+    row = f"{runs.DOUBLED_BENCH} none"
+    return {
+        "doubled.accuracy": results.mean(row, "accuracy"),
+        "doubled.ece": results.mean(row, ECE.metric),
+        "doubled.scaled.nll": results.mean(row, NLL.metric, "fitted"),
+    }
 
 
 def _eces(results: Results, bench: str) -> Numbers:

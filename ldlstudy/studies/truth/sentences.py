@@ -13,7 +13,15 @@ from ldlstudy import studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
-from ldlstudy.studies.fast.runs import CIFAR10, CIFAR100, DECAYED, DECAYED_BENCH, FEW, FEW_BENCH
+from ldlstudy.studies.fast.runs import (
+    CIFAR10,
+    CIFAR100,
+    DECAYED,
+    DECAYED_BENCH,
+    DOUBLED_BENCH,
+    FEW,
+    FEW_BENCH,
+)  # fmt: skip
 from ldlstudy.studies.strategies import in_prose, named
 from ldlstudy.studies.truth import comparisons
 from ldlstudy.studies.truth.runs import row
@@ -175,6 +183,19 @@ def _student(own: Facts, strategy: str) -> float:
 
 TEACHERS = ("on_en_ldl-mixup", "on_mt_ldl-mixup")
 MENDING = ("ls", "cs_kd", "on_ldl-cutmix")
+
+
+def _few_labels(few: Reading, doubled: Reading) -> bool:
+    """Whether twice the images bring more than any label, and as much confidence as before."""
+    labels = ("ls", "cs_kd", "off_ldl", "cutmix", "on_ldl-cutmix")
+    return (
+        doubled("none", "accuracy") > max(few(label, "accuracy") for label in labels) + 0.05
+        and doubled("none", "cross_entropy", FITTED)
+        < min(few(label, "cross_entropy", FITTED) for label in labels) - 0.2
+        and abs(doubled("none", ECE) - few("none", ECE)) < 0.03
+    )
+
+
 SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "This one is hardly so": lambda own: (
         abs(own.photographs("none", "temperature", FITTED) - 1) < 0.1
@@ -234,6 +255,9 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and own.few.on(DECAYED_BENCH)("none", "accuracy") < own.few("none", "accuracy")
         and own.few.on(DECAYED_BENCH)("none", "cross_entropy", FITTED)
         > own.few("none", "cross_entropy", FITTED) + 0.03
+    ),
+    "further than any strategy brings them. They are as much too sure as before": lambda own: (
+        _few_labels(own.few, own.few.on(DOUBLED_BENCH))
     ),
     "On-LDL with CutMix is level by NLL and right less often": lambda own: (
         abs(
