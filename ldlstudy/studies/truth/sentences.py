@@ -257,7 +257,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         > own.few("none", "cross_entropy", FITTED) + 0.03
     ),
     "seeds of each kind, and one takes": lambda own: (
-        len({len(own.few.on("").seeds(row, "accuracy")) for row in own.few.results.rows}) == 1
+        len({len(own.few.results.of(row)) for row in own.few.results.rows}) == 1
     ),
     "further than any strategy brings them. They are as far too sure, or a little farther": (
         lambda own: _few_labels(own.few, own.few.on(DOUBLED_BENCH))
