@@ -5,6 +5,7 @@ end with the process that started them, however that does.
 """
 
 import contextlib
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -113,6 +114,9 @@ def _end_with_parent() -> None:
 def _client(address: str) -> Any:
     with needs("cluster"):
         from distributed import Client
+    # a client that failed ends when it is collected; within the next one's start both would wait
+    # for one lock, for ever
+    gc.collect()
     try:
         return Client(address, timeout=SCHEDULER_SECONDS)
     except (OSError, ValueError, AssertionError) as error:  # a busy client fails an assertion
