@@ -244,7 +244,11 @@ def _in_its_place(old: Record, new: Record) -> Record:
             f"record {old.id} is of another training than this one, which lacks "
             f"{', '.join(lost)}: keep these, too, or delete the record first"
         )
-    return dataclasses.replace(new, formerly=tuple(dict.fromkeys((*old.formerly, *new.formerly))))
+    return dataclasses.replace(new, formerly=_former_ids(old, new))
+
+
+def _former_ids(old: Record, new: Record) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*old.formerly, *new.formerly)))
 
 
 def _completed(old: Record, new: Record) -> Record:
@@ -261,7 +265,7 @@ def _completed(old: Record, new: Record) -> Record:
         intervals=both(old.intervals, new.intervals),
         kept=tuple(sorted({*old.kept, *new.kept})),
         figures={**new.all_figures, **old.all_figures, **history},
-        formerly=tuple(dict.fromkeys((*old.formerly, *new.formerly))),
+        formerly=_former_ids(old, new),
     )
 
 

@@ -167,15 +167,12 @@ class Results:
 
         Lines that share no seed are returned with all of theirs.
         """
-        found = [self.measured(row, metric, stage) for row, stage in (left, right)]
-        if found[0] is None or found[1] is None:
+        one, other = (self.measured(row, metric, stage) for row, stage in (left, right))
+        if one is None or other is None:
             return None
-        shared = found[0].seeds & found[1].seeds
-        one, other = (
-            side if not shared or side.seeds == shared else self._measured(*line, shared)[metric]
-            for side, line in zip(found, (left, right), strict=True)
-            if side is not None
-        )
+        shared = one.seeds & other.seeds
+        if shared and one.seeds != other.seeds:
+            one, other = (self._measured(*line, shared)[metric] for line in (left, right))
         return one, other
 
     def difference(self, left: Line, right: Line, metric: str) -> Estimate:
