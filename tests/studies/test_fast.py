@@ -26,7 +26,7 @@ def made(values):
         plain, fitted = values[each.strategy]
         return {"ece_15_left": (plain, 0.01), "fitted ece_15_left": (fitted, 0.01)}
 
-    return filled(planned, give)
+    return filled(planned, give, {"history": {"loss": [2.3, 0.1]}})
 
 
 def test_what_is_said_follows_the_intervals():
@@ -143,3 +143,28 @@ def test_budgets_are_products_of_their_columns():
     each, epochs, whole = (table[c] for c in ("operations an image, 10⁹", "epochs", "in all, 10¹²"))
     assert (each * epochs * 50).tolist() == pytest.approx(whole.tolist(), rel=0.03)
     assert table.loc["ResNet-20 of LDL", "epochs"] == 240  # the paper's
+
+
+def test_hard_labels_that_are_trained_longer_stand_beside_those_that_are_not():
+    longer = runs.long(runs.CIFAR10)
+    planned = [
+        each
+        for each in runs.runs("paper")
+        if each.bench in (runs.CIFAR10, longer) and each.strategy in ("none", "ls")
+    ]
+    eces = {"none": {24: 0.01, 96: 0.04}, "ls": {24: 0.1, 96: 0.2}}
+
+    def give(each):
+        ece = eces[each.strategy][each.run.recipe["epochs"]] + each.run.seed / 1000
+        return {"ece_15_left": ece, "fitted ece_15_left": 0.02, "accuracy": 0.9}
+
+    results = filled(planned, give, {"history": {"loss": [2.0, 0.004]}})
+    shown = tables.against_hard(results)
+    table = pd.read_csv(io.StringIO(export.table(shown)), index_col=0)
+    found = {name: table.loc[f"CIFAR-10: {name}", "ECE"] for name in ("LS", "LS, 96 epochs")}
+    assert found == pytest.approx({"LS": 0.09, "LS, 96 epochs": 0.16})  # each against its own kind
+    assert table.loc["CIFAR-10: hard labels, 96 epochs", "ECE"] == pytest.approx(0.03)
+    assert "CIFAR-10: hard labels" not in table.index
+    quoted = numbers.quoted(results)
+    assert quoted["photographs.long.ece"] == pytest.approx(0.041)
+    assert quoted["photographs.long.loss"] == 0.004

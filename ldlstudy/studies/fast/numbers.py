@@ -48,7 +48,8 @@ def quoted(results: Results) -> Numbers:
 
     How many ``networks`` there are of those ``planned``; the median ``minutes`` of one, its
     ``epochs`` and its ``operations`` in 10¹²; by data set the ``accuracy`` of hard labels, what
-    is ``said`` of it, and the ``ece`` by label.
+    is ``said`` of it, and the ``ece`` by label. Of hard labels on CIFAR-10, trained ``long`` or as
+    the others, the last training ``loss``, and of the longer ones what they score.
     """
     bench = runs.benches("paper")[runs.CIFAR10]
     epochs = bench.recipe["epochs"]
@@ -59,6 +60,18 @@ def quoted(results: Results) -> Numbers:
         "minutes": float(np.median(taken)) / 60 if taken else math.nan,
         "epochs": epochs,
         "operations": operations(bench) * epochs * IMAGES / 1e12,
+    }
+    longer = f"{runs.long(runs.CIFAR10)} none"
+    values |= {
+        "cifar10.loss": _last_loss(results, f"{runs.CIFAR10} none"),
+        "cifar10.temperature": results.mean(f"{runs.CIFAR10} none", "temperature", "fitted"),
+        "cifar10.scaled.nll": results.mean(f"{runs.CIFAR10} none", NLL.metric, "fitted"),
+        "long.epochs": runs.LONG["epochs"],
+        "long.loss": _last_loss(results, longer),
+        "long.accuracy": results.mean(longer, "accuracy"),
+        "long.ece": results.mean(longer, ECE.metric),
+        "long.temperature": results.mean(longer, "temperature", "fitted"),
+        "long.scaled.nll": results.mean(longer, NLL.metric, "fitted"),
     }
     for dataset, name in runs.NAMES.items():
         values[f"{dataset}.said"] = said(results, name, f"on {DATASETS[dataset]}")
@@ -82,7 +95,7 @@ def of_few(results: Results) -> Numbers:
         "seeds": len(hard),
         "minutes": float(np.mean(taken)) / 60 if taken else math.nan,
         "epochs": runs.few_bench().recipe["epochs"],
-        "loss": float(hard[0].figure("history")["loss"][-1]) if hard else math.nan,
+        "loss": _last_loss(results, f"{runs.FEW_BENCH} none"),
         "said": said(results, runs.FEW_BENCH, f"with {runs.FEW_IMAGES} images of a class"),
         **_eces(results, runs.FEW_BENCH),
         "decayed.ece": results.mean(f"{runs.DECAYED_BENCH} none", ECE.metric),
@@ -91,6 +104,12 @@ def of_few(results: Results) -> Numbers:
         **_doubled(results),
     }
     return {f"few.{key}": value for key, value in numbers.known(values).items()}
+
+
+def _last_loss(results: Results, row: str) -> float:
+    """The training loss of the last epoch of a row's first seed; NaN if it was not run."""
+    records = results.records(row)
+    return float(records[0].figure("history")["loss"][-1]) if records else math.nan
 
 
 def _doubled(results: Results) -> Numbers:

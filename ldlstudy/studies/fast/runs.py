@@ -79,9 +79,13 @@ def _bench(dataset: str) -> Bench:
     )  # fmt: skip
 
 
+def long(bench: str) -> str:
+    """Return the name of the bench that trains longer than a given one."""
+    return f"{bench}-long"
+
+
 def _long(bench: Bench) -> Bench:
-    recipe = {**bench.recipe, **LONG}
-    return replace(bench, name=f"{bench.name}-long", recipe=recipe)
+    return replace(bench, name=long(bench.name), recipe={**bench.recipe, **LONG})
 
 
 def runs(profile: str) -> list[Planned]:
@@ -92,10 +96,10 @@ def runs(profile: str) -> list[Planned]:
     known = benches(profile)
     return [
         plan(bench, strategy, seed)
-        for names, long in ((FIRST, False), (FIRST, True), (THEN, False))
+        for names, longer in ((FIRST, False), (FIRST, True), (THEN, False))
         for seed in range(SEEDS)
-        for name, bench in known.items()
-        if name.endswith("-long") == long and seed < bench.seeds
+        for bench in known.values()
+        if (bench.recipe["epochs"] == LONG["epochs"]) == longer and seed < bench.seeds
         for strategy in names
     ]
 

@@ -33,10 +33,10 @@ RATE = 1e11  # products and sums a second, of two cores of a laptop
 def lines(results: Results) -> dict[str, str]:
     """Return the rows of full training that have been run, with their labels."""
     first = {row: results.of(row)[0] for row in results.rows if row in results}
+    more = dict.fromkeys(map(runs.long, runs.NAMES.values()), f", {runs.LONG['epochs']} epochs")
     return {
-        row: f"{DATASETS[planned.run.dataset]}: {named(planned.strategy).label}"
-        for row, planned in first.items()
-        if not planned.bench.endswith("-long")
+        row: f"{DATASETS[p.run.dataset]}: {named(p.strategy).label}{more.get(p.bench, '')}"
+        for row, p in first.items()
     }
 
 
@@ -69,8 +69,12 @@ def of_few(results: Results) -> dict[str, str]:
 
 
 def against_hard(results: Results) -> Shown:
-    """Return the differences of each strategy from hard labels, with 95 % intervals."""
-    hard = {name: f"{name} none" for name in runs.benches("paper")}
+    """Return the differences of each strategy from hard labels, with 95 % intervals.
+
+    Hard labels that were trained longer are compared with those that were not.
+    """
+    hard = {row: f"{results.of(row)[0].bench} none" for row in lines(results)}
+    hard |= {f"{runs.long(name)} none": f"{name} none" for name in runs.NAMES.values()}
     return _against_hard(results, lines(results), hard).saying(
         "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "
         "of 0?"
@@ -79,8 +83,7 @@ def against_hard(results: Results) -> Shown:
 
 def few_against_hard(results: Results) -> Shown:
     """Return the same of few images."""
-    benches = (runs.FEW_BENCH, runs.DECAYED_BENCH, runs.DOUBLED_BENCH)
-    hard = dict.fromkeys(benches, f"{runs.FEW_BENCH} none")
+    hard = dict.fromkeys(of_few(results), f"{runs.FEW_BENCH} none")
     return _against_hard(results, of_few(results), hard).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
         "seeds where both have three, else with the interval of test images. Which labels help as "
@@ -91,10 +94,10 @@ def few_against_hard(results: Results) -> Shown:
 def _against_hard(
     results: Results, labelled: Mapping[str, str], hard_labels: Mapping[str, str]
 ) -> Shown:
-    """Differences of labelled rows from the row of hard labels, which is given by bench."""
+    """Differences of labelled rows from their rows of hard labels."""
     pairs = {}
     for row, label in labelled.items():
-        hard = hard_labels[results.of(row)[0].bench]
+        hard = hard_labels[row]
         if row != hard and hard in results:
             pairs[label] = (row, "plain"), (hard, "plain")
             pairs[f"{label}, scaled"] = (row, "fitted"), (hard, "fitted")
@@ -106,7 +109,7 @@ def networks() -> dict[str, Bench]:
     fast, ldl, cs_kd = runs.benches("paper"), ldl_runs.benches("paper"), cs_kd_runs.benches("paper")
     return {
         "fast CNN": fast[runs.CIFAR10],
-        "fast CNN, four times as long": fast[f"{runs.CIFAR10}-long"],
+        "fast CNN, four times as long": fast[runs.long(runs.CIFAR10)],
         "ResNet-20, reduced": ldl[ldl_runs.REDUCED],
         "ResNet-20 of LDL": ldl["cifar100-resnet20"],
         "ResNet-56 of LDL": ldl["cifar100-resnet56"],

@@ -5,6 +5,7 @@ What is shown is HTML that follows the theme and fits a phone; beside it goes th
 
 import html
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -68,7 +69,7 @@ def _line(key: str, claim: pd.Series, found: Evidence, chapter: str) -> str:
     own = "".join(f"<small>{html.escape(said)}</small>" for said in claim["against"])
     if own and claim["verdict"] != NOT_RUN:
         own = f"{badge(CONTRADICTED)}{own}"
-    said = html.escape(claim["published"].replace("->", "→"))
+    said = html.escape(claim["published"].replace("->", "→")) + _beside(claim, deciding)
     cells = (said, ours + note, badge(claim["category"]) + evidence + own)
     columns = "".join(
         f'<td role="cell" data-label="{name}">{cell}</td>'
@@ -76,6 +77,18 @@ def _line(key: str, claim: pd.Series, found: Evidence, chapter: str) -> str:
     )
     head = f'<th role="rowheader" scope="row">{link} {html.escape(claim["claim"])}</th>'
     return f'<tr role="row" id="{key.lower()}">{head}{columns}</tr>{_folded(key, found)}'
+
+
+def _beside(claim: pd.Series, deciding: pd.Series | None) -> str:
+    """The printed pair that our numbers are to be compared with, where the claim quotes another.
+
+    A claim may be printed for one smoothing factor and have been run with the next.
+    """
+    pair = "" if deciding is None or claim["level"] != claims.OWN else deciding["published"]
+    numbers = re.findall(r"\d*\.\d+", "" if pd.isna(pair) else pair)
+    if all(number in claim["published"] for number in numbers):
+        return ""
+    return f"<small>beside ours: {html.escape(pair.replace('->', '→'))}</small>"
 
 
 def badge(category: str) -> str:

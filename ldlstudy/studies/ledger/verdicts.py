@@ -6,7 +6,8 @@ verdict a claim, by the rules of the book's definitions page.
 """
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -20,6 +21,7 @@ from ldlstudy.report import claims
 from ldlstudy.report.claims import NOT_RUN
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
+from ldlstudy.report.sentences import listed
 from ldlstudy.report.tables import published
 from ldlstudy.studies import STUDIES, Study, recorded
 from ldlstudy.studies.ils import image_numbers, ranks
@@ -51,6 +53,10 @@ class Evidence:
         rows = dict.fromkeys(self.judged.loc[comparison, ["left", "right"]])
         return [record for row in rows for record in self.results.records(row)]
 
+    def on(self, comparison: str) -> set[str]:
+        """Return the data sets that it rests on."""
+        return {record.specification["dataset"] for record in self.of(comparison)}
+
 
 def evidence(prefix: str) -> Evidence:
     """Judge a paper's comparisons by the committed records, as its chapter does.
@@ -76,15 +82,18 @@ def number(comparison: str) -> str:
     return found[1] if found else ""
 
 
-def one_verdict(comparisons: pd.DataFrame) -> dict[str, Any]:
+def one_verdict(comparisons: pd.DataFrame, own: Collection[str] = ()) -> dict[str, Any]:
     """Make one verdict of a claim's comparisons: the weakest at the best level at hand.
 
-    Of those that say that something can happen the strongest decides, for one case shows it.
+    Of those that say that something can happen the strongest decides, for one case shows it. Other
+    data sets count only where no comparison at that level is on the claim's own.
 
     Parameters
     ----------
     comparisons : DataFrame
         As :func:`ldlstudy.report.claims.judge` gives them.
+    own : collection of str
+        The names of those on the data sets of the claim.
 
     Returns
     -------
@@ -95,7 +104,8 @@ def one_verdict(comparisons: pd.DataFrame) -> dict[str, Any]:
     run = {key: line for key, line in comparisons.iterrows() if line["verdict"] != NOT_RUN}
     levels = [line["level"] for line in run.values()]
     best = next((known for known in LEVELS if known in levels), "")
-    at = {key: line["verdict"] for key, line in run.items() if line["level"] == best}
+    there = {key: line["verdict"] for key, line in run.items() if line["level"] == best}
+    at = {key: verdict for key, verdict in there.items() if key in own} or there
 
     def weakness(key: str) -> int:
         return claims.VERDICTS.index(at[key])
@@ -158,15 +168,17 @@ def of_paper(prefix: str, found: Evidence) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By id the columns of ``ledger.csv`` (``claim``, ``published``, ``section``, ``note``),
-        what :func:`one_verdict` says, ``against`` (of :func:`against`), and ``category``, one of
-        :data:`CATEGORIES`.
+        By id the columns of ``ledger.csv`` (``claim``, ``published``, the claim's own ``data``,
+        ``section``, ``note``), what :func:`one_verdict` says, ``against`` (of :func:`against`),
+        and ``category``, one of :data:`CATEGORIES`.
     """
     contradictions, lines = against(), []
-    listed = published("ledger")
+    claimed = published("ledger")
     belongs = pd.Series([number(str(key)) for key in found.judged.index], found.judged.index)
-    for key, claim in listed[listed.index.str.startswith(f"{prefix}-")].iterrows():
-        said = one_verdict(found.judged[belongs == key])
+    for key, claim in claimed[claimed.index.str.startswith(f"{prefix}-")].iterrows():
+        own = set(str(claim["data"]).split())
+        of = found.judged[belongs == key]
+        said = one_verdict(of, [str(name) for name in of.index if found.on(str(name)) <= own])
         notes = contradictions.get(str(key), [])
         category = CONTRADICTED if notes and said["verdict"] == NOT_RUN else said["verdict"]
         lines.append({"id": key, **claim, **said, "against": notes, "category": category})
@@ -218,3 +230,22 @@ def comparisons(found: Mapping[str, Evidence]) -> Numbers:
         values[f"{prefix}belong"] = len(of) - of.count("")
         values[f"{prefix}compared"] = len(set(of) - {""})
     return values
+
+
+def shared(ledgers: Mapping[str, pd.DataFrame], found: Mapping[str, Evidence]) -> Numbers:
+    """How far verdicts rest on the same networks, for prose.
+
+    The deciding comparisons of all claims have so many ``pairs`` of rows; ``repeated`` lists the
+    claims that one difference decides.
+    """
+    by: defaultdict[tuple[Any, str], list[str]] = defaultdict(list)
+    pairs: set[str] = set()
+    for prefix, ledger in ledgers.items():
+        for claim, deciding in ledger.loc[ledger["deciding"] != "", "deciding"].items():
+            line = found[prefix].judged.loc[deciding]
+            sides = " ".join(sorted({line["left"], line["right"]}))
+            pairs.add(sides)
+            stages = {(line[side], line[f"{side}_stage"]) for side in claims.SIDES}
+            by[frozenset(stages), line["metric"]].append(str(claim))
+    same = [listed(of) for of in by.values() if len(of) > 1]
+    return {"pairs": len(pairs), "repeated": "; ".join(same)}

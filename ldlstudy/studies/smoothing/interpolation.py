@@ -96,7 +96,7 @@ def judged(results: Results) -> pd.DataFrame:
     """Return the paper's claims with their verdicts.
 
     Where a claim names a series in place of a row ("quick M3"), the series is interpolated at the
-    smoothness of the other side (RE-14, RE-16).
+    smoothness of the other side (RE-14, RE-16, RE-22).
     """
     found = claims.judge(results, published("re_claims"))
     for key, claim in found.iterrows():
