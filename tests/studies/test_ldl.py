@@ -246,8 +246,8 @@ PRINTED = {  # from the paper's tables, by hand: lowest and highest
     "accuracy against Vanilla, other architectures": (83.35 - 79.67, 82.93 - 77.27),
     "ECE against Vanilla, other architectures": (
         100 * (33 / 99 - 1),
-        100 * (39 / 50 - 1),
-    ),  # Off-LDL
+        100 * (39 / 50 - 1),  # Off-LDL
+    ),
 }
 
 

@@ -48,8 +48,8 @@ def quoted(results: Results) -> Numbers:
 
     How many ``networks`` there are of those ``planned``; the median ``minutes`` of one, its
     ``epochs`` and its ``operations`` in 10¹²; by data set the ``accuracy`` of hard labels, what
-    is ``said`` of it, and the ``ece`` by label. Of hard labels on CIFAR-10, trained ``long`` or as
-    the others, the last training ``loss``, and of the longer ones what they score.
+    is ``said`` of it, and the ``ece`` by label. Of hard labels on CIFAR-10, trained as the others
+    or ``long``, the last training ``loss``, and of the longer ones the ``epochs`` and the ``ece``.
     """
     bench = runs.benches("paper")[runs.CIFAR10]
     epochs = bench.recipe["epochs"]
@@ -64,14 +64,9 @@ def quoted(results: Results) -> Numbers:
     longer = f"{runs.long(runs.CIFAR10)} none"
     values |= {
         "cifar10.loss": _last_loss(results, f"{runs.CIFAR10} none"),
-        "cifar10.temperature": results.mean(f"{runs.CIFAR10} none", "temperature", "fitted"),
-        "cifar10.scaled.nll": results.mean(f"{runs.CIFAR10} none", NLL.metric, "fitted"),
         "long.epochs": runs.LONG["epochs"],
         "long.loss": _last_loss(results, longer),
-        "long.accuracy": results.mean(longer, "accuracy"),
         "long.ece": results.mean(longer, ECE.metric),
-        "long.temperature": results.mean(longer, "temperature", "fitted"),
-        "long.scaled.nll": results.mean(longer, NLL.metric, "fitted"),
     }
     for dataset, name in runs.NAMES.items():
         values[f"{dataset}.said"] = said(results, name, f"on {DATASETS[dataset]}")

@@ -73,9 +73,10 @@ def against_hard(results: Results) -> Shown:
 
     Hard labels that were trained longer are compared with those that were not.
     """
-    hard = {row: f"{results.of(row)[0].bench} none" for row in lines(results)}
+    labelled = lines(results)
+    hard = {row: f"{results.of(row)[0].bench} none" for row in labelled}
     hard |= {f"{runs.long(name)} none": f"{name} none" for name in runs.NAMES.values()}
-    return _against_hard(results, lines(results), hard).saying(
+    return _against_hard(results, labelled, hard).saying(
         "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "
         "of 0?"
     )
@@ -83,8 +84,9 @@ def against_hard(results: Results) -> Shown:
 
 def few_against_hard(results: Results) -> Shown:
     """Return the same of few images."""
-    hard = dict.fromkeys(of_few(results), f"{runs.FEW_BENCH} none")
-    return _against_hard(results, of_few(results), hard).saying(
+    labelled = of_few(results)
+    hard = dict.fromkeys(labelled, f"{runs.FEW_BENCH} none")
+    return _against_hard(results, labelled, hard).saying(
         f"CIFAR-100, {runs.FEW_IMAGES} images of a class: each strategy less hard labels, within "
         "seeds where both have three, else with the interval of test images. Which labels help as "
         "trained alone, and which still do at a temperature?"

@@ -84,9 +84,10 @@ def _beside(claim: pd.Series, deciding: pd.Series | None) -> str:
 
     A claim may be printed for one smoothing factor and have been run with the next.
     """
-    pair = "" if deciding is None or claim["level"] != claims.OWN else deciding["published"]
-    numbers = re.findall(r"\d*\.\d+", "" if pd.isna(pair) else pair)
-    if all(number in claim["published"] for number in numbers):
+    if deciding is None or claim["level"] != claims.OWN or pd.isna(deciding["published"]):
+        return ""
+    pair = str(deciding["published"])
+    if all(number in claim["published"] for number in re.findall(r"\d*\.\d+", pair)):
         return ""
     return f"<small>beside ours: {html.escape(pair.replace('->', '→'))}</small>"
 

@@ -176,7 +176,7 @@ def of_paper(prefix: str, found: Evidence) -> pd.DataFrame:
     claimed = published("ledger")
     belongs = pd.Series([number(str(key)) for key in found.judged.index], found.judged.index)
     for key, claim in claimed[claimed.index.str.startswith(f"{prefix}-")].iterrows():
-        own = set(str(claim["data"]).split())
+        own = set() if pd.isna(claim["data"]) else set(claim["data"].split())
         of = found.judged[belongs == key]
         said = one_verdict(of, [str(name) for name in of.index if found.on(str(name)) <= own])
         notes = contradictions.get(str(key), [])
@@ -238,14 +238,12 @@ def shared(ledgers: Mapping[str, pd.DataFrame], found: Mapping[str, Evidence]) -
     The deciding comparisons of all claims have so many ``pairs`` of rows; ``repeated`` lists the
     claims that one difference decides.
     """
-    by: defaultdict[tuple[Any, str], list[str]] = defaultdict(list)
-    pairs: set[str] = set()
+    by: defaultdict[tuple[frozenset[tuple[str, str]], str], list[str]] = defaultdict(list)
     for prefix, ledger in ledgers.items():
         for claim, deciding in ledger.loc[ledger["deciding"] != "", "deciding"].items():
             line = found[prefix].judged.loc[deciding]
-            sides = " ".join(sorted({line["left"], line["right"]}))
-            pairs.add(sides)
-            stages = {(line[side], line[f"{side}_stage"]) for side in claims.SIDES}
-            by[frozenset(stages), line["metric"]].append(str(claim))
+            sides = frozenset((line[side], line[f"{side}_stage"]) for side in claims.SIDES)
+            by[sides, line["metric"]].append(str(claim))
+    pairs = {frozenset(row for row, _ in sides) for sides, _ in by}
     same = [listed(of) for of in by.values() if len(of) > 1]
     return {"pairs": len(pairs), "repeated": "; ".join(same)}
