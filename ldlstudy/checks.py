@@ -21,12 +21,15 @@ HALVES = (torch.float16, torch.bfloat16)
 def in_range(
     name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
 ) -> float:
-    """Return ``value`` if ``low <= value <= high`` (``low < value`` with ``open_low``)."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    """Return a finite ``value`` if ``low <= value <= high`` (``low < value`` with ``open_low``)."""
+    if isinstance(value, np.integer | np.floating):
+        value = value.item()  # a NumPy number may not be compared with the largest of Python's
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} must be a number, got {value!r}")
-    if not (low < value if open_low else low <= value) or not value <= high or value != value:
-        bracket = "(" if open_low else "["
-        raise ValueError(f"{name} must lie in {bracket}{low:g}, {high:g}], got {value!r}")
+    inside = (low < value if open_low else low <= value) and value <= high
+    if not inside or math.isinf(value):
+        left, right = "(" if open_low or low == -math.inf else "[", ")" if high == math.inf else "]"
+        raise ValueError(f"{name} must lie in {left}{low:g}, {high:g}{right}, got {value!r}")
     return value
 
 
@@ -45,9 +48,10 @@ def boolean(name: str, value: bool) -> bool:
 
 
 def instance(name: str, value: Any, kind: type) -> None:
-    """Refuse what is no ``kind`` of ldlstudy's."""
+    """Refuse what is no ``kind``."""
     if not isinstance(value, kind):
-        raise ValueError(f"{name} must be an ldlstudy.{kind.__name__}, got {type(value).__name__}")
+        wanted = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        raise ValueError(f"{name} must be of type {wanted}, got {type(value).__name__}")
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> str:

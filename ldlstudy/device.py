@@ -67,11 +67,12 @@ class Execution:
         checks.one_of("precision", self.precision, PRECISIONS)
         checks.one_of("compile", self.compile, COMPILERS)
         checks.whole("threads", self.threads, 1)
+        checks.boolean("channels_last", self.channels_last)
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if torch.cuda.is_available() else "cpu")
         try:
             kind = torch.device(self.device).type
-        except RuntimeError:
+        except (RuntimeError, TypeError):
             kind = "unknown"
         if kind not in ("cpu", "cuda"):
             raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
@@ -85,6 +86,13 @@ class Execution:
                 "times longer: ask for float32, or auto",
                 stacklevel=3,
             )
+
+    @classmethod
+    def of(cls, device: "str | Execution") -> "Execution":
+        """Return an execution as it is; that on a device has the threads that torch has now."""
+        if isinstance(device, Execution):
+            return device
+        return cls(device, threads=torch.get_num_threads())
 
     @property
     def is_cuda(self) -> bool:
@@ -115,6 +123,20 @@ class Execution:
         """Return the context in which a training step's products have their precision."""
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+
+    @contextlib.contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Draws from torch's global generators depend on ``seed``, and go on as before it after."""
+        with torch.random.fork_rng([self.device] if self.is_cuda else []):
+            self.seed(seed)
+            yield
+
+    def seed(self, seed: int) -> None:
+        """Seed torch's global generators of the CPU and of the device, and of no other one."""
+        torch.default_generator.manual_seed(seed)
+        if self.is_cuda:
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
 
     def random_state(self) -> Tensor:
         """Return the state of the device's global random generator."""

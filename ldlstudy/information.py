@@ -268,7 +268,7 @@ def gaussian_channel(means: ArrayLike, sigma: float) -> float:
     ValueError
         If the means have another shape or are not finite, or ``sigma`` is not above 0.
     """
-    checks.in_range("sigma", sigma, 0, torch.finfo(torch.float64).max, open_low=True)
+    checks.in_range("sigma", sigma, 0, open_low=True)
     centres = (_finite(means, "means", (1,)) / sigma).sort().values
     # far from every mean there is nothing to integrate, however far the means are apart
     near = torch.arange(-SPAN, SPAN, STEP, dtype=torch.float64, device=centres.device)

@@ -158,12 +158,13 @@ class Method:
             raise ValueError(f"this method needs the features of one teacher, got {teachers}")
 
     def fit(self, network: Any, shape: tuple[int, ...], labels: Tensor, teacher: int = 0) -> None:
-        """Give a new network the head and the module beside it that the method needs.
+        """Give a network the head and the module beside it that the method needs.
 
         Parameters
         ----------
         network : Classifier
-            Changed in place; what it gets is drawn from torch's global generator.
+            Changed in place; what it gets is drawn from torch's global generator. A head that it
+            has been given before stays, for it may be trained.
         shape : tuple of int
             C, H, W of an image.
         labels : Tensor
@@ -178,7 +179,9 @@ class Method:
                 f" got {type(network).__name__}: give ldlstudy.models.wrap(network, {shape})"
             )
         if self.head is not None:
-            network.head = self.head(network.head.in_features, network.head.out_features)
+            head = self.head(network.head.in_features, network.head.out_features)
+            alike = type(network.head) is type(head) and network.head.bias is None
+            network.head = network.head if alike else head
         if self.beside is not None:
             network.beside = self.beside(network, shape, labels, teacher)
 
@@ -303,6 +306,7 @@ def kd(
         return losses.kd(student, teacher, batch.labels, weight, temperature, square)
     if not relabel:
         raise ValueError("kd on mixed images needs `relabel`: a teacher that sees them")
+    checks.in_range("weight", weight, 0, 1)
     hard = losses.soft_cross_entropy(student, batch.need("target"))
     soft = losses.kd(student, teacher, batch.labels, 1.0, temperature, square)
     return (1 - weight) * hard + weight * soft
@@ -346,6 +350,7 @@ def cs_kd(
 
     Partners of mixed images are mixed alike, so that they share the mixed label.
     """
+    checks.in_range("weight", weight, 0)
     logits = network(batch.images)
     own = without_gradient(network, batch.need("partner"), partner)
     if batch.mixed is None:

@@ -287,7 +287,8 @@ def _along(places: Tensor, border: Tensor, first: bool, share: Tensor) -> tuple[
     """
     inside = places < border if first else places >= border
     length = border if first else len(places) - border
-    start = (share * (len(places) - length + 1)).floor()
+    room = len(places) - length
+    start = torch.minimum((share * (room + 1)).floor(), room)  # a share may be 1
     offset = start if first else start - border
     return inside, (places + offset).clamp(0, len(places) - 1).long()
 
@@ -358,6 +359,7 @@ def mixed_target(targets: Tensor, mixed: Mixed) -> Tensor:
             [0.0000, 0.7000, 0.3000],
             [0.3000, 0.0000, 0.7000]])
     """
+    checks.instance("mixed", mixed, Mixed)
     given, count = checks.tensor(targets, "targets"), mixed.sources.shape[1]
     if given.ndim != 2 or len(given) != count or not given.is_floating_point():
         raise ValueError(
@@ -420,6 +422,8 @@ class _Draws:
 
     def __init__(self, images: Tensor, generator: torch.Generator | None) -> None:
         _checked(images)
+        if generator is not None:
+            checks.instance("generator", generator, torch.Generator)
         if generator is not None and generator.device.type != images.device.type:
             raise ValueError(
                 f"the generator must be on the device of the images, {images.device}, "

@@ -49,9 +49,12 @@ class GaussianMixture:
     def __post_init__(self) -> None:
         """Check what the class's docstring asks of the fields."""
         checks.whole("classes", self.classes, 2)
-        checks.in_range("sigma", self.sigma, 0, torch.finfo(torch.float64).max, open_low=True)
+        checks.in_range("sigma", self.sigma, 0, open_low=True)
         labels = checks.labels(self.labels, self.classes)
-        centres, weights = self.centres, self.weights
+        centres = checks.tensor(self.centres, "centres")
+        weights = checks.tensor(self.weights, "weights")
+        for name, value in (("centres", centres), ("labels", labels), ("weights", weights)):
+            object.__setattr__(self, name, value)
         if centres.ndim != 2 or not torch.isfinite(centres).all():
             raise ValueError(f"centres must be finite, shape (C, F), got {tuple(centres.shape)}")
         if not len(centres) == len(labels) == weights.numel() or weights.ndim != 1:

@@ -65,9 +65,20 @@ def scale(logits: ArrayLike, temperature: float | Tensor) -> Tensor:
     tensor([[0.7311, 0.2689]])
     """
     z = checks.tensor(logits, "logits")
+    plain = temperature if isinstance(temperature, Tensor) else np.asarray(temperature)
+    given = checks.tensor(plain, "temperature")
+    if z.ndim == 0 or z.is_complex() or z.dtype == torch.bool:
+        raise ValueError(
+            f"logits must be real numbers of shape (..., K), got {z.dtype} of {tuple(z.shape)}"
+        )
+    if given.shape != z.shape[: given.ndim] or given.ndim == z.ndim:
+        raise ValueError(
+            "temperature must be one number, or one for each entry of the first dimensions of "
+            f"logits {tuple(z.shape)}, got shape {tuple(given.shape)}"
+        )
     dtype = z.dtype if z.is_floating_point() else torch.get_default_dtype()
     wide = torch.promote_types(dtype, torch.float32)
-    t = torch.as_tensor(temperature, dtype=wide)
+    t = given.to(wide)
     if not bool(((t > 0) & torch.isfinite(t)).all()):
         raise ValueError(f"temperature must be above 0 and finite, got {temperature!r} in {wide}")
     t = t.to(z.device).reshape(t.shape + (1,) * (z.ndim - t.ndim))

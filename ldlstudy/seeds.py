@@ -10,5 +10,5 @@ def seed_of(*parts: int | str) -> int:
 
     Of up to four parts, those of 0 at the end do not: ``seed_of(3, 0)`` is ``seed_of(3)``.
     """
-    entropy = [p if isinstance(p, int) else zlib.crc32(p.encode()) for p in parts]
+    entropy = [zlib.crc32(p.encode()) if isinstance(p, str) else int(p) for p in parts]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])

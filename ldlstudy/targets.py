@@ -8,13 +8,13 @@ with one it has the teacher's, but float32 at least. An argument of another shap
 raises ValueError.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ldlstudy import checks
-
-FINITE = torch.finfo(torch.float64).max
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -114,7 +114,9 @@ def neighbours(features: Tensor, labels: Tensor, classes: int, count: int = 10) 
     """
     x, hard = _of_features(features, labels, classes)
     near = min(checks.whole("count", count, 1), len(x))
-    found = [torch.cdist(part, x).topk(near, largest=False).indices for part in x.split(1024)]
+    exact = "donot_use_mm_for_euclid_dist"  # products of far points would lose their differences
+    apart = (torch.cdist(part, x, compute_mode=exact) for part in x.split(1024))
+    found = [distances.topk(near, largest=False).indices for distances in apart]
     return hard[torch.cat(found)].mean(1)
 
 
@@ -166,7 +168,7 @@ def propagation(
 
 
 def _of_features(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Return finite features (N, D) and the one-hot labels (N, K), both float32."""
+    """Return finite features (N, D), float64, and the one-hot labels (N, K), float32."""
     x = checks.tensor(features, "features")
     hard = one_hot(labels, classes).to(x.device)
     if x.ndim != 2 or len(x) != len(hard) or not x.is_floating_point():
@@ -176,7 +178,7 @@ def _of_features(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor
         )
     if not torch.isfinite(x).all():
         raise ValueError("features must be finite, got NaN or infinity")
-    return x.float(), hard
+    return x.double(), hard
 
 
 def class_similarity(features: Tensor, labels: Tensor, classes: int, epsilon: float) -> Tensor:
@@ -331,8 +333,9 @@ def quadratic_factor(p_true: Tensor, p1: float, p2: float, cap: float = 0.2) -> 
         Largest factor, in [0, 1].
     """
     checks.in_range("p1", p1, 0, 1)
-    checks.in_range("p2", p2, 0, FINITE)
-    return (p2 * (p_true - p1).square()).clamp(max=checks.in_range("cap", cap, 0, 1))
+    checks.in_range("p2", p2, 0)
+    checks.in_range("cap", cap, 0, 1)
+    return (p2 * (checks.tensor(p_true, "p_true") - p1).square()).clamp(max=cap)
 
 
 def sinusoidal_factor(p_true: Tensor, p1: float, p2: float) -> Tensor:
@@ -340,9 +343,9 @@ def sinusoidal_factor(p_true: Tensor, p1: float, p2: float) -> Tensor:
 
     ``p1`` is the shift and ``p2`` the angular frequency (radians), both finite.
     """
-    checks.in_range("p1", p1, -FINITE, FINITE)
-    checks.in_range("p2", p2, -FINITE, FINITE)
-    return 0.1 * (torch.sin(p2 * (p_true - p1)) + 1)
+    checks.in_range("p1", p1, -math.inf)
+    checks.in_range("p2", p2, -math.inf)
+    return 0.1 * (torch.sin(p2 * (checks.tensor(p_true, "p_true") - p1)) + 1)
 
 
 def ils1(labels: Tensor, teacher: Tensor, p1: float, p2: float, cap: float = 0.2) -> Tensor:

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ def test_in_range_names_value_and_range(value):
 
 
 def test_in_range_can_leave_the_lower_end_out():
-    with pytest.raises(ValueError, match=r"sigma must lie in \(0, inf\], got 0"):
+    with pytest.raises(ValueError, match=r"sigma must lie in \(0, inf\), got 0"):
         checks.in_range("sigma", 0, 0, open_low=True)
 
 
@@ -167,3 +169,18 @@ def test_paired_needs_one_label_a_row_and_a_row():
         checks.paired(p, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="at least one: got 0 and 0"):
         checks.paired(p[:0], torch.tensor([], dtype=torch.long))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, np.int64])
+def test_numbers_of_numpy_become_python_s(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = checks.in_range("alpha", kind(1), 0, torch.finfo(torch.float64).max)
+    assert found == 1
+    assert type(found) in (int, float)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.float32("inf"), np.complex64(1), "1", None])
+def test_what_is_infinite_or_no_number_is_refused(value):
+    with pytest.raises(ValueError, match=r"alpha must (lie in \(-inf, inf\)|be a number), got"):
+        checks.in_range("alpha", value, -np.inf)

@@ -18,6 +18,8 @@ from ldlstudy.device import Execution
     ("setting", "message"),
     [
         ({"precision": "x"}, "unknown precision 'x'; known: auto, bf16, float32"),
+        ({"device": None}, "device must be auto, cpu or cuda, got None"),
+        ({"channels_last": "no"}, "channels_last must be true or false, got 'no'"),
         ({"compile": "x"}, "unknown compile 'x'; known: default, no, reduce-overhead"),
         *(
             ({"device": name}, f"device must be auto, cpu or cuda, got '{name}'")

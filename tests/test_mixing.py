@@ -168,6 +168,29 @@ def test_ricap_tiles_are_unbroken_crops():
     assert len(starts) > 20
 
 
+def test_a_crop_may_start_at_the_last_place_where_it_fits():
+    corner, one = torch.tensor([4.0]), torch.tensor([1.0])
+    covered, shown = mixing.tiles((8, 8), corner, corner, [(one, one)] * 4)
+    expected = torch.arange(64).view(8, 8)[4:, 4:]
+    for tile in covered:
+        assert torch.equal(shown[tile].view(4, 4), expected)
+
+
+def test_ricap_may_crop_every_tile_at_its_last_place():
+    """In 1,000 draws of tiles each crop starts at its first and at its last place."""
+    images = torch.arange(16.0).reshape(1, 1, 4, 4).expand(4, 1, 4, 4)
+    first, last = set(), set()
+    for seed in range(1000):
+        draw = mixing.draw_ricap(images, seeded(seed), alpha=5.0)
+        for number, tile in enumerate(draw.tiles):
+            rows = tile.any(1).sum()
+            if 0 < rows < 4:
+                starts = draw.shown[tile].min() // 4
+                first |= {number} if starts == 0 else set()
+                last |= {number} if starts == 4 - rows else set()
+    assert first == last == {0, 1, 2, 3}
+
+
 def test_cutout_blanks_one_square_in_each_image():
     images = numbered(200, 16, 16)
     mixed = mixing.cutout(images, seeded(), size=6)
@@ -266,6 +289,8 @@ MIXED = mixing.mixup(IMAGES)
         (lambda: mixing.ricap(IMAGES[:0]), "N >= 1"),
         (lambda: mixing.mixed_target(torch.ones(2, 3), MIXED), r"shape \(5, K\), got .* \(2, 3\)"),
         (lambda: mixing.mixed_target(torch.arange(5), MIXED), "targets must be floating point"),
+        (lambda: mixing.mixup(IMAGES, 3), "generator must be of type torch.Generator"),  # type: ignore[arg-type]
+        (lambda: mixing.mixed_target(torch.ones(5, 3), [1]), "of type ldlstudy.Mixed"),  # type: ignore[arg-type]
         (lambda: mixing.mixup(IMAGES.to("meta"), torch.Generator()), "meta, got one on cpu"),
     ],
 )

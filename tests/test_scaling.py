@@ -194,6 +194,11 @@ LOGITS, LABELS = models(count=2, samples=3)
         (lambda: fit_temperatures(LOGITS, LABELS, torch.ones(2, 3)), "row of weights must sum"),
         (lambda: fit_temperatures(LOGITS, LABELS, torch.ones(2, 1)), "shape of labels"),
         (lambda: scaling.scale(LOGITS, float("nan")), "temperature must be above 0"),
+        (lambda: scaling.scale(LOGITS, "1"), "temperature must be numbers in a tensor"),  # type: ignore[arg-type]
+        (lambda: scaling.scale(LOGITS, torch.ones(4)), r"of logits \(2, 3, 4\), got shape \(4,\)"),
+        (lambda: scaling.scale(LOGITS, torch.ones(2, 3, 4)), r"got shape \(2, 3, 4\)"),
+        (lambda: scaling.scale(LOGITS > 0, 1.0), "logits must be real numbers .* torch.bool"),
+        (lambda: scaling.scale(torch.tensor(1.0), 1.0), r"shape \(..., K\), got torch.float32"),
     ],
 )
 def test_bad_arguments_are_refused(call, message):

@@ -1,3 +1,4 @@
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,3 +24,8 @@ def test_seeds_of_a_study_are_all_different():
         for c in range(30)
     }
     assert len(seeds) == 3 * 20 * 30
+
+
+def test_numbers_of_numpy_and_texts_count_by_their_value():
+    assert seed_of(np.int64(3), "ab") == seed_of(3, "ab")
+    assert seed_of(3, "ab") != seed_of(3, "ba")

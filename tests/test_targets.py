@@ -166,6 +166,12 @@ def test_neighbours_are_scikit_learn_s(seed, samples, count):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_neighbours_far_from_the_origin_are_the_same():
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)).double()
+    y = torch.arange(200) % 3
+    assert torch.equal(targets.neighbours(x + 1e6, y, 3), targets.neighbours(x, y, 3))
+
+
 def test_labels_spread_along_the_graph_until_they_stand():
     """F = (1 - alpha) (I - alpha S)^-1 Y, rows divided by their sums (Zhou et al., 2004)."""
     rng = np.random.default_rng(0)

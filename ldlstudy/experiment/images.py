@@ -193,9 +193,10 @@ class _Work:
 
     def _held_out_losses(self) -> list[float]:
         """Each candidate's negative log-likelihood of the held-out images; 0 of an only one."""
+        if len(self.students) == 1:
+            return [0.0]
         held = self.setting.dataset.held
-        if len(self.students) == 1 or held is None:
-            return [0.0] * len(self.students)
+        assert held is not None  # `prepare` refuses to choose without
         outcomes = (
             measure.Outcome.of(self.setting.predictor(each.network), held) for each in self.students
         )

@@ -107,7 +107,9 @@ class Outcome:
     def of(cls, predictor: Predictor, images: Images) -> "Outcome":
         """Ask a network for its logits of ``images``."""
         truth = None if images.truth is None else images.truth.cpu()
-        return cls(predictor.logits(images).cpu(), images.labels.cpu(), truth)
+        logits = predictor.logits(images).cpu()
+        wide = torch.promote_types(logits.dtype, torch.float32)  # a network may answer in bf16
+        return cls(logits.to(wide), images.labels.cpu(), truth)
 
 
 def measure(
@@ -150,7 +152,7 @@ def measure(
         If all images that the temperature is fitted to are told rightly: the lower it is the
         better, and the scores of ``fitted`` mean nothing.
     """
-    execution = device if isinstance(device, Execution) else Execution(device)
+    execution = Execution.of(device)
     check_module(network)
     checks.instance("augmentation", augmentation, Augmentation)
     predictor = Predictor(execution.place(network), augmentation, execution)

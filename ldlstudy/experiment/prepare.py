@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ldlstudy import data, files, methods, mixing, models, scaling
@@ -22,11 +21,10 @@ from ldlstudy.device import Execution
 from ldlstudy.experiment.records import Run
 from ldlstudy.methods import Method
 from ldlstudy.models import Classifier, dropout
-from ldlstudy.models.fast import FastCNN
 from ldlstudy.seeds import seed_of
-from ldlstudy.training import Augmentation, Predictor, Recipe, ask, batches, checkpoints
+from ldlstudy.training import Augmentation, Predictor, Recipe, ask, checkpoints
+from ldlstudy.training.loop import adapt
 
-ADAPTED = 5000  # training images that a network's first layer is adapted to
 NETWORK, PREDICTIONS = "network.pt", "predictions.pt"
 Teachers = dict[tuple[str, ...], tuple[Teacher, Sequence[Predictor]]]  # by the teachers' ids
 
@@ -54,16 +52,13 @@ class Setting:
 
     def new_network(self) -> Classifier:
         """Return the run's network with its first weights, on the device."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed_of(self.run.seed, "weights"))
+        with Execution().seeded(seed_of(self.run.seed, "weights")):
             network, width = self._untrained(self.run), 0
             if self.method.beside is not None and self.run.teachers:
                 width = self._untrained(self.run.teachers[0]).head.in_features
             self.method.fit(network, self.dataset.shape, self.dataset.train.labels, width)
         self.execution.place(network)
-        if isinstance(network, FastCNN):
-            first = next(batches(self.dataset.train, ADAPTED, self.augmentation))
-            network.adapt(first.images)
+        adapt(network, self.dataset.train, self.augmentation)
         return network
 
     def _untrained(self, run: Run) -> Classifier:
@@ -126,15 +121,15 @@ def prepare(run: Run, execution: Execution) -> Setting:
         needs = "needs a teacher" if method.teacher else "takes no teacher"
         raise ValueError(f"method {run.method!r} {needs}, the run names {len(run.teachers)}")
     methods.check_settings(method.settings, run.settings)
-    if len(methods.candidates(run.settings)) > 1 and not run.data.keys() & {"held", "validation"}:
-        raise ValueError(
-            f"method {run.method!r} has settings to choose from on held-out images, got "
-            f"{dict(run.settings)}: hold images out"
-        )
     mixing.named(run.mixing or None)
     augmentation = Augmentation.of(run.augmentation)
     recipe = Recipe.of(run.recipe)
     dataset = _dataset(run.dataset, json.dumps(dict(run.data), sort_keys=True), execution.device)
+    if len(methods.candidates(run.settings)) > 1 and dataset.held is None:
+        raise ValueError(
+            f"method {run.method!r} has settings to choose from on held-out images, got "
+            f"{dict(run.settings)}: hold images out"
+        )
     if len(dataset.shape) != 3:
         raise ValueError(
             f"{run.dataset} has features (N, F), which networks by name do not take: train one of "

@@ -130,8 +130,7 @@ def options_of(name: str) -> dict[str, type]:
 
 
 def _untrained(run: Run, data: Translations) -> Transformer:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed_of(run.seed, "weights"))
+    with Execution().seeded(seed_of(run.seed, "weights")):
         return Transformer(*map(len, data.vocabularies), **run.network)
 
 
@@ -163,7 +162,7 @@ def train(
         bar.update(len(history) * len(data.train))
         for epoch in range(len(history), epochs):
             start, total, seen = time.perf_counter(), 0.0, 0
-            torch.manual_seed(seed_of(run.seed, "dropout", epoch))
+            execution.seed(seed_of(run.seed, "dropout", epoch))
             network.train()
             for rows in torch.arange(len(data.train)).split(batch):
                 loss, tokens = _learn(network, data.train, rows, label, optimiser, execution)

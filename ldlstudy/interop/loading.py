@@ -68,7 +68,9 @@ class ClassPairs(Sampler[list[int]]):
         self.labels = checks.labels(labels, torch.iinfo(torch.int64).max).cpu()
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         checks.in_range("batch_size", self.batch_size, 1, len(self.labels))
-        self.drop_last, self.allow_self, self.generator = drop_last, allow_self, generator
+        self.drop_last = checks.boolean("drop_last", drop_last)
+        self.allow_self = checks.boolean("allow_self", allow_self)
+        self.generator = generator
         self._partners()
 
     def __len__(self) -> int:

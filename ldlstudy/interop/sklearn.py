@@ -95,7 +95,7 @@ class TemperatureScaling(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return scaled
 
     def _logits(self, values: np.ndarray) -> Tensor:
-        if self.logits:
+        if checks.boolean("logits", self.logits):
             return checks.tensor(values, "X")
         return metrics.log(checks.distributions(values, "X"))
 
@@ -106,6 +106,8 @@ class TemperatureScaling(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"classes must name {self.n_features_in_} columns, got shape {known.shape}"
             )
+        if len(np.unique(known)) < len(known):
+            raise ValueError(f"classes must name each column once, got {known.tolist()}")
         order = np.argsort(known)
         place = np.searchsorted(known, labels, sorter=order).clip(max=len(known) - 1)
         found = order[place]

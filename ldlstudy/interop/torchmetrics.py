@@ -66,6 +66,9 @@ class Score(Metric):
         self.function = getattr(metrics, checks.one_of("score", name, SCORES))
         first, _, *taken = inspect.signature(self.function).parameters.values()
         own = {each.name: options.pop(each.name, each.default) for each in taken}
+        for name_of, known in (("norm", terms.NORMS), ("edges", metrics.EDGES)):
+            if name_of in own:
+                checks.one_of(name_of, own[name_of], known)
         super().__init__(**options)
         self.name, self.logits, self.options = name, checks.boolean("logits", logits), own
         self.of_truth = first.name == "truth"
@@ -85,6 +88,7 @@ class Score(Metric):
         """Add a batch: predictions (N, K) or (N,), and labels (N,) or distributions (N, K)."""
         p = self._probabilities(preds)
         if self.keeps:
+            checks.paired(p, target)
             self.preds.append(p)
             self.target.append(target)
             return

@@ -122,8 +122,9 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     linear = [n for n, module in network.named_modules() if isinstance(module, nn.Linear)]
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     mode = network.training
-    with torch.random.fork_rng([]), torch.no_grad():
-        images = torch.rand(2, *shape).to(device)
+    with torch.no_grad():
+        drawn = torch.Generator().manual_seed(0)
+        images = torch.rand(2, *shape, generator=drawn).to(device)
         try:
             before = network.eval()(images)
         except Exception as error:  # of any kind: it is the user's own code

@@ -6,6 +6,7 @@ airbench94 has GELU, which takes a processor longer.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,20 @@ SCALE = 9  # features are divided by it, so that the first logits are small
 
 
 class FastCNN(Classifier):
-    """The network of `fast_cnn`, which `adapt` makes ready for images."""
+    """The network of `fast_cnn`, which `adapt` makes ready for images.
+
+    Attributes
+    ----------
+    adapted : bool
+        Whether that has been done, here or to the network whose weights it has been given.
+    """
+
+    adapted = False
+
+    def load_state_dict(self, *given: Any, **options: Any) -> Any:
+        """Load weights as every module does: they come from a network that is ready."""
+        self.adapted = True
+        return super().load_state_dict(*given, **options)
 
     def adapt(self, images: Tensor) -> None:
         """Let the first layer whiten the 2 x 2 patches of images (N, C, H, W).
@@ -39,6 +53,7 @@ class FastCNN(Classifier):
         filters = (filters * largest.sign()).view(-1, *weight.shape[1:])
         with torch.no_grad():
             weight.copy_(torch.cat([filters, -filters]))
+        self.adapted = True
 
 
 def fast_cnn(

@@ -17,6 +17,7 @@ from ldlstudy import checks
 from ldlstudy.data.decode import Stream
 from ldlstudy.data.images import Images
 from ldlstudy.training.geometry import (
+    check_affine,
     check_images,
     random_affine,
     random_crop,
@@ -66,6 +67,8 @@ def normalise(images: Tensor, name: Normalisation) -> Tensor:
             f"normalisation {MEASURED!r} is measured on the training images: give "
             "Augmentation(...).fitted(training)"
         )
+    if not images.is_floating_point():
+        raise ValueError(f"images to normalise must be floating point, got {images.dtype}")
     if not isinstance(name, str):
         mean, deviation = (_by_channel(each, images) for each in name)
         return (images - mean) / deviation
@@ -88,7 +91,8 @@ def _by_channel(values: Sequence[float], images: Tensor) -> Tensor:
         raise ValueError(
             f"the normalisation is of {len(values)} channels, the images have {images.shape[1]}"
         )
-    return torch.tensor(values, device=images.device).view(1, -1, *[1] * (images.ndim - 2))
+    by_channel = torch.tensor(values, dtype=images.dtype, device=images.device)
+    return by_channel.view(1, -1, *[1] * (images.ndim - 2))
 
 
 def mean_and_deviation(images: Images) -> tuple[list[float], list[float]]:
@@ -155,11 +159,14 @@ class Augmentation:
             checks.whole("crop", self.crop, 1)
         elif self.pad:
             raise ValueError(f"pad {self.pad} needs the side of a crop, got no crop")
-        if self.affine is not None and np.shape(self.affine) != (4,):
-            raise ValueError(
-                "affine must be degrees, translate, smallest and largest scale, "
-                f"got {self.affine!r}"
-            )
+        if self.affine is not None:
+            if np.shape(self.affine) != (4,):
+                raise ValueError(
+                    "affine must be degrees, translate, smallest and largest scale, "
+                    f"got {self.affine!r}"
+                )
+            degrees, translate, low, high = self.affine
+            check_affine(degrees, translate, (low, high))
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Augmentation":

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -55,7 +56,11 @@ def file_of(place: Path | str) -> Path:
 
 def described(training: Mapping[str, Any]) -> str:
     """Return what a training is of in the form in which its checkpoint says it."""
-    return json.dumps(training, sort_keys=True, default=str)
+
+    def plain(value: Any) -> Any:
+        return value.item() if isinstance(value, np.generic) else str(value)
+
+    return json.dumps(training, sort_keys=True, default=plain)
 
 
 def resume(

@@ -120,16 +120,23 @@ def random_affine(
         Shape and dtype of ``images``; bilinear, zeros from outside.
     """
     check_images(images)
-    checks.in_range("degrees", degrees, 0, 180)
-    checks.in_range("translate", translate, 0, 1)
-    low, high = (checks.in_range("scale", value, 0, open_low=True) for value in scale)
-    if low > high:
-        raise ValueError(f"scale must be (smallest, largest), got {tuple(scale)!r}")
+    check_affine(degrees, translate, scale)
+    low, high = scale
     u = torch.rand(4, len(images), generator=generator, device=images.device)
     turn, right, down = (2 * u[:3] - 1).unbind()
     height, width = images.shape[2:]
     shift = torch.stack([right * translate * width, down * translate * height], 1)
     return affine(images, degrees * turn, shift, low + (high - low) * u[3])
+
+
+def check_affine(degrees: float, translate: float, scale: tuple[float, float]) -> None:
+    """Refuse ranges that `random_affine` does not take."""
+    checks.in_range("degrees", degrees, 0, 180)
+    checks.in_range("translate", translate, 0, 1)
+    for value in scale:
+        checks.in_range("scale", value, 0, open_low=True)
+    if scale[0] > scale[1]:
+        raise ValueError(f"scale must be (smallest, largest), got {tuple(scale)!r}")
 
 
 def affine(images: Tensor, degrees: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

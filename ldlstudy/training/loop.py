@@ -25,6 +25,7 @@ from ldlstudy.device import Execution
 from ldlstudy.methods import Method
 from ldlstudy.mixing import Mixing
 from ldlstudy.models.classifier import check_module
+from ldlstudy.models.fast import FastCNN
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import checkpoints
 from ldlstudy.training.augment import Augmentation
@@ -35,6 +36,7 @@ from ldlstudy.training.recipe import Recipe
 from ldlstudy.training.teachers import ask
 
 TAUGHT = 16  # images by whose answers a checkpoint knows its teacher
+ADAPTED = 5000  # training images that a network's first layer is adapted to
 CHECK_EVERY = 200  # steps between two looks at the loss: each look waits for the GPU
 
 
@@ -125,10 +127,11 @@ def train(
         logits of their classes. Later: a value out of the range of a loss, a loss that
         is no longer finite. A checkpoint that is damaged, or of another training.
     """
-    execution = device if isinstance(device, Execution) else Execution(device)
+    execution = Execution.of(device)
     check_module(network)
     check_arguments(recipe, augmentation, seed)
-    _check_shown(watch, class_losses, title)
+    row = methods.named(method)
+    _check_shown(watch, class_losses, title, row, recipe)
     file = None if checkpoint is None else checkpoints.file_of(checkpoint)
     images = Images.of(training).to(execution.device)
     augmentation = augmentation.fitted(images)
@@ -141,31 +144,50 @@ def train(
         called = f"images watched as {name!r}"
         watched[name] = Images.of(part, called).to(execution.device)
         _check_shape(watched[name], images, augmentation, called)
-    row = methods.named(method)
     methods.check_settings(row.settings, settings or {})
-    teacher = asked(teacher, images, held_images, augmentation, execution, network)
-    row.check_teacher(teacher)
-    width = 0
-    if row.beside is not None and teacher is not None:
-        width = _width(teacher, images, augmentation)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed_of(seed, "head"))
-        row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
-    execution.place(network)
-    classes = _try_out(network, images, augmentation, execution)
-    check_classes(row, teacher, classes, f"the network has {classes}")
-    student = Student(
-        network, recipe, method, settings or {}, teacher, seed, watched, class_losses, file
-    )
-    return train_together(
-        [student], images, augmentation, execution, mixing, held_images, title=title
-    )[0]
+    with execution.limited():
+        teacher = asked(teacher, images, held_images, augmentation, execution, network)
+        row.check_teacher(teacher)
+        width = 0
+        if row.beside is not None and teacher is not None:
+            width = _width(teacher, images, augmentation)
+        with Execution().seeded(seed_of(seed, "head")):
+            row.fit(network, tuple(images.pixels.shape[1:]), images.labels, width)
+        execution.place(network)
+        classes = _try_out(network, images, augmentation, execution)
+        check_classes(row, teacher, classes, f"the network has {classes}")
+        if held_images is not None:
+            _check_labels(held_images, classes, "held-out images")
+        adapt(network, images, augmentation)
+        student = Student(
+            network, recipe, method, settings or {}, teacher, seed, watched, class_losses, file
+        )
+        return train_together(
+            [student], images, augmentation, execution, mixing, held_images, title=title
+        )[0]
 
 
-def _check_shown(watch: Any, class_losses: bool, title: Any) -> None:
+def adapt(network: nn.Module, training: Images, augmentation: Augmentation) -> None:
+    """Let a network whose first layer is computed from the training images, and is not yet, be so.
+
+    They are prepared as in tests.
+    """
+    if isinstance(network, FastCNN) and not network.adapted:
+        network.adapt(next(batches(training, ADAPTED, augmentation)).images)
+
+
+def _check_shown(
+    watch: Any, class_losses: bool, title: Any, method: Method, recipe: Recipe
+) -> None:
     """Refuse what does not say which images are watched, or what the progress is called."""
     if watch is not None and not isinstance(watch, Mapping):
         raise ValueError(f"watch must be images by name, got {type(watch).__name__}")
+    own = {"held": method.history or recipe.keep == "best", "train": method.history}
+    for name in watch or ():
+        if own.get(name):
+            raise ValueError(f"images are watched as {name!r} already: watch them by another name")
+        if name.endswith("_class"):
+            raise ValueError(f"the loss of {name!r} would have the name of losses by class")
     if checks.boolean("class_losses", class_losses) and not watch:
         raise ValueError("class_losses are of images that are watched: give watch")
     if title is not None and not isinstance(title, str):
@@ -177,6 +199,15 @@ def _check_shape(images: Images, training: Images, augmentation: Augmentation, n
     wanted = augmentation.shape(training.shape)
     if augmentation.shape(images.shape) != wanted:
         raise ValueError(f"{name} must be {wanted} as training images, got {images.shape}")
+
+
+def _check_labels(images: Images, classes: int, name: str) -> None:
+    """Refuse labels that the network cannot give."""
+    if int(images.labels.max()) >= classes:
+        raise ValueError(
+            f"the {name} have labels up to {int(images.labels.max())}, "
+            f"the network has {classes} classes"
+        )
 
 
 def check_arguments(recipe: Recipe, augmentation: Augmentation, seed: int) -> None:
@@ -202,15 +233,23 @@ def asked(
 ) -> Teacher | None:
     """Return what networks that are to teach say of the images; a `Teacher` has said it.
 
-    One that is the ``student`` itself would change while it teaches.
+    One that has weights which the ``student`` trains would change while it teaches.
     """
-    if teacher is None or isinstance(teacher, Teacher):
+    if teacher is None:
+        return None
+    if isinstance(teacher, Teacher):
+        if teacher.logits.shape[1] != len(images.labels):
+            raise ValueError(
+                f"the teacher has answered {teacher.logits.shape[1]} images, "
+                f"{len(images.labels)} are trained on"
+            )
         return teacher
+    trained = {id(p) for p in student.parameters() if p.requires_grad} if student else set()
     one = isinstance(teacher, nn.Module) or not isinstance(teacher, Iterable)
     several: list[Any] = [teacher] if one else list(teacher)  # type: ignore[arg-type]
     for each in several:
         check_module(each, "a teacher")
-        if each is student:
+        if any(id(parameter) in trained for parameter in each.parameters()):
             raise ValueError("a network cannot be its own teacher: give copy.deepcopy(network)")
     placed = [
         Predictor(execution.place(each), augmentation, execution, whose="a teacher")
@@ -460,7 +499,7 @@ class _Learner:
         """Set the rate and the random numbers of an epoch."""
         self.recipe.set_rate(self.optimiser, epoch)
         self.network.train()
-        torch.manual_seed(seed_of(self.student.seed, "dropout", epoch))
+        self.execution.seed(seed_of(self.student.seed, "dropout", epoch))
         self.random_state = self.execution.random_state()
         self.total, self.seen = torch.zeros(()), 0
 
@@ -548,11 +587,7 @@ def objective(student: Student, training: Images, predictor: Predictor) -> Any:
     first = training.take(torch.arange(min(1, len(training.labels))))
     classes = predictor.logits(first).shape[1]
     for name, watched in student.watch.items():
-        if int(watched.labels.max()) >= classes:
-            raise ValueError(
-                f"the images watched as {name!r} have labels up to {int(watched.labels.max())}, "
-                f"the network has {classes} classes"
-            )
+        _check_labels(watched, classes, f"images watched as {name!r}")
     pixels = training.pixels if isinstance(training.pixels, Tensor) else None
     seed = seed_of(student.seed, "label")
     task = Task(training.labels, classes, pixels, training.truth, student.teacher, seed)

@@ -4,8 +4,9 @@ The images are as in tests. What is watched in training has its precision, and w
 afterwards is in float32, however the network was trained.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +57,7 @@ class Predictor:
 
     def logits(self, images: Images) -> Tensor:
         """Return logits (N, K) of all ``images``, on their device."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed_of(0, "passes"))
+        with self.execution.seeded(seed_of(0, "passes")):
             return self._all(images, self.answer)
 
     def features(self, images: Images) -> Tensor:
@@ -66,12 +66,24 @@ class Predictor:
 
     @torch.no_grad()
     def _all(self, images: Images, function: Callable[[Tensor], Tensor]) -> Tensor:
-        self.network.eval()
         answers = []
-        for batch in batches(images, EVALUATION_BATCH, self.augmentation):
-            answers.append(answered(function, self.execution.layout(batch.images), self.whose))
-            alive()
+        with evaluated(self.network):
+            for batch in batches(images, EVALUATION_BATCH, self.augmentation):
+                answers.append(answered(function, self.execution.layout(batch.images), self.whose))
+                alive()
         return torch.cat(answers)
+
+
+@contextlib.contextmanager
+def evaluated(network: nn.Module) -> Iterator[None]:
+    """A network is in evaluation mode, and afterwards every module of it is in its own."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def answered(

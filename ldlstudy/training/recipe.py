@@ -58,40 +58,49 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        checks.whole("epochs", self.epochs, 1)
-        checks.whole("batch", self.batch, 1)
+        self._take("epochs", checks.whole("epochs", self.epochs, 1))
+        self._take("batch", checks.whole("batch", self.batch, 1))
         checks.one_of("optimiser", self.optimiser, OPTIMISERS)
         checks.one_of("schedule", self.schedule, SCHEDULES)
         checks.one_of("epoch to keep", self.keep, KEEPS)
         for name in ("rate", "weight_decay", "norm_penalty"):
-            for value in _several(getattr(self, name)):
+            given = getattr(self, name)
+            found = [
                 checks.in_range(name, value, 0, open_low=name == "rate")
+                for value in _several(given)
+            ]
+            self._take(name, tuple(found) if isinstance(given, Sequence) else found[0])
         for name in ("momentum", "dampening"):
-            checks.in_range(name, getattr(self, name), 0, 1)
-        checks.in_range("factor", self.factor, 0, 1, open_low=True)
-        checks.in_range("loss_scale", self.loss_scale, 0, open_low=True)
-        checks.boolean("nesterov", self.nesterov)
-        if self.clip is not None:
-            checks.in_range("clip", self.clip, 0, open_low=True)
+            self._take(name, checks.in_range(name, getattr(self, name), 0, 1))
+        self._take("factor", checks.in_range("factor", self.factor, 0, 1, open_low=True))
+        for name in ("loss_scale", "clip", "period"):
+            if (given := getattr(self, name)) is not None:
+                self._take(name, checks.in_range(name, given, 0, open_low=True))
+        if checks.boolean("nesterov", self.nesterov) and (not self.momentum or self.dampening):
+            raise ValueError(
+                "nesterov needs a momentum above 0 and no dampening, "
+                f"got {self.momentum} and {self.dampening}"
+            )
         if self.order is not None:
-            checks.whole("order", self.order, 0)
+            self._take("order", checks.whole("order", self.order, 0))
         if (self.period is None) != (self.schedule != "decay"):
             raise ValueError(
                 f"a period belongs to the schedule decay, got {self.period} with {self.schedule}"
             )
-        if self.period is not None:
-            checks.in_range("period", self.period, 0, open_low=True)
         if not isinstance(self.drops, Sequence):
             raise ValueError(f"drops must be a list of epochs, got {self.drops!r}")
-        for epoch in self.drops:
-            checks.whole("drops", epoch, 1)
+        self._take("drops", tuple(checks.whole("drops", epoch, 1) for epoch in self.drops))
         for name, (other, values) in BELONGS.items():
             given, default = getattr(self, name), getattr(Recipe, name)
-            if given not in (default, []) and getattr(self, other) not in values:
+            if given != default and getattr(self, other) not in values:
                 raise ValueError(
                     f"{name} belongs to the {other} {' and '.join(values)}, "
                     f"got {given} with {getattr(self, other)}"
                 )
+
+    def _take(self, name: str, value: Any) -> None:
+        """Set a field to what was checked: a checkpoint compares recipes as plain numbers."""
+        object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Recipe":

@@ -244,7 +244,7 @@ def test_measure_knows_the_truth_of_images_that_have_one_and_says_what_does_not_
         ldlstudy.measure(torch.nn.Sequential(network, torch.nn.Softmax(1)), (pixels, labels))
     with pytest.raises(ValueError, match="the network does not take images"):
         ldlstudy.measure(network, (pixels[..., 1:], labels), device="cpu")
-    with pytest.raises(ValueError, match="augmentation must be an ldlstudy.Augmentation, got str"):
+    with pytest.raises(ValueError, match="augmentation must be of type ldlstudy.Augm"):
         ldlstudy.measure(network, (pixels, labels), augmentation="flip", device="cpu")
     with pytest.raises(ValueError, match="the network must be a torch.nn.Module, got builtin"):
         ldlstudy.measure(len, (pixels, labels), device="cpu")
@@ -343,3 +343,22 @@ def test_classes_with_one_image_and_one_image_alone_are_measured():
     assert list(stages(one)) == ["plain", "searched"]
     held = Outcome(logits[1:], labels[1:])
     assert list(stages(one, held)) == ["plain", "fitted", "searched"]
+
+
+def test_a_network_in_bf16_is_measured_in_float32():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).to(torch.bfloat16)
+
+    class Answers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            return self.network(x.to(torch.bfloat16))
+
+    pixels, labels = torch.rand(300, 1, 2, 2), torch.arange(300) % 3
+    found = ldlstudy.measure(Answers(), (pixels, labels), device="cpu")
+    with torch.no_grad():
+        p = network(pixels.to(torch.bfloat16)).double().softmax(1)
+    expected = -p[torch.arange(300), labels].log().mean()
+    assert found.loc["plain", "cross_entropy"] == pytest.approx(float(expected), abs=1e-6)

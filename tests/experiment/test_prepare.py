@@ -55,6 +55,12 @@ def test_runs_on_the_same_data_share_them():
     assert ready(tiny(data={**SIZES, "draw": 1})).dataset is not one.dataset
 
 
+def test_a_choice_needs_images_held_out():
+    for data in ({**SIZES}, {**SIZES, "held": 0.0}):
+        with pytest.raises(ValueError, match="settings to choose from on held-out images"):
+            ready(tiny("ls", {"epsilon": [0.1, 0.2]}, data=data))
+
+
 def test_the_first_weights_follow_the_seed_alone():
     run = tiny()
     torch.manual_seed(5)

@@ -143,7 +143,7 @@ def test_the_figure_has_images_and_bars(monkeypatch):
             {"method": "distil", "teacher": [WIDE]},
             "the teacher has 9 classes, the preview is of 4: give classes",
         ),
-        ({"recipe": {}}, "recipe must be an ldlstudy.Recipe, got dict"),
+        ({"recipe": {}}, "recipe must be of type ldlstudy.Recipe, got dict"),
         ({"network": len, **CS_KD}, "the network must be a torch.nn.Module"),
         ({"network": torch.nn.Linear(3, 4), **CS_KD}, "the network does not take images"),
         ({"network": torch.nn.Flatten(2), **CS_KD}, "must return one tensor of logits"),

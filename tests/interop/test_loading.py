@@ -59,6 +59,8 @@ def test_a_loader_gives_pairs_of_images():
         (lambda: ClassPairs([0, 1, 1], 2, allow_self=False), "class 0 has one image"),
         (lambda: ClassPairs([0, 1], 0), "batch_size must be a whole number of at least 1, got 0"),
         (lambda: ClassPairs([0, 1], 3), r"batch_size must lie in \[1, 2\], got 3"),
+        (lambda: ClassPairs([0, 0], 1, drop_last="no"), "drop_last must be true or false"),  # type: ignore[arg-type]
+        (lambda: ClassPairs([0, 0], 1, allow_self=1), "allow_self must be true or false"),  # type: ignore[arg-type]
         (lambda: ClassPairs([0.0], 1), "labels must be whole numbers"),
         (lambda: Mix("blend", 3), "unknown mixing 'blend'; known: cutmix, cutout, mixup, ricap"),
         (lambda: Mix(None, 3), "one of cutout, mixup, cutmix, ricap, got None"),  # type: ignore[arg-type]

@@ -77,6 +77,8 @@ def test_it_keeps_the_rules_for_estimators():
         ({"classes": ["a", "b"]}, [[0.9, 0.1]], ["c"], "classes .'a', 'b'., got "),
         ({"classes": ["a"]}, [[0.9, 0.1]], ["a"], r"classes must name 2 columns, got shape \(1,\)"),
         ({}, [[0.9, np.nan]], [0], "NaN"),
+        ({"logits": "no"}, [[0.9, 0.1]], [0], "logits must be true or false, got 'no'"),
+        ({"classes": ["a", "a"]}, [[0.9, 0.1]], ["a"], "classes must name each column once"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, x, y, message):

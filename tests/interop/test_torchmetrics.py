@@ -113,7 +113,9 @@ def test_a_collection_shares_states_of_the_same_sums_alone():
         (lambda: Score("nll", bins=3), "bins"),
         (lambda: Score("nll", logits="no"), "logits must be true or false, got 'no'"),  # type: ignore[arg-type]
         (lambda: Score("ece", bins=0), "bins must be a whole number of at least 1, got 0"),
-        (lambda: Score("ece", norm="l3")(P, LABELS), "unknown norm 'l3'; known: l1, l2, max"),
+        (lambda: Score("ece", norm="l3"), "unknown norm 'l3'; known: l1, l2, max"),
+        (lambda: Score("ece", edges="x"), "unknown edges 'x'; known: left, quantile, right"),
+        (lambda: Score("classwise_ece").update(P, LABELS[:9]), "as many labels as rows"),
         (lambda: Score("nll")(LOGITS, LABELS), "probabilities must not be negative"),
         (lambda: Score("binary_ece")(P, LABELS), r"of class 1 must be .* shape \(N,\)"),
     ],

@@ -1,9 +1,12 @@
 """The fast network: its whitening, its first weights, its shapes."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+import ldlstudy
 from ldlstudy import models
 
 
@@ -72,3 +75,25 @@ def test_training_leaves_the_whitening_alone():
     optimiser.step()
     assert torch.equal(net.body[0].weight, before)
     assert not net.body[0].weight.requires_grad
+
+
+def test_training_adapts_it_to_its_images_but_not_weights_that_are_ready():
+    pixels, labels = images(60).clamp(0, 1), torch.arange(60) % 4
+    once = {"recipe": ldlstudy.Recipe(1, batch=20, rate=1e-9), "device": "cpu"}
+
+    def first(network):
+        return network.body[0].weight.clone()
+
+    torch.manual_seed(0)
+    fresh, ready = models.build("fast_cnn", 4), models.build("fast_cnn", 4)
+    ready.adapt(pixels)
+    ldlstudy.train(fresh, (pixels, labels), **once)
+    torch.testing.assert_close(first(fresh), first(ready))
+
+    loaded = models.build("fast_cnn", 4)
+    loaded.load_state_dict(adapted().state_dict())
+    before = first(loaded)
+    assert not torch.equal(before, first(ready))
+    for network in (loaded, copy.deepcopy(loaded)):
+        ldlstudy.train(network, (pixels, labels), **once)
+        assert torch.equal(first(network), before)

@@ -197,7 +197,7 @@ def test_the_grid_is_of_cs_kd_at_every_temperature_and_weight(profile):
         (lambda: runs.runs(1, "fast"), "unknown profile 'fast'; known: paper, quick, smoke"),
         (lambda: runs.runs(5, "quick"), "unknown profile of Table 5 'quick'; known: paper"),
         (lambda: runs.grid("paper"), "unknown profile of the grid 'paper'; known: quick, smoke"),
-        (lambda: least_confident(0.0, 10), "weight must lie in (0, inf], got 0.0"),
+        (lambda: least_confident(0.0, 10), "weight must lie in (0, inf), got 0.0"),
         (lambda: least_confident(1.0, 1), "classes must be a whole number of at least 2, got 1"),
         (lambda: tables.measures(results({}), "nll"), "unknown measure 'nll'; known: ece, recall"),
         (lambda: tables.against_paper(results({}), 6), "unknown published table 'cskd_table6'"),

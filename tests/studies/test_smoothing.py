@@ -49,7 +49,7 @@ PROTOCOLS = [  # row, recipe, the rate's share by epoch, network, augmentation
     *((f"{data}-fcn1200", FCN, {50: 0.5, 99: 0.01}, {"dropout": 0.0}, {"shift": 2})
       for data in ("mnist", "emnist", "fashion_mnist")),
     ("cifar10-alexnet24", {"epochs": 1246, "rate": 0.1, "momentum": 0, "loss_scale": 3,
-      "norm_penalty": [0, 0, 0.04, 0.04, 0]},
+      "norm_penalty": (0, 0, 0.04, 0.04, 0)},
      {414: 1, 415: 0.1, 829: 0.1, 830: 0.01}, {}, CROP),
     ("cifar10-preact_resnet56", RESNET, STEPS, {}, CROP),
     ("cifar100-preact_resnet56", RESNET, STEPS, {"stem": "7x7"}, LARGER),

@@ -119,8 +119,8 @@ def test_a_run_s_mapping_is_an_augmentation():
         (lambda: Augmentation(crop=4, pad=-1), "pad must be a whole number"),
         (lambda: Augmentation(pad=4), "pad 4 needs the side of a crop"),
         (lambda: Augmentation(shift=-1), "shift must be a whole number"),
-        (lambda: Augmentation(noise=-0.1), "noise must lie in [0, inf], got -0.1"),
-        (lambda: Augmentation(noise=math.nan), "noise must lie in [0, inf], got nan"),
+        (lambda: Augmentation(noise=-0.1), "noise must lie in [0, inf), got -0.1"),
+        (lambda: Augmentation(noise=math.nan), "noise must lie in [0, inf), got nan"),
         (lambda: Augmentation(affine=(1, 2)), "affine must be degrees, translate, smallest"),
         (lambda: Augmentation(affine=3), "affine must be degrees, translate, smallest"),  # type: ignore[arg-type]
         (lambda: Augmentation(flip="no"), "flip must be true or false, got 'no'"),  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def test_the_normalisation_of_the_training_images_gives_mean_0_and_deviation_1(k
         (([0.5], [0.2]), "the normalisation is of 1 channels, the images have 3"),
         (([0.5] * 3, [0.2, 0.2]), "normalise must be a name, or means and deviations by channel"),
         (0.5, "normalise must be a name, or means and deviations by channel, got 0.5"),
-        (([0.5] * 3, [0.2, 0.2, 0]), r"a deviation must lie in \(0, inf\], got 0"),
+        (([0.5] * 3, [0.2, 0.2, 0]), r"a deviation must lie in \(0, inf\), got 0"),
         (([0.5, math.nan, 0], [0.2] * 3), "a mean must lie in"),
     ],
 )

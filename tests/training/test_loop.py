@@ -378,6 +378,7 @@ class Answers(nn.Module):
 X, Y = torch.rand(50, 1, 4, 4), torch.arange(50) % 3
 WIDE = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
 SELF = linear()
+SAID_LESS = ask([Predictor(linear())], images(20))
 OGR = {"method": "ogr", "settings": {"gap": 1}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "nun"}, "unknown method 'nun'; known: adacos, beta,"),
@@ -430,13 +431,28 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "kd", "settings": KD | {"square": "no"}}, "square must be true or false, got 'no'"),
     ({"method": "distil", "settings": {"temperature": "4"}}, "temperature must be a number"),
     ({"settings": "epsilon=.1"}, "settings are given by name, as {'epsilon': 0.1}, got 'epsilon="),
-    ({"recipe": {"epochs": 1}}, "recipe must be an ldlstudy.Recipe, got dict"),
-    ({"augmentation": {"flip": True}}, "augmentation must be an ldlstudy.Augmentation, got dict"),
+    ({"recipe": {"epochs": 1}}, "recipe must be of type ldlstudy.Recipe, got dict"),
+    (
+        {"augmentation": {"flip": True}},
+        "augmentation must be of type ldlstudy.Augmentation",
+    ),
     ({"watch": (X, Y)}, "watch must be images by name, got tuple"),
     ({"class_losses": True}, "class_losses are of images that are watched: give watch"),
     ({"class_losses": "no", "watch": {"a": (X, Y)}}, "class_losses must be true or false, got"),
     ({"title": 3}, "title must be a text, got 3"),
     ({"network": SELF, "method": "distil", "teacher": SELF}, "cannot be its own teacher: give"),
+    (
+        {"network": nn.Sequential(nn.Identity(), SELF), "method": "distil", "teacher": SELF},
+        "cannot be its own teacher: give",
+    ),
+    ({"method": "distil", "teacher": SAID_LESS}, "has answered 20 images, 50 are trained on"),
+    ({"held": (X, Y + 7)}, "the held-out images have labels up to 9, the network has 3 classes"),
+    ({"watch": {"a_class": (X, Y)}}, "the loss of 'a_class' would have the name of losses by"),
+    ({**OGR, "watch": {"train": (X, Y)}}, "images are watched as 'train' already"),
+    (
+        {"recipe": replace(SGD, keep="best"), "held": (X, Y), "watch": {"held": (X, Y)}},
+        "images are watched as 'held' already",
+    ),
     ({"seed": "x"}, "seed must be a whole number of at least 0, got 'x'"),
     ({"checkpoint": Path()}, "a checkpoint is the path of a file"),
 ]
@@ -497,6 +513,60 @@ def test_train_gives_what_the_studies_get(method, settings, mixing, work):
         held=dataset.held,
     )  # fmt: skip
     assert same(net, setting.trained(work))
+
+
+def test_threads_are_those_asked_for_or_those_that_torch_has(monkeypatch):
+    seen = []
+
+    class Counting(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(torch.get_num_threads())
+            return super().forward(x)
+
+    def trained(device: str | Execution) -> set[int]:
+        seen.clear()
+        fit(Counting(nn.Flatten(), nn.Linear(16, 3)), recipe=Recipe(1), device=device)
+        return set(seen)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert trained("cpu") == {2}
+        assert trained(Execution(threads=1)) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("method", ["adacos", "virtual_softmax"])
+def test_a_second_training_goes_on_with_the_head_of_the_first(method):
+    net = classifier()
+    fit(net, method)
+    before = net.head.weight.clone()
+    fit(net, method, recipe=replace(SGD, epochs=1, rate=1e-9, drops=[], weight_decay=0.0))
+    torch.testing.assert_close(net.head.weight, before, rtol=0, atol=1e-6)
+
+
+def test_the_penalty_on_norms_is_part_of_the_loss():
+    """One step of full-batch descent, with torch's own gradient of what is to be minimised."""
+    recipe = Recipe(1, batch=50, rate=0.1, momentum=0.0, norm_penalty=0.5, loss_scale=2.0)
+    net, oracle = linear(), linear()
+    fit(net, recipe=recipe, augmentation=PLAIN)
+    shown = images()
+    loss = 2 * F.cross_entropy(oracle(shown.pixels), shown.labels) + 0.5 * oracle[1].weight.norm()
+    loss.backward()
+    with torch.no_grad():
+        for ours, theirs in zip(net.parameters(), oracle.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)
+
+
+def test_numbers_of_numpy_make_the_same_checkpoint(tmp_path):
+    plain = Recipe(2, batch=16, rate=0.1, drops=[1])
+    same_by_numpy = Recipe(
+        np.int64(2), batch=np.int32(16), rate=np.float64(0.1), drops=[np.int64(1)]
+    )
+    fit(linear(), recipe=plain, seed=3, checkpoint=tmp_path / "c.pt")
+    fit(linear(), recipe=same_by_numpy, seed=np.int64(3), checkpoint=tmp_path / "c.pt")
 
 
 SHARED = Recipe(3, batch=16, rate=0.1, order=5)

@@ -74,3 +74,10 @@ def test_a_look_gives_loss_and_accuracy_of_all_and_of_each_class():
     for k, loss in enumerate(seen["test_class_loss"]):
         assert loss == pytest.approx(float(losses[data.labels == k].mean()), rel=1e-5)
     assert set(look("held", data, Predictor(net), by_class=False)) == {"held_loss", "held_accuracy"}
+
+
+def test_each_module_is_afterwards_in_its_own_mode():
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(4, 3)).train()
+    network[1].eval()
+    Predictor(network).logits(Images(torch.rand(2, 1, 2, 2), torch.tensor([0, 1])))
+    assert [module.training for module in network.modules()] == [True, True, False, True]

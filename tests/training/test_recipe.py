@@ -162,7 +162,7 @@ def test_the_penalty_is_of_norms_that_are_not_squared_and_of_weights_alone():
         ({"epoch": 3}, "unknown training setting 'epoch'; known: batch, clip, dampening, drops, "),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"epochs": 1, "batch": 0}, "batch must be a whole number"),
-        ({"epochs": 1, "rate": 0}, r"rate must lie in \(0, inf\], got 0"),
+        ({"epochs": 1, "rate": 0}, r"rate must lie in \(0, inf\), got 0"),
         ({"epochs": 1, "rate": [0.1, -1]}, "rate must lie in"),
         ({"epochs": 1, "rate": "fast"}, "rate must be a number, got"),
         ({"epochs": 1, "momentum": 1.1}, r"momentum must lie in \[0, 1\], got 1.1"),
@@ -174,7 +174,7 @@ def test_the_penalty_is_of_norms_that_are_not_squared_and_of_weights_alone():
         ),
         ({"epochs": 1, "schedule": "decay"}, "a period belongs to the schedule decay, got None"),
         ({"epochs": 1, "period": 0.5}, "a period belongs to the schedule decay, got 0.5 with step"),
-        ({"epochs": 1, "schedule": "decay", "period": 0}, r"period must lie in \(0, inf\]"),
+        ({"epochs": 1, "schedule": "decay", "period": 0}, r"period must lie in \(0, inf\)"),
         ({"epochs": 1, "keep": "first"}, "unknown epoch to keep 'first'; known: best, last"),
         ({"epochs": 1, "drops": [0.5]}, "drops must be a whole number"),
         ({"epochs": 1, "drops": 5}, "drops must be a list of epochs, got 5"),
@@ -187,7 +187,7 @@ def test_the_penalty_is_of_norms_that_are_not_squared_and_of_weights_alone():
         ({"epochs": 1, "optimiser": "adamw", "dampening": 0.1}, "dampening belongs to the optim"),
         (
             {"epochs": 1, "schedule": "cosine", "drops": [1]},
-            r"drops belongs to the schedule steps, got \[1\] with cosine",
+            r"drops belongs to the schedule steps, got \(1,\) with cosine",
         ),
         ({"epochs": 1, "schedule": "linear", "factor": 0.5}, "the schedule steps and decay, got"),
         ({"epochs": 1, "loss_scale": 0}, "loss_scale must lie in"),
@@ -203,5 +203,5 @@ def test_what_is_out_of_range_or_unknown(settings, message):
 
 
 def test_nesterov_without_momentum():
-    with pytest.raises(ValueError, match="Nesterov"):
-        Recipe.of({"epochs": 1, "nesterov": True, "momentum": 0.0}).make_optimiser(network())
+    with pytest.raises(ValueError, match="nesterov needs a momentum above 0"):
+        Recipe.of({"epochs": 1, "nesterov": True, "momentum": 0.0})

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from ldlstudy import checks, data, models
 from ldlstudy.data import Dataset
+from ldlstudy.device import Execution
 from ldlstudy.experiment.plan import BUILDS
 from ldlstudy.training import Recipe
 
@@ -32,6 +32,5 @@ def recipe(profile: str) -> Recipe:
 
 def network() -> nn.Module:
     """Return a network with one hidden layer; its first weights are the same each time."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with Execution().seeded(0):
         return models.build("small_fcn", classes=10, hidden=[HIDDEN])
