@@ -4,6 +4,7 @@ Replicates are independent; two methods on the same replicates share their data,
 compared by the differences within replicates.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -65,6 +66,23 @@ def estimates(lists: Iterable[Sequence[float]]) -> list[Estimate]:
             low[varied], high[varied] = interval.low, interval.high
         found |= zip(places, map(Estimate, mean.tolist(), low.tolist(), high.tolist()), strict=True)
     return [found[i] for i in range(len(arrays))]
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> Estimate:
+    """Return Spearman's correlation of two lists (n,), its interval over pairs drawn anew.
+
+    Of fewer than three pairs there is none, and all is NaN.
+    """
+    pairs = np.array([one, other], dtype=float)
+    count = pairs.shape[1]
+    if count < 3:
+        return Estimate(math.nan, math.nan, math.nan)
+    tests = scipy.stats
+    drawn = pairs[:, np.random.default_rng(0).integers(0, count, (RESAMPLES, count))]
+    several = (np.diff(np.sort(drawn[0]), axis=1) > 0).sum(1) > 1  # three values at least
+    first, second = tests.zscore(tests.rankdata(drawn[:, several], axis=2), axis=2)
+    low, high = middle((first * second).mean(1))
+    return Estimate(float(tests.spearmanr(*pairs).statistic), low, high)
 
 
 def middle(draws: np.ndarray) -> list[float]:

@@ -90,6 +90,11 @@ class Strategy:
         """Whether settings are chosen on held-out images, to which its teacher is scaled, too."""
         return any(isinstance(value, list) for value in self.settings.values())
 
+    @property
+    def hard_labels(self) -> str:
+        """The hard labels that see the same training images."""
+        return "none-held" if self.held and self.method != "none" else "none"
+
     def name_in(self, paper: str) -> str:
         """Return what the chapter on a paper calls it."""
         return self.called.get(paper, self.label)

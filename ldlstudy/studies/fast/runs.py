@@ -144,9 +144,8 @@ def plan(bench: Bench, strategy: str, seed: int) -> Planned:
     """Return one network."""
     chosen, teachers = named(strategy), tuple[Run, ...]()
     if chosen.teachers:
-        teacher = "none-held" if chosen.held else "none"
         seeds = range(bench.seeds) if chosen.teachers > 1 else [seed]
-        teachers = tuple(plan(bench, teacher, each).run for each in seeds)
+        teachers = tuple(plan(bench, chosen.hard_labels, each).run for each in seeds)
     keep = (*KEEP, *(DRAWN if seed == 0 else ()))
     if bench.dataset == "cifar100" and seed == 0:
         keep = (*keep, "similar")

@@ -71,10 +71,12 @@ def of_few(results: Results) -> dict[str, str]:
 def against_hard(results: Results) -> Shown:
     """Return the differences of each strategy from hard labels, with 95 % intervals.
 
-    Hard labels that were trained longer are compared with those that were not.
+    These have seen the same images. Hard labels that were trained longer are compared with those
+    that were not.
     """
     labelled = lines(results)
-    hard = {row: f"{results.of(row)[0].bench} none" for row in labelled}
+    first = {row: results.of(row)[0] for row in labelled}
+    hard = {r: f"{each.bench} {named(each.strategy).hard_labels}" for r, each in first.items()}
     hard |= {f"{runs.long(name)} none": f"{name} none" for name in runs.NAMES.values()}
     return _against_hard(results, labelled, hard).saying(
         "Each strategy less hard labels, with the 95 % interval. Which intervals are on one side "

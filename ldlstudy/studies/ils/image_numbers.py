@@ -110,5 +110,7 @@ def read(results: Results) -> str:
         f"{named}. Over {in_words(len(there))} of such pairs two ranks must be {apart:.1f} apart "
         f"by Nemenyi's test; {worth}. In the claims below a number of ours is the mean of all "
         "networks of these pairs, and a difference is taken within pair and seed. So few of them "
-        "make an interval that is too narrow; p, of the paired t test, is stricter."
+        "make an interval that is too narrow; p, of the paired t test, is stricter. Nor are the "
+        f"budgets equal: where a pair is reduced, ILS is the best of {images.searched('ils')} "
+        f"settings, label smoothing of {images.searched('ls')}, and hard labels are one network."
     )

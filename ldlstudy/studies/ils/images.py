@@ -6,6 +6,7 @@ What was chosen is read from the record of that search; until it is there, the n
 on it are not planned.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -126,6 +127,11 @@ def plans(on: Bench, method: str, seed: int) -> list[Planned]:
     settings = {**grid, **({"beta": 0.95} if method == "bootstrap" else {})}
     run = own.run(method, settings, seed, _teachers(on, method, seed))
     return [*found, replace(own.plan(method, run), intervals=False)]
+
+
+def searched(method: str) -> int:
+    """Return among how many settings a method's are chosen at the reduced level."""
+    return math.prod(len(FEWER[name]) for name in TUNED[method])
 
 
 def _search(on: Bench, method: str) -> Planned:

@@ -11,7 +11,7 @@ from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.tables import Line, published
 from ldlstudy.studies.ils import image_numbers
-from ldlstudy.studies.ils.runs import RESTARTS, SETUPS
+from ldlstudy.studies.ils.runs import RESTARTS, SETUPS, row_in
 from ldlstudy.studies.ils.tables import EVERY, ONE_PART, STUDENTS
 
 PRINTED = (0.8, 2.0)  # the P1 and P2 that the paper finds best
@@ -20,6 +20,11 @@ PAIRS: dict[str, tuple[Line, Line]] = {  # differences in cross entropy, left le
     "ls_gain": (("ls", "plain"), ("none", "plain")),
     "ils_over_ls": (("ils", "plain"), ("ls", "plain")),
     "ils1_over_ls": (("ils1", "plain"), ("ls", "plain")),
+    "ils1_over_ls.apart": (("apart ils1", "plain"), ("apart ls", "plain")),
+    "ils1_over_ls.apart.scaled": (("apart ils1", "scaled"), ("apart ls", "scaled")),
+    "ils1_over_ls.shallow": (("shallow ils1", "plain"), ("shallow ls", "plain")),
+    "ils1_over_ls.shallow.scaled": (("shallow ils1", "scaled"), ("shallow ls", "scaled")),
+    "ils1_over_ls.bigger": (("bigger ils1", "plain"), ("bigger ls", "plain")),
     "scaled_over_plain": (("ls", "scaled"), ("ls", "plain")),
     "student_none": (("distil_none", "plain"), ("none", "plain")),
     "student_ls": (("distil_ls", "plain"), ("ls", "plain")),
@@ -78,11 +83,6 @@ def wave(results: Results) -> tuple[float, float] | None:
     if "sinusoidal" not in results:
         return None
     return results.mean("sinusoidal", "p1"), results.mean("sinusoidal", "p2")
-
-
-def row_in(setup: str, strategy: str) -> str:
-    """Return the row of a method in a set-up."""
-    return strategy if setup == "normal" else f"{setup} {strategy}"
 
 
 def quoted(results: Results, verdicts: pd.DataFrame, profile: str) -> Numbers:

@@ -82,11 +82,16 @@ def runs(profile: str) -> list[Planned]:
     planned = [*_methods(size)]
     for setup in list(SETUPS)[1:]:
         planned += [
-            replace(each, strategy=f"{setup} {each.strategy}", facts={"setup": setup})
+            replace(each, strategy=row_in(setup, each.strategy), facts={"setup": setup})
             for each in _curves(size, setup).values()
         ]
     planned += _sensitivity(replace(size, replicates=size.sensitivity))
     return [replace(each, level=level) for each in planned]
+
+
+def row_in(setup: str, strategy: str) -> str:
+    """Return the row of a method in a set-up."""
+    return strategy if setup == "normal" else f"{setup} {strategy}"
 
 
 def _curves(size: Size, setup: str) -> dict[str, Planned]:

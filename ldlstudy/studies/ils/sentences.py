@@ -77,6 +77,12 @@ def _level(r: Reading, name: str) -> bool:
     return not r.results.difference(left, right, CE).excludes_zero
 
 
+def _lower(r: Reading, name: str) -> bool:
+    """Whether the whole interval of a difference that the page quotes lies below zero."""
+    left, right = numbers.PAIRS[name]
+    return bool(r.results.difference(left, right, CE).high < 0)
+
+
 def _map(r: Reading, row: str) -> np.ndarray:
     return np.array(r.results.figure(row, "plain map"))
 
@@ -170,6 +176,14 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
         )
     ),
     "Here the two are level": lambda r: _level(r, "ils1_over_ls"),
+    "Where classes lie further apart, ILS1 has the lower cross entropy, with a temperature each as "
+    "well": lambda r: _lower(r, "ils1_over_ls.apart") and _lower(r, "ils1_over_ls.apart.scaled"),
+    "with one hidden layer it has so as trained, and scaled the two are level": lambda r: (
+        _lower(r, "ils1_over_ls.shallow") and _level(r, "ils1_over_ls.shallow.scaled")
+    ),
+    "with 200 samples of a class they are level": lambda r: _level(r, "ils1_over_ls.bigger"),
+    "level with one factor for all in the paper's set-up, and better where classes lie further "
+    "apart": lambda r: _level(r, "ils1_over_ls") and _lower(r, "ils1_over_ls.apart"),
     "The best of them is the sinusoidal family": (
         lambda r: min(numbers.TUNED, key=lambda row: r(row, CE)) == "sinusoidal"
     ),

@@ -17,6 +17,7 @@ from ldlstudy.report.tables import (
     Column,
     Line,
 )
+from ldlstudy.studies.ils.runs import SETUPS, row_in
 from ldlstudy.studies.strategies import STRATEGIES
 
 ECE = Column("ece_15_right", "ECE")
@@ -204,6 +205,21 @@ def gain_by_recipe(results: Results) -> Shown:
     }
     return tables.differences(results, pairs, ERRORS).saying(
         "What label smoothing changes under each of these settings. Below zero it helps."
+    )
+
+
+def parabola_by_setup(results: Results) -> Shown:
+    """What ILS1 changes over label smoothing in each set-up of the factor curves."""
+    stages = {"": "plain", " + T": "scaled"}
+    pairs = {
+        title + more: ((row_in(setup, "ils1"), stage), (row_in(setup, "ls"), stage))
+        for setup, (_, _, title) in SETUPS.items()
+        for more, stage in stages.items()
+        if row_in(setup, "ils1") in results
+    }
+    return tables.differences(results, pairs, (ACCURACY, *ERRORS)).saying(
+        "ILS1 less label smoothing, in each set-up of the factor curves. Below zero is better, but "
+        "for accuracy. Where does a factor for each sample help?"
     )
 
 

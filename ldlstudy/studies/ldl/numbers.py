@@ -299,6 +299,8 @@ def quoted(
 
     best = float(np.fmin(scaled("on_en_ldl-mixup"), scaled("on_mt_ldl-mixup")))
     values["gain.share"] = (scaled("none") - best) / (scaled("none") - scaled("truth"))
+    averaged = scaled("on_en_ldl-mixup")
+    values["gain.share.mean"] = (scaled("none") - averaged) / (scaled("none") - scaled("truth"))
     values["gain.mt"] = gap(f"{DIGITS} off_mt_ldl", f"{DIGITS} off_mt_ldl_mean", KL)
     for name, strategy in (("on", "on_ldl-cutmix"), ("off", "off_ldl")):
         lost = gap(f"{REDUCED} none", f"{REDUCED} {strategy}", "accuracy")

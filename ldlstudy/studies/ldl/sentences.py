@@ -237,8 +237,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
             and r.always_below("cutmix", "on_ldl-cutmix", "cross_entropy", FITTED)
         )
     ),
-    "Where that network has seen 30 images of each class and is far too sure, On-LDL mends the ECE "
-    "… and lowers the accuracy all the same": _few(
+    "Where that network has seen 30 images of each class, with a tenth of the weight decay, and is "
+    "far too sure, On-LDL mends the ECE … and lowers the accuracy all the same": _few(
         lambda r: (
             r.always_below("on_ldl-cutmix", "none", ECE10)
             and r("on_ldl-cutmix", ECE10) < r("none", ECE10) / 2

@@ -1,13 +1,9 @@
 """What the records say together: strategies in the order that people give them."""
 
-import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr, zscore
 
-from ldlstudy import stats
-from ldlstudy.report.results import MISSING, Results
-from ldlstudy.stats import Estimate
-from ldlstudy.studies.people.runs import FCN, LENET
+from ldlstudy.report.results import Results
+from ldlstudy.studies.people.runs import FCN, LENET, row
 from ldlstudy.studies.truth import comparisons as truth
 
 MEASURES = {  # the six of label distribution learning: their names, and whether more is better
@@ -18,6 +14,12 @@ MEASURES = {  # the six of label distribution learning: their names, and whether
     "cosine": ("cosine", True),
     "intersection": ("intersection", True),
 }
+
+
+def hard_labels(results: Results, own: str, bench: str = LENET) -> str:
+    """Return the row of the hard labels that have seen the training images of a row."""
+    run = results.of(own)[0].run
+    return row("none-held" if run.data.get("held") and run.method != "none" else "none", bench)
 
 
 def by_strategy(
@@ -64,20 +66,6 @@ def orders(results: Results, digits: Results, bench: str = LENET) -> dict[str, p
         )
         found[title] = table.dropna()
     return found
-
-
-def rank_correlation(table: pd.DataFrame) -> Estimate:
-    """Return Spearman's correlation of two columns, its interval over strategies drawn anew."""
-    if len(table) < 3:
-        return MISSING
-    columns = table.to_numpy().T
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(table), (stats.RESAMPLES, len(table)))
-    drawn = columns[:, draws]
-    several = (np.diff(np.sort(drawn[0]), axis=1) > 0).sum(1) > 1  # three values at least
-    one, other = zscore(rankdata(drawn[:, several], axis=2), axis=2)
-    low, high = stats.middle((one * other).mean(1))
-    return Estimate(float(spearmanr(*columns).statistic), low, high)
 
 
 def enhancement(results: Results, metric: str, stage: str = "plain") -> pd.DataFrame:

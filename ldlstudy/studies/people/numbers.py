@@ -1,5 +1,6 @@
 """The numbers that the prose of the chapter on people quotes."""
 
+from ldlstudy import stats
 from ldlstudy.report import numbers
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
@@ -48,7 +49,7 @@ def quoted(
         values |= numbers.circumstances(found, f"made.{prefix}") if found.planned else {}
     for title, table in comparisons.orders(results, digits).items():
         key = title.replace(" ", "_")
-        estimate = comparisons.rank_correlation(table)
+        estimate = stats.rank_correlation(table["digits"], table["people"])
         values |= numbers.with_interval(f"{key}.correlation", estimate)
         values[f"{key}.strategies"] = len(table)
     values |= _means(results, FCN, "second.")

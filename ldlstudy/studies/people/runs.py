@@ -87,7 +87,7 @@ def plan(own: Bench, strategy: str, seed: int) -> Planned:
     chosen = named(strategy)
     teachers: tuple[Run, ...] = ()
     if chosen.teachers:
-        first = plan(own, "none-held" if chosen.held else "none", seed).run
+        first = plan(own, chosen.hard_labels, seed).run
         teachers = digits.alike(first, chosen.teachers)
     pictures = ("pictures",) if own.name == LENET and (strategy, seed) == ("none", 0) else ()
     return own.plan_strategy(strategy, seed, ("people", *pictures), teachers)

@@ -150,14 +150,18 @@ def _others(scores: pd.Series) -> pd.Series:
 def _apart(
     results: Results, metric: str, stage: str = "plain", bench: str = LENET
 ) -> dict[str, Estimate]:
-    """How far each strategy is from hard labels by a metric, the one with the lowest first."""
+    """How far each strategy is from hard labels by a metric, the one with the lowest first.
+
+    These have seen the same images.
+    """
     scores = comparisons.by_strategy(results, metric, stage, bench)
     if "none" not in scores.index:
         return {}
-    hard = (row("none", bench), stage)
+    rows = {name: row(name, bench) for name in _others(scores).sort_values().index}
+    hard = {name: comparisons.hard_labels(results, own, bench) for name, own in rows.items()}
     return {
-        name: results.difference((row(name, bench), stage), hard, metric)
-        for name in _others(scores).sort_values().index
+        name: results.difference((own, stage), (hard[name], stage), metric)
+        for name, own in rows.items()
     }
 
 
@@ -182,7 +186,7 @@ def of_second(results: Results) -> Numbers:
         ("second.order", ORDER, "plain"),
     ):
         table = comparisons.of_networks(results, metric, stage)
-        estimate = comparisons.rank_correlation(table)
+        estimate = stats.rank_correlation(table[LENET], table[FCN])
         found |= known(with_interval(f"{key}.correlation", estimate))
     return found
 

@@ -74,17 +74,20 @@ def measures(results: Results, bench: str = LENET) -> Shown:
 
 
 def against_hard(results: Results, bench: str = LENET) -> Shown:
-    """Return the paired differences of each strategy from hard labels, with 95 % intervals."""
-    hard = row("none", bench)
+    """Return the paired differences of each strategy from hard labels, with 95 % intervals.
+
+    These have seen the same images.
+    """
+    hard = {own: comparisons.hard_labels(results, own, bench) for own in _rows(results, bench)}
     pairs = {
-        label: ((own, "plain"), (hard, "plain"))
+        label: ((own, "plain"), (hard[own], "plain"))
         for own, label in _rows(results, bench).items()
-        if own != hard
+        if own != hard[own]
     }
     found = tables.differences(results, pairs, (SHARE, ECE, CROSS_ENTROPY, VARIATION, ORDER))
     return found.saying(
-        "Each strategy less hard labels, with the 95 % interval. Above zero is better for accuracy "
-        "and the order of doubt, below zero for the others.",
+        "Each strategy less hard labels on the same images, with the 95 % interval. Above zero is "
+        "better for accuracy and the order of doubt, below zero for the others.",
         _labels(),
     )
 

@@ -311,6 +311,7 @@ def table4(results: Results) -> Shown:
         lines[label] = {
             "noisy digits, accuracy %": Asked(f"quick {name}", error),
             "KL to the truth": Asked(f"quick {name}", KL),
+            "KL, T fitted": Asked(f"quick {name}", KL, "fitted"),
             "MNIST, accuracy %": Asked(
                 name, error, published=math.nan if math.isnan(number) else 1 - number
             ),

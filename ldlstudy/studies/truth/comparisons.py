@@ -183,25 +183,29 @@ def label_distances(
     return pd.DataFrame(lines, columns=columns)
 
 
-def correlations(distances: pd.DataFrame) -> dict[str, Estimate]:
-    """Return Spearman's correlation of ``label`` and ``student`` over strategies, within seeds.
+def labels_apart(distances: pd.DataFrame) -> pd.DataFrame:
+    """Return `by_strategy` without the truth; of strategies that teach the same labels, the first.
 
-    Of ``all`` strategies but that taught the truth, and apart of those whose images are ``plain``
-    and those whose images are ``changed``, where there are two or more. Mean over seeds with its
-    interval.
+    The sum of several teachers' losses (MT) teaches what their mean (En) does.
     """
-    own = distances[distances["strategy"] != "truth"]
+    own = by_strategy(distances).drop(index="truth", errors="ignore")
+    return own.drop_duplicates(["changed", "label"])
+
+
+def correlations(distances: pd.DataFrame) -> dict[str, Estimate]:
+    """Return Spearman's correlation of ``label`` and ``student`` over strategies.
+
+    Each is the mean over seeds. Of ``all`` strategies but that taught the truth, and apart of those
+    whose images are ``plain`` and those whose images are ``changed``, where there are three or
+    more. The interval is over strategies.
+    """
+    own = labels_apart(distances)
     changed = own["changed"].astype(bool)
     parts = {"all": own, "plain": own[~changed], "changed": own[changed]}
     return {
-        name: stats.estimate(
-            [
-                float(tests.spearmanr(of_seed["label"], of_seed["student"]).statistic)
-                for _, of_seed in part.groupby("seed")
-            ]
-        )
+        name: stats.rank_correlation(part["label"].tolist(), part["student"].tolist())
         for name, part in parts.items()
-        if part["strategy"].nunique() > 1
+        if len(part) > 2
     }
 
 

@@ -13,6 +13,7 @@ from ldlstudy import studies
 from ldlstudy.report.numbers import Numbers
 from ldlstudy.report.results import Results
 from ldlstudy.report.sentences import NoRecordError, Reading, in_words, listed
+from ldlstudy.stats import Estimate
 from ldlstudy.studies.fast.runs import (
     CIFAR10,
     CIFAR100,
@@ -85,9 +86,9 @@ class Facts:
         kl, own = (comparisons.scores(self.grid, m, stage) for m in (KL, metric))
         return comparisons.agreement(own, kl).mean
 
-    def correlation(self, kind: str, stage: str = "plain") -> float:
+    def correlation(self, kind: str, stage: str = "plain") -> Estimate:
         """Return the rank correlation of label and student."""
-        return comparisons.correlations(comparisons.label_distances(self.quick, stage))[kind].mean
+        return comparisons.correlations(comparisons.label_distances(self.quick, stage))[kind]
 
     def in_cell(self) -> Reading:
         """Return the reading of the quick cell."""
@@ -110,8 +111,8 @@ def written(quick: Results, grid: Results) -> Numbers:
     if "none" not in own.table().index:  # with which all are compared
         return {}
     far = own.everywhere(farther=True, stage=FITTED)
-    labels = own.labels()
-    kinds = labels.drop(index="truth", errors="ignore")["changed"].astype(bool)
+    labels = comparisons.labels_apart(comparisons.label_distances(quick))
+    kinds = labels["changed"].astype(bool)
     same = [s for s, cost in own.costs.items() if cost < 1 + ALIKE and s not in ("none", "truth")]
     chosen = {s: _candidates(s) for s in own.table().index if named(s).chooses}
     return {
@@ -203,8 +204,8 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "one seed each": lambda own: all(
         len(own.photographs.on("").seeds(row, "accuracy")) == 1 for row in own.fast.rows
     ),
-    "With all images the network is hardly too sure, and each of these labels leaves its ECE "
-    "higher than hard labels do. With few it is far too sure, and the same labels lower it, as the "
+    "Trained on all images it is hardly too sure, and each of these labels leaves its ECE "
+    "higher than hard labels do. Here it is far too sure, and the same labels lower it, as the "
     "papers say: Off-LDL by little … the others to a third or less": lambda own: (
         all(
             own.photographs.on(CIFAR100).always_below("none", label, ECE)
@@ -356,8 +357,14 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "which sees additional noise, is level with On-En-LDL": (
         lambda f: abs(f.mean("ddgsd", FITTED) - f.mean("on_en_ldl-mixup", FITTED)) < 0.02
     ),
-    "Within each, the scaled points rise": lambda f: all(
-        f.correlation(kind, FITTED) > 0.3 for kind in ("plain", "changed")
+    "Of images as they are the scaled points rise": lambda f: (
+        f.correlation("plain", FITTED).low > 0
+    ),
+    "Of changed images there are too few labels to tell": (
+        lambda f: not f.correlation("changed", FITTED).excludes_zero
+    ),
+    "Across the groups a nearer label does not make a nearer student": (
+        lambda f: f.correlation("all", FITTED).mean < 0
     ),
     "a teacher's label is nearer than the mixed one, and its student, scaled, is nearer for mixup, "
     "CutMix and CutOut, but not for RICAP": lambda f: (
@@ -372,7 +379,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         f.labels()[f.labels()["changed"] > 0]["label"].min() > f.labels().loc["none", "label"]
     ),
     "As trained, how sure the labels are weighs more than how near they are": (
-        lambda f: f.correlation("plain") < -0.3
+        lambda f: f.correlation("plain").high < 0
     ),
     "Off-LDL's are hardly nearer": lambda f: (
         0 < f.labels().loc["none", "label"] - f.labels().loc["off_ldl", "label"] < 0.01
