@@ -313,7 +313,8 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "With On-LDL they are nearer in both triples, on training images and on test images": (
         lambda r: all(by > 0 for by in _nearer(r.on(CIFAR100), "on_ldl-cutmix").values())
     ),
-    "holds for the fast network, which is one seed": lambda r: (
+    "with On-LDL like classes lie nearer to each other, for the fast network, which "
+    "is one seed": lambda r: (
         len(r.on(CIFAR100).seeds("on_ldl-cutmix", ACC)) == 1
     ),
     "with Off-LDL on training images alone; with label smoothing they are farther": lambda r: (

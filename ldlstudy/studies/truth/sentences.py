@@ -260,7 +260,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "seeds of each kind, and one takes": lambda own: (
         len({len(own.few.results.of(row)) for row in own.few.results.rows}) == 1
     ),
-    "further than any strategy brings them. They are as far too sure, or a little farther": (
+    "further than any strategy brings them. … They are as far too sure, or a little farther": (
         lambda own: _few_labels(own.few, own.few.on(DOUBLED_BENCH))
     ),
     "On-LDL with CutMix is level by NLL and right less often": lambda own: (
@@ -289,8 +289,7 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         for s in ("cutmix", "on_mt_ldl-mixup", "truth")
         for stage in ("plain", FITTED)
     ),
-    "changed images have labels far from the truth, and most of their students are nearer all the "
-    "same": lambda f: (
+    "they lie far from the truth, and most of their students are nearer all the same": lambda f: (
         (changed := f.labels(FITTED)[f.labels()["changed"] > 0])["label"].min()
         > f.labels().loc["none", "label"]
         and (changed["student"] < f.labels(FITTED).loc["none", "student"]).mean() > 0.5
