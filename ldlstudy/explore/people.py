@@ -42,7 +42,7 @@ def explorer(
     if any(each["index"] != first["index"] for each in answers.values()):
         raise ValueError("the networks have answered to different images")
     shown = {
-        f"{number}, a {classes[label]}": {
+        f"{number}: {classes[label]}": {
             "votes": count,
             "pixels": [[round(v / GREY, 2) for v in row] for row in pictures[number - 1]]
             if len(pictures)

@@ -2,14 +2,13 @@
 ldlstudy.define("reliability", (data, values) => {
   const { labels, log_probabilities: logits } = data.networks[values.network];
   const n = labels.length, bins = values.bins;
-  const left = values.edges.startsWith("[");
   const count = Array(bins).fill(0), hits = Array(bins).fill(0), total = Array(bins).fill(0);
   let nll = 0, right = 0, sure = 0;
   labels.forEach((label, i) => {
     const p = ldlstudy.softmax(logits[i], values.temperature);
     const confidence = Math.max(...p), correct = p.indexOf(confidence) === label ? 1 : 0;
-    let bin = 0; // inner edges below the confidence, or at it where a bin has its lower edge
-    while (bin < bins - 1 && (left ? (bin + 1) / bins <= confidence : (bin + 1) / bins < confidence)) bin += 1;
+    let bin = 0; // inner edges below the confidence
+    while (bin < bins - 1 && (bin + 1) / bins < confidence) bin += 1;
     count[bin] += 1;
     hits[bin] += correct;
     total[bin] += confidence;

@@ -1,4 +1,4 @@
-"""Explorer: a recorded network's reliability diagram by temperature, bins and edges."""
+"""Explorer: a recorded network's reliability diagram by temperature and bins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,6 @@ from ldlstudy import metrics, scaling
 from ldlstudy.explore.explorer import Choice, Explorer, Slider, Value
 from ldlstudy.explore.scene import Answer, Panel, Scene
 
-EDGES = {"(lo, hi], LDL and ILS": "right", "[lo, hi), [Re]": "left"}
 LEVEL = 0.005  # of confidence and accuracy that are this near is said that they agree
 
 
@@ -28,9 +27,8 @@ def explorer(predictions: Mapping[str, Mapping[str, Any]]) -> Explorer:
         Choice("network", "trained with", names, names[0]),
         Slider("temperature", "temperature T", 0.3, 4, 0.05, 1),
         Slider("bins", "bins", 5, 30, 1, 15),
-        Choice("edges", "a bin is", tuple(EDGES), next(iter(EDGES))),
     )
-    title = "Temperature, bins and edges: what an ECE depends on"
+    title = "Temperature and bins: what an ECE depends on"
     question = "At which temperature is the network as often right as it says, whatever the bins?"
     data = {"networks": dict(predictions)}
     return Explorer("reliability", title, question, controls, data, scene)
@@ -42,8 +40,8 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
     logits = torch.tensor(network["log_probabilities"], dtype=torch.float64)
     labels = torch.tensor(network["labels"])
     p = scaling.scale(logits, float(values["temperature"]))
-    bins, edges = int(values["bins"]), EDGES[str(values["edges"])]
-    found = metrics.reliability(p, labels, bins, edges)
+    bins = int(values["bins"])
+    found = metrics.reliability(p, labels, bins)
     full = found.count > 0
     at = (found.lower + 0.5 / bins)[full].tolist()
     points = np.stack([found.confidence, found.accuracy], 1)[full].tolist()
@@ -68,7 +66,7 @@ def scene(data: Mapping[str, Any], values: Mapping[str, Value]) -> Scene:
             "label": "its mean confidence",
         },
     ]
-    ece, accuracy = metrics.ece(p, labels, bins, edges), metrics.accuracy(p, labels)
+    ece, accuracy = metrics.ece(p, labels, bins), metrics.accuracy(p, labels)
     numbers = {"ECE": ece, "NLL": metrics.nll(p, labels)}
     diagram = Panel("reliability", (0, 1), (0, 1), marks, "confidence", "accuracy", numbers=numbers)
     shares = [bars(found.count / len(labels), "purple", "share of the images in a bin")]

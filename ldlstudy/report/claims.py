@@ -197,20 +197,32 @@ def show(judged: pd.DataFrame, results: Results) -> Shown:
     return found.saying(summary(judged), strongest(judged) if len(judged) > SIGHT else None)
 
 
+FOLLOWS = "The same"  # how a claim begins that speaks of the one above it
+
+
 def summary(judged: pd.DataFrame) -> str:
     """Return how many comparisons have each verdict, in words."""
     counts = judged["verdict"].value_counts()
     said = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     comparisons = "comparison" if len(judged) == 1 else "comparisons"
-    return f"{len(judged)} {comparisons}: {said}. An arrow leads to what the claim is about."
+    chosen = " In sight are one of each verdict and some more." if len(judged) > SIGHT else ""
+    return (
+        f"{len(judged)} {comparisons}: {said}. An arrow leads to what the claim is about.{chosen}"
+    )
 
 
 def strongest(judged: pd.DataFrame) -> list[str]:
-    """Return the comparisons to read first: of the best evidence, those with the smallest p."""
+    """Return the comparisons to read first: one of each verdict, then others.
+
+    Of the best evidence come first, and among them those with the smallest p. What speaks of the
+    comparison above it is not among them.
+    """
     order = {level: i for i, level in enumerate(LEVELS)}
-    ranked = judged.assign(rank=judged["level"].map(order).fillna(len(order)))
+    ranked = judged[~judged["claim"].str.startswith(FOLLOWS)]
+    ranked = ranked.assign(rank=ranked["level"].map(order).fillna(len(order)))
     ranked = ranked.sort_values(["rank", "p"], kind="stable", na_position="last")
-    return [str(name) for name in ranked.index[:SIGHT]]
+    of_each = ranked[ranked["verdict"] != NOT_RUN].drop_duplicates("verdict")
+    return [str(name) for name in dict.fromkeys((*of_each.index, *ranked.index))][:SIGHT]
 
 
 def in_words(claim: pd.Series) -> dict[str, Any]:

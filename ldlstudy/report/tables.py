@@ -226,7 +226,7 @@ def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") ->
     numbers = {h: [c for c in table[h] if isinstance(c, Number)] for h in table.columns}
     every = [number for column in numbers.values() for number in column]
     if of_paper := {h: any(n.written[2] for n in column) for h, column in numbers.items()}:
-        shown.head(of_paper)
+        shown.head({h: _beside(column) for h, column in numbers.items()})
     marks = {
         page.BEST: any(n.best for n in every),
         page.PRINTED: any(of_paper.values()),
@@ -239,6 +239,13 @@ def style(table: pd.DataFrame, text: Sequence[str] = (), name: str = "study") ->
         kept = [0, *(i for i, found in enumerate(best) if found and i)][:SIGHT]
         shown.fold(set(range(len(table))) - set(kept if any(best) else range(SIGHT)))
     return shown
+
+
+def _beside(column: Sequence[Number]) -> bool:
+    """Whether numbers of the paper stand below ours in a column, or stand in it alone."""
+    printed = [n for n in column if n.written[2]]
+    ours = [n for n in column if n.written[0]]
+    return bool(printed) and (not ours or any(n.written[0] for n in printed))
 
 
 def published(name: str, folder: Path | None = None) -> pd.DataFrame:

@@ -19,8 +19,10 @@ from ldlstudy.book import build as book_build
 from ldlstudy.book.build import Options, build, publish, run_notebooks, sphinx
 from ldlstudy.book.exported import export
 from ldlstudy.book.stage import alone, prepare
+from ldlstudy.experiment.records import Record
 from ldlstudy.report import tables
 from tests.book.recorded import saved
+from tests.browser import browser, chromium, page, served
 from tests.conftest import CODE, ROOT, SHOWN, notebook
 from tests.experiment.runs import until
 
@@ -60,6 +62,8 @@ def test_a_book_is_built_with_all_that_it_links_to_and_kept_when_the_next_one_fa
     ):
         assert part in pages["01_toy"]
     assert "injected" not in pages["01_toy"]
+    if chromium():
+        _find_records(project.html, record)
     assert (project.html / ".nojekyll").exists()
     data = project.html / "_static" / "data" / "01_toy"
     assert (data / "toy.csv").read_text() == "x\n1\n"
@@ -95,6 +99,23 @@ def test_a_book_is_built_with_all_that_it_links_to_and_kept_when_the_next_one_fa
     (data / "c1.csv").unlink()
     with pytest.raises(BookError, match="broken link to ../_static/data/01_toy/c1.csv"):
         site.check(project.html, project.pages)
+
+
+def _find_records(site: Path, record: Record) -> None:
+    """Look for records on their page, and one that is there, as a reader does."""
+    with (
+        browser() as opened,
+        served(site) as url,
+        page(opened, f"{url}/book/records/digits.html", offline=False) as shown,
+    ):
+        field = shown.get_by_label("Find records:")
+        row = shown.locator(f'[id="{record.anchor}"]')
+        field.fill("no such record")
+        assert shown.locator("output.found").inner_text() == "0 found"
+        assert not row.is_visible()
+        field.fill(record.id)
+        assert shown.locator("output.found").inner_text() == "1 found"
+        assert row.is_visible()
 
 
 def test_each_failing_notebook_is_named_and_the_others_are_kept(toy_book, said):

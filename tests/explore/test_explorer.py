@@ -109,8 +109,7 @@ def test_every_control_moves_the_picture_and_the_answer(name, opened, site):
                 field.focus()
                 field.press("End")  # by keyboard, to the highest value
                 assert float(field.input_value()) == control.high
-            if control.name != "edges":  # which tell apart values on an edge alone
-                assert picture.inner_html() != before, control.name
+            assert picture.inner_html() != before, control.name
             made = explorer.scene(**asked)
             assert answer.inner_text() == in_words(made.answer)
             figures = section.locator("figure").all()
@@ -151,21 +150,19 @@ def test_the_legend_of_reliability_names_each_mark(opened, site):
 
 
 @needs_chromium
-def test_edges_are_told_apart_on_the_page(opened, site):
-    """A confidence of exactly 1/2 lies on the edge of two bins of six."""
+def test_a_confidence_on_an_edge_lies_in_the_same_bin_on_the_page(opened, site):
+    """A confidence of exactly 1/2 lies on the edge of two bins of six, and belongs to the lower."""
     half = {"labels": [0, 1, 0], "log_probabilities": [[0, 0], [0, 0], [0.0, -math.log(9)]]}
     explorer = reliability.explorer({"half": half})
     with page(opened, site) as shown:
-        for name, edges in reliability.EDGES.items():
-            values = {"network": "half", "temperature": 1, "bins": 6, "edges": name}
-            theirs = shown.evaluate(
-                "([data, values]) => ldlstudy.scenes.reliability(data, values)",
-                [explorer.data, values],
-            )
-            expected = [{"right": 2.5 / 6, "left": 3.5 / 6}[edges], 5.5 / 6]
-            for panels in (theirs["panels"], asdict(explorer.scene(**values))["panels"]):
-                assert panels[0]["marks"][0]["at"] == pytest.approx(expected)
-            assert theirs["panels"][0]["numbers"]["ECE"] == pytest.approx(0.1 / 3)
+        values = {"network": "half", "temperature": 1, "bins": 6}
+        theirs = shown.evaluate(
+            "([data, values]) => ldlstudy.scenes.reliability(data, values)",
+            [explorer.data, values],
+        )
+        for panels in (theirs["panels"], asdict(explorer.scene(**values))["panels"]):
+            assert panels[0]["marks"][0]["at"] == pytest.approx([2.5 / 6, 5.5 / 6])
+        assert theirs["panels"][0]["numbers"]["ECE"] == pytest.approx(0.1 / 3)
 
 
 @needs_chromium
@@ -214,7 +211,7 @@ def test_a_page_is_safe_to_embed():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"alpha": 1}, "unknown control 'alpha'; known: bins, edges, network, temperature"),
+        ({"alpha": 1}, "unknown control 'alpha'; known: bins, network, temperature"),
         ({"bins": 31}, r"bins must lie in \[5, 30\], got 31"),
         ({"bins": "many"}, "bins must be a number, got 'many'"),
         ({"network": "KD"}, "unknown network 'KD'; known: LS, hard labels"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldlstudy import metrics, targets
-from ldlstudy.explore import label, mixing, penultimate, plane, reliability
+from ldlstudy.explore import label, mixing, penultimate, plane
 from tests.explore import explorers
 from tests.explore.explorers import EXPLORERS, IMAGES, MIXTURE, NETWORKS, POSTERIOR, teach
 
@@ -71,11 +71,10 @@ def test_labels_need_enough_images_and_pairs():
         label.explorer({**network, "labels": list(range(IMAGES))}, truth, pixels)
 
 
-@pytest.mark.parametrize("edges", reliability.EDGES)
-def test_numbers_of_reliability_are_the_metrics(edges):
-    values = {"network": "LS", "temperature": 0.5, "bins": 7, "edges": edges}
+def test_numbers_of_reliability_are_the_metrics():
+    values = {"network": "LS", "temperature": 0.5, "bins": 7}
     p, y = scaled(NETWORKS["LS"], 0.5)
-    expected = {"ECE": metrics.ece(p, y, 7, reliability.EDGES[edges]), "NLL": metrics.nll(p, y)}
+    expected = {"ECE": metrics.ece(p, y, 7), "NLL": metrics.nll(p, y)}
     scene = EXPLORERS["reliability"].scene(**values)
     assert scene.panels[0].numbers == pytest.approx(expected)
     confidence, accuracy = float(p.amax(1).mean()), metrics.accuracy(p, y)

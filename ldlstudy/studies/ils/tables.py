@@ -44,6 +44,7 @@ SMOOTHED: dict[str, Line] = {  # label: row of the results, stage
     "LS, ε = .2": ("ls_0.2", "plain"),
     "LS, ε = .2, + T": ("ls_0.2", "scaled"),
 }
+TOO_MUCH = ("LS, ε = .2", "LS, ε = .2, + T")  # lines that stay folded
 ONE_PART: dict[str, Line] = {
     "LS, ε chosen on dense": ("ls", "dense"),
     "LS, ε chosen on sparse": ("ls", "sparse"),
@@ -92,11 +93,8 @@ def table1(results: Results) -> Shown:
     return tables.comparison(results, paper, SMOOTHED | ONE_PART, columns, own=OURS).saying(
         "What label smoothing changes (the paper’s Table I). Compare No LS with Standard LS, first "
         "in the dense and then in the sparse part of the plane.",
-        (
-            "Bayes-optimal", "No LS", "No LS + T", "Standard LS", "Standard LS + T",
-            "LS, ε chosen on dense", "LS, ε chosen on sparse",
-        ),
-    )  # fmt: skip
+        {*SMOOTHED, *ONE_PART} - set(TOO_MUCH),
+    )
 
 
 def both_errors(results: Results) -> Shown:
@@ -132,11 +130,12 @@ def table5(results: Results) -> Shown:
     return tables.comparison(results, _table5(), EVERY, columns, own=OURS).saying(
         "Every method (the paper’s Table V). How far apart are the methods that soften labels, "
         "and how far is each from the Bayes-optimal model?",
-        (
-            "Bayes-optimal", "No LS", "Standard LS", "ILS1", "ILS2", "ILS", "ILS1, sinusoidal",
-            "BS_Soft, β = .95",
-        ),
-    )  # fmt: skip
+        [
+            label
+            for label, (_, stage) in EVERY.items()
+            if stage == "plain" and label not in TOO_MUCH
+        ],
+    )
 
 
 def chosen(results: Results) -> Shown:
@@ -192,7 +191,8 @@ def by_recipe(results: Results) -> Shown:
     keys = dict.fromkeys(ways, ("none", "plain"))
     return tables.comparison(results, paper, ways, columns, keys).saying(
         "Hard labels by batch size, rate and initial weights, beside the paper’s one row. Look for "
-        "lines that agree with it in every column."
+        "lines that agree with it in every column.",
+        [each.row for each in planned_ways(results, False, init="torch")],
     )
 
 

@@ -206,18 +206,12 @@ def of_strategies(
 
 def true_distribution(results: Results) -> Shown:
     """Which strategy learns the true label distribution of noisy digits: the nearest first."""
-    return _beside_truth(results, numbers.nearest(results, DIGITS)).saying(
+    found = _beside_truth(results, numbers.nearest(results, DIGITS)).fold(())
+    return found.saying(
         "Which strategy learns the true label distribution of noisy digits, the nearest first. "
         "Compare the last two columns: how much of a distance is confidence that one temperature "
-        "puts right?",
-        [
-            label(s)
-            for s in (
-                "truth", "on_mt_ldl-mixup", "on_ldl-cutmix", "cutmix", "off_ldl", "none",
-                "ls_wrong", "wsl",
-            )
-        ],
-    )  # fmt: skip
+        "puts right?"
+    )
 
 
 def _beside_truth(results: Results, strategies: Sequence[str], bench: str = DIGITS) -> Shown:

@@ -43,19 +43,19 @@ TRUTHS = {  # the same score by an exact truth, and by fifty votes that are draw
 
 def as_trained(results: Results, bench: str = LENET) -> Shown:
     """Return every strategy's scores against the labels and against the votes."""
-    return tables.of_rows(results, _rows(results, bench), AS_TRAINED).saying(
+    found = tables.of_rows(results, _rows(results, bench), AS_TRAINED).fold(())
+    return found.saying(
         "Networks against the labels (the first three columns) and against people. Is it the "
-        "same strategy that is right most often and that answers most as people do?",
-        _labels(),
+        "same strategy that is right most often and that answers most as people do?"
     )
 
 
 def scaled(results: Results, bench: str = LENET) -> Shown:
     """Return what is left after one temperature: fitted to labels, and fitted to people."""
-    return tables.of_rows(results, _rows(results, bench), SCALED).saying(
+    found = tables.of_rows(results, _rows(results, bench), SCALED).fold(())
+    return found.saying(
         "One temperature for the labels, and one for people. Compare the two: "
-        "who asks for softer answers?",
-        _labels(),
+        "who asks for softer answers?"
     )
 
 
@@ -152,7 +152,8 @@ def enhancement(results: Results) -> Shown:
         shown[heading] = means.reindex(shown.index).map(VARIATION.write)
     shown = shown.loc[ranks.mean(axis=1).sort_values(kind="stable").index]
     shown.index = [named(str(name)).label for name in shown.index]
-    return tables.style(shown).saying(
+    found = tables.style(shown).fold(())
+    return found.saying(
         "Label enhancement: mean ranks over the sets by measure, the nearest first, and two mean "
         "distances. Is it the labels that are nearer, or what the network makes of them?"
     )
@@ -172,7 +173,8 @@ def sets(results: Results) -> Shown:
         }
         for name in strategies
     }
-    return tables.grid(results, cells).saying(
+    found = tables.grid(results, cells).fold(())
+    return found.saying(
         "The KL to the truth of predictions on new samples, by set. Does one strategy lead on "
         "every set?"
     )
