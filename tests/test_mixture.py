@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -30,15 +32,23 @@ def scipy_densities(mixture, x):
     return density
 
 
-@pytest.mark.parametrize("separation", [0.6, 1.0])
-def test_posterior_and_density_agree_with_scipy(separation):
-    mixture = six_gaussians(separation)
+@pytest.mark.parametrize(("separation", "sigma"), [(0.6, 1.0), (1.0, 1.0), (1.0, 0.5), (1.0, 3.0)])
+def test_posterior_and_density_agree_with_scipy(separation, sigma):
+    mixture = replace(six_gaussians(separation), sigma=sigma)
     x = np.random.default_rng(0).uniform(-8, 8, (200, 2))
     density = scipy_densities(mixture, x)
     posterior = mixture.posterior(torch.from_numpy(x))
     np.testing.assert_allclose(posterior, density / density.sum(1, keepdims=True), atol=1e-12)
     log_density = mixture.log_density(torch.from_numpy(x))
     np.testing.assert_allclose(log_density, np.log(density.mean(1)), atol=1e-10)
+
+
+def test_lists_and_arrays_make_the_same_mixture():
+    six = six_gaussians()
+    lists = [value.tolist() for value in (six.centres, six.labels, six.weights)]
+    made = GaussianMixture(*lists, sigma=1.0, classes=3)
+    x = six.sample(5, seed=0)[0]
+    assert torch.equal(made.posterior(x), six.posterior(x))
 
 
 def test_the_six_gaussians_are_those_of_the_paper():

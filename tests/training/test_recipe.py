@@ -205,3 +205,9 @@ def test_what_is_out_of_range_or_unknown(settings, message):
 def test_nesterov_without_momentum():
     with pytest.raises(ValueError, match="nesterov needs a momentum above 0"):
         Recipe.of({"epochs": 1, "nesterov": True, "momentum": 0.0})
+
+
+def test_a_period_that_is_no_binary_fraction_ends_where_it_is_said_to():
+    """.3 / .1 is below 3 in floating point."""
+    recipe = Recipe(1, rate=0.1, schedule="decay", period=0.1, factor=0.5)
+    assert [recipe.share(n / 10) for n in range(10)] == [0.5**n for n in range(10)]

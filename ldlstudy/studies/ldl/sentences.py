@@ -313,6 +313,9 @@ SENTENCES: dict[str, Callable[[Reading], bool]] = {
     "With On-LDL they are nearer in both triples, on training images and on test images": (
         lambda r: all(by > 0 for by in _nearer(r.on(CIFAR100), "on_ldl-cutmix").values())
     ),
+    "both make it less sure": lambda r: r.on(CIFAR10).sorted(
+        "on_ldl-cutmix", "off_ldl", "none", metric="temperature", stage=FITTED
+    ),
     "with On-LDL like classes lie nearer to each other, for the fast network, which "
     "is one seed": lambda r: (
         len(r.on(CIFAR100).seeds("on_ldl-cutmix", ACC)) == 1
