@@ -179,7 +179,7 @@ def confidence(diagrams: Mapping[str, Mapping[str, Any]]) -> Figure:
         top.set_title(title)
         bottom.set_title(f"accuracy {np.nansum(share * right):.1%}, ECE {ece}")
         bottom.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
-    axes[0, 0].set_ylabel("share of the images")
+    axes[0, 0].set_ylabel("share")
     axes[1, 0].set_ylabel("accuracy")
     legend(fig, _labelled(axes[0, 0]) | _labelled(axes[1, 0]), columns=3)
     return fig

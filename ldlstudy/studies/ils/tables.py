@@ -217,7 +217,7 @@ def parabola_by_setup(results: Results) -> Shown:
         for more, stage in stages.items()
         if row_in(setup, "ils1") in results
     }
-    return tables.differences(results, pairs, (ACCURACY, *ERRORS)).saying(
+    return tables.differences(results, pairs, (ACCURACY, CROSS_ENTROPY, ECE, CLASSWISE)).saying(
         "ILS1 less label smoothing, in each set-up of the factor curves. Below zero is better, but "
         "for accuracy. Where does a factor for each sample help?"
     )

@@ -12,7 +12,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -182,18 +181,13 @@ def accuracy_against_ece(results: Results) -> Figure:
         ax.margins(0.08)
     for ax in axes[:, 0]:
         ax.set_ylabel("ECE")
-    _key(axes[-1, -1])
-    return fig
-
-
-def _key(ax: Axes) -> None:
-    """The legend of :func:`accuracy_against_ece`, in the panel that is left."""
-    ax.set_axis_off()
+    axes[-1, -1].set_axis_off()  # there are five panels
     handles = {name: Line2D([], [], color=c, ls="", marker="o") for name, c in GROUPS.items()}
     for name, marker in MARKERS.items():
         handles[NETWORKS[name]] = Line2D([], [], color=GREY, ls="", marker=marker, fillstyle="none")
     handles |= _kinds(("printed", "measured"))
-    ax.legend(handles.values(), handles.keys(), ncols=2, loc="center")
+    legend(fig, handles, columns=4)
+    return fig
 
 
 def kl_by_size(results: Results, strategies: Sequence[str]) -> Figure:
