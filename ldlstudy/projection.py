@@ -4,7 +4,8 @@ The last layer scores a class by the product of the penultimate activations with
 weights, its template. Three templates span a plane; activations of the three classes projected onto
 it show whether clusters are tight and how far apart they lie, and label smoothing changes both
 (Müller et al., 2019; [Re] section 4). Two numbers say what the pictures show: `cluster_spread` and
-`template_distance`. Arguments are torch tensors or numpy arrays; sums are taken in float64.
+`template_distance`. Arguments are torch tensors or numpy arrays; the plane and the two numbers are
+computed in float64.
 """
 
 import torch

@@ -7,6 +7,7 @@ not scored on: the held-out ones or, without any, one half of the test set for t
 that looks at the answers, so it can only serve as a bound.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +50,11 @@ class Answers:
     truth: Tensor | None = None
     groups: Tensor | None = None
 
+    @functools.cached_property
+    def on_errors(self) -> Mapping[str, Terms]:
+        """The scores on the images that are told wrongly, by name."""
+        return errors.score_terms(self.p, self.labels, self.truth)
+
 
 def _top5(answers: Answers) -> Terms | None:
     """Of more than five classes: among fewer the right one is always there."""
@@ -61,7 +67,7 @@ def _ece(name: str) -> Callable[[Answers], Terms | None]:
 
 
 def _on_errors(name: str) -> Callable[[Answers], Terms | None]:
-    return lambda a: errors.score_terms(a.p, a.labels, a.truth).get(name)
+    return lambda a: a.on_errors.get(name)
 
 
 def _of_truth(make: Callable[[Any, Any], Terms]) -> Callable[[Answers], Terms | None]:
