@@ -21,6 +21,7 @@ REGIMES = {
     f"all {runs.ALL_IMAGES} images of a class": runs.CIFAR100,
     f"{runs.FEW_IMAGES} images of a class": runs.FEW_BENCH,
 }
+WITH_TEACHER = ("none-held", "ils_fixed")  # on nine tenths of the images
 SURE = ("none", "ls", "cs_kd", "on_ldl-cutmix")  # reliability diagrams of the first seed
 
 
@@ -118,19 +119,20 @@ def _doubled(results: Results) -> Numbers:
 
 
 def _eces(results: Results, bench: str) -> Numbers:
-    """The ECE of the strategies whose reliability is drawn."""
-    return {f"{s}.ece": results.mean(f"{bench} {s}", ECE.metric) for s in SURE}
+    """The ECE of the strategies whose reliability is drawn, and of ILS and its hard labels."""
+    return {f"{s}.ece": results.mean(f"{bench} {s}", ECE.metric) for s in (*SURE, *WITH_TEACHER)}
 
 
 def said(results: Results, bench: str, where: str) -> str:
     """Return which strategies are told apart from hard labels, as trained and scaled.
 
-    ``where`` says what the bench is, in words: "on CIFAR-10".
+    These have seen the same images. ``where`` says what the bench is, in words: "on CIFAR-10".
     """
     begin = f"{bench} "
     hard = f"{begin}none"
     there = [row for row in results.rows if row.startswith(begin) and row in results]
-    others = [row for row in there if row != hard]
+    others = [row.removeprefix(begin) for row in there]
+    others = [name for name in others if name not in ("none", "none-held")]
     if hard not in there or not others:
         return f"{where[0].upper()}{where[1:]} nothing stands beside hard labels yet."
     found = []
@@ -138,10 +140,10 @@ def said(results: Results, bench: str, where: str) -> str:
         clear: dict[tuple[str, str], list[str]] = {}  # scores by who is on which side
         for column in (ECE, NLL):
             changes = {
-                row.removeprefix(begin): results.difference(
-                    (row, stage), (hard, stage), column.metric
+                name: results.difference(
+                    (begin + name, stage), (begin + named(name).hard_labels, stage), column.metric
                 )
-                for row in others
+                for name in others
             }
             sides = {
                 "above": [s for s, change in changes.items() if change.low > 0],

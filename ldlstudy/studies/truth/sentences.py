@@ -201,6 +201,12 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
     "This one is hardly so": lambda own: (
         abs(own.photographs("none", "temperature", FITTED) - 1) < 0.1
     ),
+    "ILS, whose teacher is as little too sure, goes hardly beyond it": lambda own: (
+        abs(own.photographs("none-held", "temperature", FITTED) - 1) < 0.1
+        and not own.fast.difference(
+            (f"{CIFAR10} ils_fixed", "plain"), (f"{CIFAR10} none-held", "plain"), ECE
+        ).excludes_zero
+    ),
     "one seed each": lambda own: all(
         len(own.photographs.on("").seeds(row, "accuracy")) == 1 for row in own.fast.rows
     ),
