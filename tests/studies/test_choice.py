@@ -113,7 +113,7 @@ def test_what_a_cell_says():
     read = pd.read_csv(io.StringIO(export.table(shown)), index_col="row")
     assert read.loc["labels alone", "ECE"] == "mixup -.200 [-.300, -.100]"
     assert numbers.said(found["time", "ece"], less, "time").endswith(
-        "; labels alone allow about as much)"
+        "; not clearly better than the best of labels alone)"
     )
     assert numbers.said(found["held", "ece"], less, "held").startswith("even the best loses (ILS, ")
 

@@ -140,7 +140,8 @@ def said(pick: Pick, score: Want, have: str) -> str:
         verdict = "even the best loses" if lost else "no clear difference"
         return f"{verdict} ({name}, {ends}{unit})"
     more = have == "labels" or gains(pick.beyond, score.more)
-    return f"{name} ({ends}{unit}{'' if more else '; labels alone allow about as much'})"
+    beside = "" if more else "; not clearly better than the best of labels alone"
+    return f"{name} ({ends}{unit}{beside})"
 
 
 def _of(own: Facts, want: str) -> list[tuple[Pick, bool]]:
@@ -165,11 +166,11 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         and not gains(found["held", "truth"].difference, more=False)
         for bench, (found, _) in own.benches.items()
     ),
-    "On these two benches label smoothing is never the best": lambda own: (
+    "On these two benches label smoothing is never clearly the best": lambda own: (
         not any(
-            pick.strategy in ("ls", "ls_chosen")
-            for found, _ in own.benches.values()
-            for pick in found.values()
+            pick.strategy in ("ls", "ls_chosen") and gains(pick.difference, wants[want].more)
+            for found, wants in own.benches.values()
+            for (_, want), pick in found.items()
         )
     ),
     "Once scaled, the ECE hardly tells labels apart": lambda own: (

@@ -254,14 +254,16 @@ SENTENCES: dict[str, Callable[[Facts], bool]] = {
         )
     ),
     "hard labels with twenty times the weight decay, the one other value that was tried, are as "
-    "well calibrated as any of these without a temperature … and pay for it as label smoothing "
-    "does": lambda own: (
+    "well calibrated as any of these without a temperature … and pay for it, too, if "
+    "less than label smoothing does": lambda own: (
         own.few.on(DECAYED_BENCH)("none", ECE)
         < 1.2 * min(own.few(label, ECE) for label in (*MENDING, "off_ldl"))
         and DECAYED["weight_decay"] == 20 * FEW["weight_decay"]
         and own.few.on(DECAYED_BENCH)("none", "accuracy") < own.few("none", "accuracy")
         and own.few.on(DECAYED_BENCH)("none", "cross_entropy", FITTED)
         > own.few("none", "cross_entropy", FITTED) + 0.03
+        and own.few.on(DECAYED_BENCH)("none", "cross_entropy", FITTED)
+        < own.few("ls", "cross_entropy", FITTED)
     ),
     "seeds of each kind, and one takes": lambda own: (
         len({len(own.few.results.of(row)) for row in own.few.results.rows}) == 1
