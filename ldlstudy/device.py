@@ -127,9 +127,13 @@ class Execution:
     @contextlib.contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
         """Draws from torch's global generators depend on ``seed``, and go on as before it after."""
-        with torch.random.fork_rng([self.device] if self.is_cuda else []):
+        with self.forked():
             self.seed(seed)
             yield
+
+    def forked(self) -> contextlib.AbstractContextManager[None]:
+        """Torch's global generators of the CPU and of the device go on after it as before it."""
+        return torch.random.fork_rng([self.device] if self.is_cuda else [])
 
     def seed(self, seed: int) -> None:
         """Seed torch's global generators of the CPU and of the device, and of no other one."""

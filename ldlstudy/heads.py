@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ldlstudy import checks
 from ldlstudy.models import Classifier
+from ldlstudy.models.classifier import in_mode
 from ldlstudy.models.layers import convolution, pool
 
 DIMENSIONS = 128  # of CRD's embeddings
@@ -130,10 +131,8 @@ def _stages(body: nn.Module, shape: tuple[int, int, int]) -> list[tuple[str, int
         module.register_forward_hook(lambda _, __, maps, name=name: seen.append((name, maps.shape)))
         for name, module in body.named_children()
     ]
-    training = body.training
-    with torch.no_grad():
-        body.eval()(torch.zeros(1, *shape, device=next(body.parameters()).device))
-    body.train(training)
+    with torch.no_grad(), in_mode(body, training=False):
+        body(torch.zeros(1, *shape, device=next(body.parameters()).device))
     for hook in hooks:
         hook.remove()
     last = {size[2:]: (name, size[1]) for name, size in seen if len(size) == 4 and size[-1] > 1}

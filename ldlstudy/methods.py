@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ldlstudy import checks, heads, losses, scaling, targets
 from ldlstudy.batch import Batch, Task, Teacher
 from ldlstudy.models import Classifier
+from ldlstudy.models.classifier import in_mode
 
 Network = Any  # a module from images (B, C, H, W) to logits (B, K), perhaps a models.Classifier
 Settings = Mapping[str, Any]
@@ -383,11 +384,8 @@ def without_gradient(network: Network, images: Tensor, mode: str = "train") -> T
     images; in ``eval`` mode it does neither.
     """
     checks.one_of("mode of the partner's pass", mode, ["eval", "train"])
-    training = network.training
-    with torch.no_grad():
-        network.train(training and mode == "train")
+    with torch.no_grad(), in_mode(network, training=network.training and mode == "train"):
         logits: Tensor = network(images)
-        network.train(training)
     return logits
 
 

@@ -156,7 +156,7 @@ def train(
     columns = {"rate", "loss", "seconds", "held_loss", "held_accuracy"}
     history = checkpoints.resume(checkpoint, network, optimiser, described, [1.0] * epochs, columns)
     with (
-        torch.random.fork_rng([execution.device] if execution.is_cuda else []),
+        execution.forked(),
         progress(epochs * len(data.train), title, "sentence") as bar,
     ):
         bar.update(len(history) * len(data.train))

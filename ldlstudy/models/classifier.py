@@ -4,6 +4,8 @@ The penultimate features are what the papers draw (Figure 2 of [Re]), compare (R
 project, so no network hides them: the head multiplies exactly what `Classifier.features` returns.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Literal, overload
 
 import torch
@@ -93,6 +95,18 @@ def check_module(network: Any, whose: str = "the network") -> None:
         )
 
 
+@contextlib.contextmanager
+def in_mode(network: nn.Module, *, training: bool) -> Iterator[None]:
+    """A network is in training or evaluation mode; afterwards each module of it is in its own."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     """Return a network that others wrote as a :class:`Classifier`, so that every method takes it.
 
@@ -122,13 +136,12 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
     linear = [n for n, module in network.named_modules() if isinstance(module, nn.Linear)]
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     mode = network.training
-    with torch.no_grad():
+    with torch.no_grad(), in_mode(network, training=False):
         drawn = torch.Generator().manual_seed(0)
         images = torch.rand(2, *shape, generator=drawn).to(device)
         try:
-            before = network.eval()(images)
+            before = network(images)
         except Exception as error:  # of any kind: it is the user's own code
-            network.train(mode)
             reason = " ".join(str(error).split())
             raise ValueError(f"the network takes no images {tuple(shape)}: {reason}") from error
         if linear and linear[-1]:
@@ -145,7 +158,6 @@ def wrap(network: nn.Module, shape: tuple[int, ...]) -> Classifier:
                 setattr(network, TAKEN_OVER, True)
                 return Classifier(network, head, shape[0], size).train(mode)
             network.set_submodule(linear[-1], head)
-    network.train(mode)
     raise ValueError(
         f"the logits of {type(network).__name__} are not what one last linear layer makes of "
         "features (N, D): give a ldlstudy.models.Classifier(body, head, channels)"

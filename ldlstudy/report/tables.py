@@ -54,6 +54,7 @@ class Column(NamedTuple):
 
 
 ACCURACY = Column("accuracy", "accuracy, %", percent=True)
+SHARE = Column("accuracy", "accuracy", digits=3)  # a difference of per cents is none
 ERROR = Column("error", "error, %", percent=True)
 TOP5_ERROR = Column("top5_error", "top-5 error, %", percent=True)
 CROSS_ENTROPY = Column("cross_entropy", "cross entropy")

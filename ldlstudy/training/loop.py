@@ -24,7 +24,7 @@ from ldlstudy.data.images import Images
 from ldlstudy.device import Execution
 from ldlstudy.methods import Method
 from ldlstudy.mixing import Mixing
-from ldlstudy.models.classifier import check_module
+from ldlstudy.models.classifier import check_module, in_mode
 from ldlstudy.models.fast import FastCNN
 from ldlstudy.seeds import seed_of
 from ldlstudy.training import checkpoints
@@ -272,16 +272,12 @@ def _try_out(
     """
     first = images.take(torch.arange(min(2, len(images.labels)), device=images.labels.device))
     shown = execution.layout(next(batches(first, 2, augmentation)).images)
-    mode = network.training
-    with torch.random.fork_rng([execution.device] if execution.is_cuda else []):
+    with execution.forked():
         for training in (False, True)[: len(first.labels)]:  # a batch norm wants two
             buffers = {name: value.clone() for name, value in network.named_buffers()}
-            called = partial(functional_call, network.train(training), buffers)
-            try:
-                with torch.set_grad_enabled(training):
-                    answer = answered(called, shown)
-            finally:
-                network.train(mode)
+            called = partial(functional_call, network, buffers)
+            with torch.set_grad_enabled(training), in_mode(network, training=training):
+                answer = answered(called, shown)
             classes = answer.shape[1]
             try:
                 checks.labels(images.labels, classes)
@@ -353,7 +349,7 @@ def train_together(
     learners = [_Learner(s, training, held, augmentation, execution, mixing) for s in students]
     images = len(training.labels)
     with (
-        torch.random.fork_rng([execution.device] if execution.is_cuda else []),
+        execution.forked(),
         device.progress(len(learners) * epochs * images, title, "image") as bar,
     ):
         bar.update(sum(len(learner.history) for learner in learners) * images)

@@ -4,9 +4,8 @@ The images are as in tests. What is watched in training has its precision, and w
 afterwards is in float32, however the network was trained.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from ldlstudy.data.images import Images
 from ldlstudy.device import Execution, alive
 from ldlstudy.models import dropout
+from ldlstudy.models.classifier import in_mode
 from ldlstudy.seeds import seed_of
 from ldlstudy.training.augment import Augmentation
 from ldlstudy.training.batches import batches
@@ -67,23 +67,11 @@ class Predictor:
     @torch.no_grad()
     def _all(self, images: Images, function: Callable[[Tensor], Tensor]) -> Tensor:
         answers = []
-        with evaluated(self.network):
+        with in_mode(self.network, training=False):
             for batch in batches(images, EVALUATION_BATCH, self.augmentation):
                 answers.append(answered(function, self.execution.layout(batch.images), self.whose))
                 alive()
         return torch.cat(answers)
-
-
-@contextlib.contextmanager
-def evaluated(network: nn.Module) -> Iterator[None]:
-    """A network is in evaluation mode, and afterwards every module of it is in its own."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def answered(

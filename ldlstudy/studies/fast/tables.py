@@ -10,7 +10,7 @@ from ldlstudy import models
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
 from ldlstudy.report.shown import Shown
-from ldlstudy.report.tables import ACCURACY, CLASSWISE, NLL, Column
+from ldlstudy.report.tables import ACCURACY, CLASSWISE, NLL, SHARE, Column
 from ldlstudy.studies.bench import DATASETS, Bench
 from ldlstudy.studies.cs_kd import runs as cs_kd_runs
 from ldlstudy.studies.fast import runs
@@ -18,7 +18,6 @@ from ldlstudy.studies.ldl import runs as ldl_runs
 from ldlstudy.studies.strategies import named
 
 ECE = Column("ece_15_left", "ECE", digits=3)
-SHARE = Column("accuracy", "accuracy", digits=3)
 SCORES = {
     **{c.heading: ("plain", c) for c in (ACCURACY, NLL, ECE)},
     "class-wise ECE": ("plain", CLASSWISE),

@@ -12,6 +12,7 @@ from ldlstudy.report.tables import (
     CONDITIONAL,
     CROSS_ENTROPY,
     KL,
+    SHARE,
     TEMPERATURE,
     VARIATION,
     Column,
@@ -81,7 +82,6 @@ BUDGETS: dict[str, tuple[Line, Line]] = {  # methods less hard labels at as many
     "ILS2 − best of 48": (("ils2", "plain"), ("restarts", "best of 48")),
     "ILS − best of 120": (("ils", "plain"), ("restarts", "best of 120")),
 }
-SHARE = Column("accuracy", "accuracy", digits=4)  # of which a difference is no per cent
 ERRORS = (CROSS_ENTROPY, ECE, CONDITIONAL, CLASSWISE)
 
 
@@ -218,7 +218,8 @@ def parabola_by_setup(results: Results) -> Shown:
         for more, stage in stages.items()
         if row_in(setup, "ils1") in results
     }
-    return tables.differences(results, pairs, (SHARE, CROSS_ENTROPY, ECE, CLASSWISE)).saying(
+    columns = (SHARE._replace(digits=4), CROSS_ENTROPY, ECE, CLASSWISE)
+    return tables.differences(results, pairs, columns).saying(
         "ILS1 less label smoothing, in each set-up of the factor curves. Below zero is better, but "
         "for accuracy. Where does a factor for each sample help?"
     )

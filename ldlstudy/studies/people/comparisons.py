@@ -4,6 +4,7 @@ import pandas as pd
 
 from ldlstudy.report.results import Results
 from ldlstudy.studies.people.runs import FCN, LENET, row
+from ldlstudy.studies.strategies import STRATEGIES
 from ldlstudy.studies.truth import comparisons as truth
 
 MEASURES = {  # the six of label distribution learning: their names, and whether more is better
@@ -18,8 +19,8 @@ MEASURES = {  # the six of label distribution learning: their names, and whether
 
 def hard_labels(results: Results, own: str, bench: str = LENET) -> str:
     """Return the row of the hard labels that have seen the training images of a row."""
-    run = results.of(own)[0].run
-    return row("none-held" if run.data.get("held") and run.method != "none" else "none", bench)
+    strategy = STRATEGIES.get(results.of(own)[0].strategy)
+    return row("none" if strategy is None else strategy.hard_labels, bench)
 
 
 def by_strategy(

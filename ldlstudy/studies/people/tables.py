@@ -5,7 +5,7 @@ import pandas as pd
 from ldlstudy.report import tables
 from ldlstudy.report.results import Results
 from ldlstudy.report.shown import Shown
-from ldlstudy.report.tables import ACCURACY, NLL, Column
+from ldlstudy.report.tables import ACCURACY, NLL, SHARE, Column
 from ldlstudy.studies.people import annotators, comparisons
 from ldlstudy.studies.people.runs import LENET, STRATEGIES, known_row, row
 from ldlstudy.studies.strategies import named
@@ -17,7 +17,6 @@ KL = Column("votes_kl", "KL", digits=3)
 VARIATION = Column("votes_total_variation", "TV", digits=3)
 ECE_OF_VOTES = Column("votes_ece", "ECE, by votes", digits=3)
 ORDER = Column("votes_entropy_order", "order of doubt", digits=2)
-SHARE = Column("accuracy", "accuracy", digits=3)
 OF_VOTES = (CROSS_ENTROPY, VARIATION, ECE_OF_VOTES, ORDER)
 AS_TRAINED = (ACCURACY, NLL, ECE, CROSS_ENTROPY, KL, VARIATION, ECE_OF_VOTES, ORDER)
 SCALED = {  # headings of what one temperature for the labels, and one for people, leave
